@@ -13,7 +13,6 @@ if(TITAN_SANITIZE)
                       -fno-sanitize=vptr)
   add_link_options(-fsanitize=address,undefined)
 endif()
-set(ENV{CCACHE_SLOPPINESS} pch_defines,time_macros,include_file_mtime,include_file_ctime)
 
 # titan_runtime_library(NAME SOURCES a.cpp ... DEPS lib ...): a static library without LLVM or MLIR.
 function(titan_runtime_library name)
