@@ -1,0 +1,71 @@
+#ifndef TITAN_ATTRS_TD
+#define TITAN_ATTRS_TD
+
+include "dialects/titan/TitanBase.td"
+
+def Titan_RoleAttr : I32EnumAttr<"Role", "what a variable is for", [
+    I32EnumAttrCase<"parameter", 0>,
+    I32EnumAttrCase<"optimizer_state", 1>,
+    I32EnumAttrCase<"gradient", 2>,
+    I32EnumAttrCase<"derived", 3>,
+    I32EnumAttrCase<"counter", 4>,
+    I32EnumAttrCase<"input", 5>,
+    I32EnumAttrCase<"output", 6>]> {
+  let cppNamespace = "::titan";
+  let description = [{
+    A *parameter* is trained, an *optimizer_state* is kept between steps beside it, a *gradient* is
+    summed over a step's microbatches, a *derived* value is computed once from constants. The host
+    writes an *input* before a step and reads an *output* after it; a *counter* lives as long as
+    the parameters.
+  }];
+}
+
+def Titan_ReductionAttr : I32EnumAttr<"Reduction", "how elements are combined", [
+    I32EnumAttrCase<"sum", 0>,
+    I32EnumAttrCase<"max", 1>]> {
+  let cppNamespace = "::titan";
+}
+
+def Titan_RopeComponentAttr : I32EnumAttr<"RopeComponent", "cosine or sine", [
+    I32EnumAttrCase<"cosine", 0>,
+    I32EnumAttrCase<"sine", 1>]> {
+  let cppNamespace = "::titan";
+}
+
+def Titan_ConstantInit : Titan_Attr<"ConstantInit", "constant"> {
+  let summary = "every element has one value";
+  let parameters = (ins "double":$value);
+  let assemblyFormat = "`<` $value `>`";
+}
+
+def Titan_NormalInit : Titan_Attr<"NormalInit", "normal"> {
+  let summary = "independent normal samples";
+  let parameters = (ins "double":$mean, "double":$std);
+  let assemblyFormat = "`<` struct(params) `>`";
+  let genVerifyDecl = 1;
+}
+
+def Titan_TruncatedNormalInit : Titan_Attr<"TruncatedNormalInit", "truncated_normal"> {
+  let summary = "normal samples conditioned on lying in [lower, upper]";
+  let description = "The cuts are absolute values, as in PyTorch's trunc_normal_.";
+  let parameters = (ins "double":$mean, "double":$std, "double":$lower, "double":$upper);
+  let assemblyFormat = "`<` struct(params) `>`";
+  let genVerifyDecl = 1;
+}
+
+def Titan_RopeTableInit : Titan_Attr<"RopeTableInit", "rope_table"> {
+  let summary = "cosines or sines of rotary position angles";
+  let description = [{
+    Element (p, i) of a tensor [positions, pairs] is the cosine or sine of p times the frequency
+    theta^(-i / pairs), scaled as in Llama 3.1: wavelengths above original_length /
+    low_frequency are divided by `factor`, those below original_length / high_frequency kept, and
+    the frequencies between interpolated. A factor of 1 scales nothing. (Su et al. 2021, RoFormer.)
+  }];
+  let parameters = (ins "::titan::RopeComponent":$component, "double":$theta, "double":$factor,
+                        "double":$low_frequency, "double":$high_frequency,
+                        "double":$original_length);
+  let assemblyFormat = "`<` struct(params) `>`";
+  let genVerifyDecl = 1;
+}
+
+#endif
