@@ -81,21 +81,29 @@ if [ "$(id -u)" -ne 0 ]; then
   command -v sudo >/dev/null ||
     fail "neither root nor sudo is at hand; run this as root: apt-get install $missing"
   as_root=(sudo)
-  [ -t 0 ] || as_root=(sudo -n) # nobody is there to type a password
+  if [ ! -t 0 ]; then # nobody is there to type a password
+    as_root=(sudo -n)
+    sudo -n true 2>/dev/null ||
+      fail "sudo wants a password, and there is no terminal; run this as root: apt-get install $missing"
+  fi
 fi
 apt() {
   "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get -q -o DPkg::Lock::Timeout=300 "$@"
 }
 
 say "installing from Debian: $missing"
-apt update || fail "apt-get update failed; its messages stand above"
+# Old lists may do when the archives cannot be reached, or when a source that is not ours is broken.
+hint=
+apt -o APT::Update::Error-Mode=any update ||
+  hint="
+apt-get update failed before, as it says above: is the network there?"
 unknown=
 for name in $missing; do
   apt-cache show "$name" >/dev/null 2>&1 || unknown="$unknown $name"
 done
 [ -z "$unknown" ] ||
   fail "apt knows no package$unknown; LLVM 22 is in Debian 12's security archive:
-is 'deb http://deb.debian.org/debian-security bookworm-security main' among apt's sources?"
+is 'deb http://deb.debian.org/debian-security bookworm-security main' among apt's sources?$hint"
 # shellcheck disable=SC2086
 apt install -y --no-install-recommends $missing </dev/null ||
-  fail "apt-get could not install: $missing; its messages stand above"
+  fail "apt-get could not install: $missing; its messages stand above$hint"

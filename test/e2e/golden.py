@@ -114,7 +114,10 @@ def tensor_deviation(values, reference):
 
 def run(command):
     print("$ " + " ".join(command), flush=True)
-    status = subprocess.run(command, stdin=subprocess.DEVNULL).returncode
+    try:
+        status = subprocess.run(command, stdin=subprocess.DEVNULL).returncode
+    except OSError as error:
+        sys.exit(f"error: cannot run {command[0]}: {error.strerror}")
     if status != 0:
         sys.exit(f"error: exit status {status} of {command[0]}")
 
