@@ -133,6 +133,18 @@ def packages_have_reasons(tree):
             tree.report("docs/dependencies.md", 1, f"gives no reason for the package `{package}`")
 
 
+def links_resolve(tree):
+    """A relative link of a document leads to a file."""
+    for path in tree.paths:
+        if not path.endswith(".md") or path.startswith(GENERATED):
+            continue
+        for number, line in enumerate(tree.texts[path].split("\n"), 1):
+            for link in re.findall(r"\]\(([^)#\s]+)[^)]*\)", line):
+                target = os.path.join(tree.root, os.path.dirname(path), link)
+                if "://" not in link and not os.path.exists(target):
+                    tree.report(path, number, f"links to {link}, which does not exist")
+
+
 def main():
     tree = Tree(sys.argv[1] if len(sys.argv) > 1 else ".")
     if not list(tree.sources()):
@@ -144,6 +156,7 @@ def main():
         no_foreign_paths,
         passes_are_declared_and_tested,
         packages_have_reasons,
+        links_resolve,
     ):
         rule(tree)
     print("\n".join(tree.violations) or f"{len(tree.paths)} files follow the rules")
