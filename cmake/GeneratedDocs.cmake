@@ -1,7 +1,7 @@
 # Reference pages that mlir-tblgen renders from the .td files.
 #
-# titan_generate_docs(PAGE x.md SOURCE dialects/x.td OPTIONS -gen-...): one page. PAGE is a path below
-# build/docs and, committed, below docs/generated.
+# titan_generate_docs(PAGE x.md SOURCE dialects/x.td OPTIONS -gen-... [TITLE "..."]): one page. PAGE is a
+# path below build/docs and, committed, below docs/generated. TITLE is for what mlir-tblgen gives none.
 #
 # titan_add_docs_targets(), after the last page:
 #   generate-docs   renders the pages and copies them into docs/generated
@@ -11,18 +11,28 @@ find_program(TITAN_MLIR_TBLGEN NAMES mlir-tblgen-22 mlir-tblgen
              HINTS "${LLVM_TOOLS_BINARY_DIR}" REQUIRED)
 
 function(titan_generate_docs)
-  cmake_parse_arguments(ARG "" "PAGE;SOURCE" "OPTIONS" ${ARGN})
+  cmake_parse_arguments(ARG "" "PAGE;SOURCE;TITLE" "OPTIONS" ${ARGN})
   set(page "${CMAKE_BINARY_DIR}/docs/${ARG_PAGE}")
   get_filename_component(folder "${page}" DIRECTORY)
   file(MAKE_DIRECTORY "${folder}")
+  file(CONFIGURE OUTPUT "${page}.title" CONTENT "")
+  if(ARG_TITLE)
+    file(CONFIGURE OUTPUT "${page}.title" CONTENT "# ${ARG_TITLE}\n\n")
+  endif()
   # The depfile names the .td files that SOURCE includes.
   add_custom_command(
-    OUTPUT "${page}"
+    OUTPUT "${page}.body"
     COMMAND "${TITAN_MLIR_TBLGEN}" ${ARG_OPTIONS} -I "${CMAKE_SOURCE_DIR}" -I "${MLIR_INCLUDE_DIRS}"
-            "${CMAKE_SOURCE_DIR}/${ARG_SOURCE}" -o "${page}" -d "${page}.d"
+            "${CMAKE_SOURCE_DIR}/${ARG_SOURCE}" -o "${page}.body" -d "${page}.d"
     DEPENDS "${CMAKE_SOURCE_DIR}/${ARG_SOURCE}"
     DEPFILE "${page}.d"
     COMMENT "Rendering docs/generated/${ARG_PAGE}"
+    VERBATIM)
+  add_custom_command(
+    OUTPUT "${page}"
+    COMMAND "${CMAKE_COMMAND}" -E cat "${page}.title" "${page}.body" > "${page}"
+    DEPENDS "${page}.title" "${page}.body"
+    COMMENT "Titling docs/generated/${ARG_PAGE}"
     VERBATIM)
   set_property(GLOBAL APPEND PROPERTY TITAN_DOCS_PAGES "${ARG_PAGE}")
 endfunction()
