@@ -1,0 +1,27 @@
+#ifndef TITAN_INTERFACES_DIFFERENTIABLE_TD
+#define TITAN_INTERFACES_DIFFERENTIABLE_TD
+
+include "mlir/IR/OpBase.td"
+
+def Titan_DifferentiableOpInterface : OpInterface<"DifferentiableOpInterface"> {
+  let cppNamespace = "::titan";
+  let description = [{
+    An op with a vector-Jacobian product. Whatever values of the forward pass the product uses
+    become residuals: an op keeps few by using its operands rather than its results, or a gradient
+    op that computes them again.
+  }];
+  let methods = [
+    InterfaceMethod<[{
+        Builds the product at the insertion point. `cotangents` has one value per result, null where
+        nothing depends on it. `result.operands` gets one value per operand, null where the operand
+        has no derivative (integers) or `needed` does not ask for it. An op whose gradient op
+        computes its results anyway may name them in `result.results`: uses of the forward results
+        that come after are then taken from there, so that the op itself runs only once.
+      }],
+      "::llvm::LogicalResult", "buildVjp",
+      (ins "::mlir::OpBuilder &":$builder, "::llvm::ArrayRef<::mlir::Value>":$cotangents,
+           "const ::llvm::BitVector &":$needed, "::titan::Vjp &":$result)>,
+  ];
+}
+
+#endif

@@ -1,0 +1,83 @@
+#include "dialects/interfaces/Buffering.h"
+#include "dialects/interfaces/Chunkable.h"
+#include "dialects/interfaces/Cost.h"
+#include "dialects/interfaces/Differentiable.h"
+#include "dialects/interfaces/Fusible.h"
+#include "dialects/interfaces/Reference.h"
+#include "dialects/interfaces/ShardingRule.h"
+
+#include "mlir/IR/BuiltinTypes.h"
+#include "llvm/Support/FormatVariadic.h"
+
+using namespace mlir;
+
+#include "dialects/interfaces/Buffering.cpp.inc"
+#include "dialects/interfaces/Chunkable.cpp.inc"
+#include "dialects/interfaces/Cost.cpp.inc"
+#include "dialects/interfaces/Differentiable.cpp.inc"
+#include "dialects/interfaces/Fusible.cpp.inc"
+#include "dialects/interfaces/Reference.cpp.inc"
+#include "dialects/interfaces/ShardingRule.cpp.inc"
+
+namespace titan {
+
+int64_t getByteSize(Type type) {
+  auto tensor = dyn_cast<RankedTensorType>(type);
+  if (!tensor || !tensor.hasStaticShape())
+    return 0;
+  const int64_t bits = tensor.getElementType().getIntOrFloatBitWidth();
+  return tensor.getNumElements() * std::max<int64_t>(1, bits / 8);
+}
+
+int64_t detail::sumOfBytes(TypeRange types) {
+  int64_t bytes = 0;
+  for (Type type : types)
+    bytes += getByteSize(type);
+  return bytes;
+}
+
+ShardingRule getPointwiseRule(Operation *op) {
+  ShardingRule rule;
+  auto shape = cast<RankedTensorType>(op->getResult(0).getType()).getShape();
+  TensorFactors dimensions;
+  for (int64_t size : shape)
+    dimensions.push_back({rule.addFactor(size)});
+  rule.operands.assign(op->getNumOperands(), dimensions);
+  rule.results.assign(op->getNumResults(), dimensions);
+  return rule;
+}
+
+static std::string verifyTensor(const char *what, unsigned index, Type type,
+                                const TensorFactors &dimensions, const ShardingRule &rule) {
+  auto shape = cast<RankedTensorType>(type).getShape();
+  if (shape.size() != dimensions.size())
+    return llvm::formatv("{0} {1} has {2} dimensions, the rule gives {3}", what, index,
+                         shape.size(), dimensions.size());
+  for (auto [dimension, size] : llvm::enumerate(shape)) {
+    int64_t product = 1;
+    for (unsigned factor : dimensions[dimension])
+      product *= rule.factors[factor].size;
+    if (product != size)
+      return llvm::formatv("{0} {1}, dimension {2}: the factors multiply to {3}, the size is {4}",
+                           what, index, dimension, product, size);
+  }
+  return {};
+}
+
+std::string verifyShardingRule(Operation *op, const ShardingRule &rule) {
+  if (rule.operands.size() != op->getNumOperands() || rule.results.size() != op->getNumResults())
+    return "the rule has another number of operands or results than the op";
+  for (auto [index, value] : llvm::enumerate(op->getOperands()))
+    if (std::string error =
+            verifyTensor("operand", index, value.getType(), rule.operands[index], rule);
+        !error.empty())
+      return error;
+  for (auto [index, value] : llvm::enumerate(op->getResults()))
+    if (std::string error =
+            verifyTensor("result", index, value.getType(), rule.results[index], rule);
+        !error.empty())
+      return error;
+  return {};
+}
+
+} // namespace titan
