@@ -1,0 +1,66 @@
+#ifndef TITAN_BASE_TD
+#define TITAN_BASE_TD
+
+include "mlir/IR/AttrTypeBase.td"
+include "mlir/IR/EnumAttr.td"
+include "mlir/IR/OpBase.td"
+include "mlir/Interfaces/InferTypeOpInterface.td"
+include "mlir/Interfaces/SideEffectInterfaces.td"
+include "dialects/interfaces/Buffering.td"
+include "dialects/interfaces/Chunkable.td"
+include "dialects/interfaces/Cost.td"
+include "dialects/interfaces/Differentiable.td"
+include "dialects/interfaces/Fusible.td"
+include "dialects/interfaces/Reference.td"
+include "dialects/interfaces/ShardingRule.td"
+
+def Titan_Dialect : Dialect {
+  let name = "titan";
+  let cppNamespace = "::titan";
+  let summary = "The training of a large language model as a graph of tensor ops";
+  let description = [{
+    Tensors have static shapes and value semantics. State lives in module-level variables: a
+    function loads a variable's value at its entry and stores a new one at its exit, so that every
+    function is a pure graph in between and passes may reorder, copy and delete freely.
+  }];
+  let useDefaultAttributePrinterParser = 1;
+  let dependentDialects = ["::mlir::func::FuncDialect"];
+  let hasConstantMaterializer = 0;
+}
+
+class Titan_Op<string mnemonic, list<Trait> traits = []> : Op<Titan_Dialect, mnemonic, traits>;
+class Titan_Attr<string name, string attrMnemonic, list<Trait> traits = []>
+    : AttrDef<Titan_Dialect, name, traits> {
+  let mnemonic = attrMnemonic;
+}
+
+def Titan_Float : AnyTypeOf<[F32, BF16, F16, F64]>;
+def Titan_FloatTensor : StaticShapeTensorOf<[Titan_Float]>;
+def Titan_F32Tensor : StaticShapeTensorOf<[AnyTypeOf<[F32, F64]>]>;
+def Titan_I32Tensor : StaticShapeTensorOf<[I32]>;
+def Titan_Tensor : StaticShapeTensorOf<[AnyTypeOf<[Titan_Float, I32]>]>;
+def Titan_Scalar : Type<
+  And<[Titan_F32Tensor.predicate,
+       CPred<"::llvm::cast<::mlir::RankedTensorType>($_self).getRank() == 0">]>,
+  "float32 tensor of rank 0", "::mlir::RankedTensorType">;
+
+// Every compute op answers how it is evaluated, what it costs and how it may be sharded.
+defvar Titan_ComputeTraits = [
+  Pure,
+  DeclareOpInterfaceMethods<Titan_CostOpInterface>,
+  DeclareOpInterfaceMethods<Titan_ReferenceOpInterface>,
+  DeclareOpInterfaceMethods<Titan_ShardingRuleOpInterface>];
+
+class Titan_ComputeOp<string mnemonic, list<Trait> traits = []>
+    : Titan_Op<mnemonic, !listconcat(Titan_ComputeTraits, traits)>;
+
+def Titan_Differentiable : DeclareOpInterfaceMethods<Titan_DifferentiableOpInterface>;
+def Titan_Fusible : DeclareOpInterfaceMethods<Titan_FusibleOpInterface>;
+def Titan_Decomposable : DeclareOpInterfaceMethods<Titan_DecomposableOpInterface>;
+def Titan_Chunkable : DeclareOpInterfaceMethods<Titan_ChunkableOpInterface>;
+// Emits its own instruction; `Placed` also says where its results live.
+def Titan_Buffered : DeclareOpInterfaceMethods<Titan_BufferingOpInterface>;
+def Titan_BufferedPlaced
+    : DeclareOpInterfaceMethods<Titan_BufferingOpInterface, ["getPlacement"]>;
+
+#endif

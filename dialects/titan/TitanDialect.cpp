@@ -1,0 +1,66 @@
+#include "dialects/titan/TitanDialect.h"
+
+#include "mlir/Dialect/Func/IR/FuncOps.h"
+#include "mlir/IR/DialectImplementation.h"
+#include "llvm/ADT/TypeSwitch.h"
+
+using namespace mlir;
+
+#include "dialects/titan/TitanDialect.cpp.inc"
+#include "dialects/titan/TitanEnums.cpp.inc"
+
+#define GET_ATTRDEF_CLASSES
+#include "dialects/titan/TitanAttrs.cpp.inc"
+
+#define GET_OP_CLASSES
+#include "dialects/titan/TitanOps.cpp.inc"
+
+namespace titan {
+
+void TitanDialect::initialize() {
+  addAttributes<
+#define GET_ATTRDEF_LIST
+#include "dialects/titan/TitanAttrs.cpp.inc"
+      >();
+  addOperations<
+#define GET_OP_LIST
+#include "dialects/titan/TitanOps.cpp.inc"
+      >();
+}
+
+/// A value for messages.
+static double toDouble(const APFloat &value) { return value.convertToDouble(); }
+
+LogicalResult NormalInitAttr::verify(function_ref<InFlightDiagnostic()> emitError, APFloat mean,
+                                     APFloat std) {
+  if (!(toDouble(std) >= 0))
+    return emitError() << "expects a standard deviation of at least 0, found " << toDouble(std);
+  return success();
+}
+
+LogicalResult TruncatedNormalInitAttr::verify(function_ref<InFlightDiagnostic()> emitError,
+                                              APFloat mean, APFloat std, APFloat lower,
+                                              APFloat upper) {
+  if (!(toDouble(std) > 0))
+    return emitError() << "expects a standard deviation above 0, found " << toDouble(std);
+  if (!(toDouble(lower) < toDouble(upper)))
+    return emitError() << "expects the lower cut to be below the upper one, found "
+                       << toDouble(lower) << " and " << toDouble(upper);
+  return success();
+}
+
+LogicalResult RopeTableInitAttr::verify(function_ref<InFlightDiagnostic()> emitError,
+                                        RopeComponent component, APFloat theta, APFloat factor,
+                                        APFloat lowFrequency, APFloat highFrequency,
+                                        APFloat originalLength) {
+  if (!(toDouble(theta) > 0) || !(toDouble(factor) > 0) || !(toDouble(originalLength) > 0))
+    return emitError() << "expects theta, factor and original_length above 0, found "
+                       << toDouble(theta) << ", " << toDouble(factor) << " and "
+                       << toDouble(originalLength);
+  if (!(toDouble(lowFrequency) < toDouble(highFrequency)))
+    return emitError() << "expects low_frequency below high_frequency, found "
+                       << toDouble(lowFrequency) << " and " << toDouble(highFrequency);
+  return success();
+}
+
+} // namespace titan

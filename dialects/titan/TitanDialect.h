@@ -1,0 +1,38 @@
+// The titan dialect: the training graph of a language model as tensor ops.
+#pragma once
+
+#include "dialects/interfaces/Buffering.h"
+#include "dialects/interfaces/Chunkable.h"
+#include "dialects/interfaces/Cost.h"
+#include "dialects/interfaces/Differentiable.h"
+#include "dialects/interfaces/Fusible.h"
+#include "dialects/interfaces/Reference.h"
+#include "dialects/interfaces/ShardingRule.h"
+
+#include "mlir/IR/Builders.h"
+#include "mlir/IR/BuiltinTypes.h"
+#include "mlir/IR/Dialect.h"
+#include "mlir/IR/OpDefinition.h"
+#include "mlir/IR/OpImplementation.h"
+#include "mlir/IR/SymbolTable.h"
+#include "mlir/Interfaces/ControlFlowInterfaces.h"
+#include "mlir/Interfaces/InferTypeOpInterface.h"
+#include "mlir/Interfaces/SideEffectInterfaces.h"
+
+#include "dialects/titan/TitanDialect.h.inc"
+#include "dialects/titan/TitanEnums.h.inc"
+
+#define GET_ATTRDEF_CLASSES
+#include "dialects/titan/TitanAttrs.h.inc"
+
+#define GET_OP_CLASSES
+#include "dialects/titan/TitanOps.h.inc"
+
+namespace titan {
+
+/// The static tensor type of a value of this dialect.
+inline mlir::RankedTensorType tensorType(mlir::Value value) {
+  return llvm::cast<mlir::RankedTensorType>(value.getType());
+}
+
+} // namespace titan

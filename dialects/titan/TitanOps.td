@@ -1,0 +1,12 @@
+// All ops of the dialect, family by family.
+include "dialects/titan/TitanAttrs.td"
+include "dialects/titan/ops/Attention.td"
+include "dialects/titan/ops/Einsum.td"
+include "dialects/titan/ops/Elementwise.td"
+include "dialects/titan/ops/Embedding.td"
+include "dialects/titan/ops/Loss.td"
+include "dialects/titan/ops/Norm.td"
+include "dialects/titan/ops/Optimizer.td"
+include "dialects/titan/ops/Reduce.td"
+include "dialects/titan/ops/Shape.td"
+include "dialects/titan/ops/Structure.td"

@@ -1,0 +1,51 @@
+#ifndef TITAN_OPS_LOSS_TD
+#define TITAN_OPS_LOSS_TD
+
+include "dialects/titan/TitanBase.td"
+
+def Titan_CrossEntropyOp : Titan_ComputeOp<"cross_entropy", [Titan_Decomposable]> {
+  let summary = "sum of the cross entropies of the rows of logits";
+  let description = [{
+    logits [rows, classes], labels [rows]. Rows with a negative label are ignored: they add nothing
+    to the loss nor to the number of valid rows.
+  }];
+  let arguments = (ins Titan_FloatTensor:$logits, Titan_I32Tensor:$labels);
+  let results = (outs Titan_Scalar:$loss, Titan_Scalar:$valid);
+  let assemblyFormat = "$logits `,` $labels attr-dict `:` functional-type(operands, results)";
+  let hasVerifier = 1;
+}
+
+def Titan_CrossEntropyGradOp : Titan_ComputeOp<"cross_entropy_grad", [Titan_Decomposable]> {
+  let summary = "cross entropy together with its gradient with respect to the logits";
+  let description = "dlogits = (softmax(logits) - one_hot(label)) * dloss in valid rows, else 0.";
+  let arguments = (ins Titan_FloatTensor:$logits, Titan_I32Tensor:$labels, Titan_Scalar:$dloss);
+  let results = (outs Titan_Scalar:$loss, Titan_Scalar:$valid, Titan_FloatTensor:$dlogits);
+  let assemblyFormat = "$logits `,` $labels `,` $dloss attr-dict `:` functional-type(operands, results)";
+  let hasVerifier = 1;
+}
+
+def Titan_HeadLossOp : Titan_ComputeOp<"head_loss", [Titan_Differentiable, Titan_Chunkable]> {
+  let summary = "output projection and cross entropy in one op";
+  let description = [{
+    input [.., dim], weight [classes, dim], labels [..]: the logits are input times weight
+    transposed; the results are those of cross_entropy. The op exists so that the logits of a whole
+    microbatch never do: titan-chunk-loss unrolls it over chunks of tokens.
+  }];
+  let arguments = (ins Titan_FloatTensor:$input, Titan_FloatTensor:$weight,
+                       Titan_I32Tensor:$labels);
+  let results = (outs Titan_Scalar:$loss, Titan_Scalar:$valid);
+  let assemblyFormat = "$input `,` $weight `,` $labels attr-dict `:` functional-type(operands, results)";
+  let hasVerifier = 1;
+}
+
+def Titan_HeadLossGradOp : Titan_ComputeOp<"head_loss_grad", [Titan_Chunkable]> {
+  let summary = "head_loss together with the gradients of its input and weight";
+  let arguments = (ins Titan_FloatTensor:$input, Titan_FloatTensor:$weight,
+                       Titan_I32Tensor:$labels, Titan_Scalar:$dloss);
+  let results = (outs Titan_Scalar:$loss, Titan_Scalar:$valid, Titan_FloatTensor:$dinput,
+                      Titan_F32Tensor:$dweight);
+  let assemblyFormat = "$input `,` $weight `,` $labels `,` $dloss attr-dict `:` functional-type(operands, results)";
+  let hasVerifier = 1;
+}
+
+#endif

@@ -1,0 +1,62 @@
+#ifndef TITAN_OPS_STRUCTURE_TD
+#define TITAN_OPS_STRUCTURE_TD
+
+include "dialects/titan/TitanBase.td"
+include "dialects/titan/TitanAttrs.td"
+include "mlir/IR/SymbolInterfaces.td"
+include "mlir/Interfaces/ControlFlowInterfaces.td"
+
+def Titan_VariableOp : Titan_Op<"variable", [Symbol]> {
+  let summary = "a tensor that lives from step to step";
+  let description = [{
+    Names are the checkpoint names that users know.
+
+    ```mlir
+    titan.variable parameter @layers.0.attention.wq.weight : tensor<256x256xf32>
+        init #titan.truncated_normal<mean = 0.0, std = 0.02, lower = -2.0, upper = 2.0>
+    ```
+  }];
+  let arguments = (ins SymbolNameAttr:$sym_name, Titan_RoleAttr:$role, TypeAttr:$type,
+                       OptionalAttr<AnyAttr>:$initializer);
+  let assemblyFormat = [{
+    $role $sym_name `:` $type (`init` $initializer^)? attr-dict
+  }];
+  let hasVerifier = 1;
+}
+
+def Titan_LoadOp : Titan_Op<"load", [Pure, DeclareOpInterfaceMethods<SymbolUserOpInterface>]> {
+  let summary = "a variable's value at the function's entry";
+  let arguments = (ins FlatSymbolRefAttr:$variable);
+  let results = (outs Titan_Tensor:$result);
+  let assemblyFormat = "$variable attr-dict `:` type($result)";
+}
+
+def Titan_StoreOp : Titan_Op<"store", [DeclareOpInterfaceMethods<SymbolUserOpInterface>]> {
+  let summary = "a variable's value at the function's exit";
+  let description = "At most one store of a variable per function.";
+  let arguments = (ins Titan_Tensor:$value, FlatSymbolRefAttr:$variable);
+  let assemblyFormat = "$value `,` $variable attr-dict `:` type($value)";
+}
+
+def Titan_KernelOp : Titan_Op<"kernel",
+    [Pure, IsolatedFromAbove, SingleBlockImplicitTerminator<"YieldOp">]> {
+  let summary = "a region of fusible ops that becomes one kernel";
+  let description = [{
+    The region's block has one argument per operand; its terminator yields the results. All ops
+    inside are fusible and share one space of rows and columns.
+  }];
+  let arguments = (ins Variadic<Titan_Tensor>:$inputs);
+  let results = (outs Variadic<Titan_Tensor>:$results);
+  let regions = (region SizedRegion<1>:$body);
+  let hasCustomAssemblyFormat = 1;
+  let hasVerifier = 1;
+}
+
+def Titan_YieldOp : Titan_Op<"yield", [Pure, Terminator, ReturnLike, HasParent<"KernelOp">]> {
+  let summary = "the results of a kernel region";
+  let arguments = (ins Variadic<Titan_Tensor>:$values);
+  let assemblyFormat = "attr-dict ($values^ `:` type($values))?";
+  let builders = [OpBuilder<(ins), [{}]>];
+}
+
+#endif
