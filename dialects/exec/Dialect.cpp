@@ -1,0 +1,181 @@
+#include "dialects/exec/Exec.h"
+
+#include "mlir/IR/DialectImplementation.h"
+#include "llvm/ADT/TypeSwitch.h"
+
+using namespace mlir;
+using namespace titan::exec;
+
+#include "dialects/exec/ExecDialect.cpp.inc"
+#include "dialects/exec/ExecEnums.cpp.inc"
+
+#define GET_ATTRDEF_CLASSES
+#include "dialects/exec/ExecAttrs.cpp.inc"
+#define GET_TYPEDEF_CLASSES
+#include "dialects/exec/ExecTypes.cpp.inc"
+
+void ExecDialect::initialize() {
+  addAttributes<
+#define GET_ATTRDEF_LIST
+#include "dialects/exec/ExecAttrs.cpp.inc"
+      >();
+  addTypes<
+#define GET_TYPEDEF_LIST
+#include "dialects/exec/ExecTypes.cpp.inc"
+      >();
+  addOperations<
+#define GET_OP_LIST
+#include "dialects/exec/ExecOps.cpp.inc"
+      >();
+}
+
+//===----------------------------------------------------------------------------------------===//
+// Buffer types
+//===----------------------------------------------------------------------------------------===//
+
+bool titan::exec::isElementType(Type type) {
+  if (auto integer = dyn_cast<IntegerType>(type)) {
+    const unsigned width = integer.getWidth();
+    if (integer.isUnsigned())
+      return width == 8;
+    return integer.isSignless() && (width == 1 || width == 8 || width == 32 || width == 64);
+  }
+  return isa<Float32Type, BFloat16Type, Float16Type, Float64Type, Float8E4M3FNType, Float8E5M2Type,
+             Float8E8M0FNUType>(type);
+}
+
+int64_t titan::exec::getElementBytes(Type type) {
+  return std::max<int64_t>(1, type.getIntOrFloatBitWidth() / 8);
+}
+
+SmallVector<int64_t> titan::exec::getStrides(MemRefType type) {
+  return type.getStridesAndOffset().first;
+}
+
+bool titan::exec::isBufferType(Type type) {
+  auto memref = dyn_cast<MemRefType>(type);
+  if (!memref || !memref.hasStaticShape() || memref.getMemorySpace() ||
+      memref.getRank() > kMaxRank || !isElementType(memref.getElementType()))
+    return false;
+  if (llvm::any_of(memref.getShape(), [](int64_t extent) { return extent < 1; }))
+    return false;
+  SmallVector<int64_t> strides;
+  int64_t offset = 0;
+  if (failed(memref.getStridesAndOffset(strides, offset)) || offset != 0)
+    return false;
+  return llvm::all_of(strides, [](int64_t stride) { return stride >= 1; });
+}
+
+int64_t titan::exec::getSpan(MemRefType type) {
+  int64_t last = 0;
+  for (auto [extent, stride] : llvm::zip_equal(type.getShape(), getStrides(type)))
+    last += (extent - 1) * stride;
+  return last + 1;
+}
+
+int64_t titan::exec::getSpanBytes(MemRefType type) {
+  return getSpan(type) * getElementBytes(type.getElementType());
+}
+
+//===----------------------------------------------------------------------------------------===//
+// Attributes
+//===----------------------------------------------------------------------------------------===//
+
+static unsigned getNumParameters(Distribution distribution) {
+  switch (distribution) {
+  case Distribution::Constant:
+    return 1;
+  case Distribution::Normal:
+    return 2;
+  case Distribution::TruncatedNormal:
+    return 4;
+  }
+  llvm_unreachable("every distribution is listed");
+}
+
+Attribute InitializerAttr::parse(AsmParser &parser, Type) {
+  StringRef keyword;
+  const SMLoc location = parser.getCurrentLocation();
+  if (parser.parseLess() || parser.parseKeyword(&keyword))
+    return {};
+  const auto distribution = symbolizeDistribution(keyword);
+  if (!distribution) {
+    parser.emitError(location) << "'" << keyword
+                               << "' is no distribution: expected constant, normal or "
+                                  "truncated_normal";
+    return {};
+  }
+  double values[4] = {0, 0, 0, 0};
+  for (unsigned i = 0; i < getNumParameters(*distribution); ++i)
+    if (parser.parseComma() || parser.parseFloat(values[i]))
+      return {};
+  if (parser.parseGreater())
+    return {};
+  return parser.getChecked<InitializerAttr>(location, parser.getContext(), *distribution,
+                                            APFloat(values[0]), APFloat(values[1]),
+                                            APFloat(values[2]), APFloat(values[3]));
+}
+
+void InitializerAttr::print(AsmPrinter &printer) const {
+  const APFloat values[4] = {getMean(), getStd(), getLower(), getUpper()};
+  printer << "<" << stringifyDistribution(getDistribution());
+  for (unsigned i = 0; i < getNumParameters(getDistribution()); ++i) {
+    printer << ", ";
+    printer.printFloat(values[i]);
+  }
+  printer << ">";
+}
+
+static std::string toText(const APFloat &value) {
+  llvm::SmallString<16> text;
+  value.toString(text);
+  return std::string(text);
+}
+
+LogicalResult InitializerAttr::verify(llvm::function_ref<InFlightDiagnostic()> emitError,
+                                      Distribution distribution, APFloat mean, APFloat std,
+                                      APFloat lower, APFloat upper) {
+  for (const APFloat *value : {&mean, &std, &lower, &upper})
+    if (&value->getSemantics() != &APFloat::IEEEdouble() || !value->isFinite())
+      return emitError() << "an initializer's numbers are finite doubles, found " << toText(*value);
+  if (std.isNegative() && !std.isZero())
+    return emitError() << "the standard deviation of an initializer is at least 0, found "
+                       << toText(std);
+  if (distribution != Distribution::TruncatedNormal)
+    return success();
+  if (!(lower < upper))
+    return emitError() << "the bounds of a truncated_normal are increasing, found " << toText(lower)
+                       << " and " << toText(upper);
+  if (mean < lower || mean > upper)
+    return emitError() << "the mean of a truncated_normal lies within its bounds, found "
+                       << toText(mean) << " outside [" << toText(lower) << ", " << toText(upper)
+                       << "]";
+  return success();
+}
+
+LogicalResult StageAttr::verify(llvm::function_ref<InFlightDiagnostic()> emitError,
+                                StringRef symbol, int64_t blocks) {
+  if (symbol.empty())
+    return emitError() << "a stage needs a symbol, found an empty name";
+  if (blocks < 1)
+    return emitError() << "a stage has at least 1 block, found " << blocks << " in '" << symbol
+                       << "'";
+  return success();
+}
+
+LogicalResult CostAttr::verify(llvm::function_ref<InFlightDiagnostic()> emitError, int64_t flops,
+                               int64_t bytes) {
+  if (flops < 0 || bytes < 0)
+    return emitError() << "a cost is not negative, found flops " << flops << " and bytes " << bytes;
+  return success();
+}
+
+LogicalResult AxisAttr::verify(llvm::function_ref<InFlightDiagnostic()> emitError, StringRef name,
+                               int64_t size) {
+  if (name.empty())
+    return emitError() << "a mesh axis needs a name, found an empty one";
+  if (size < 1)
+    return emitError() << "the size of a mesh axis is at least 1, found " << size << " for '"
+                       << name << "'";
+  return success();
+}

@@ -1,0 +1,195 @@
+// Verifiers of timelines.
+#include "dialects/exec/Exec.h"
+
+#include "llvm/ADT/DenseMap.h"
+
+using namespace mlir;
+using namespace titan::exec;
+
+LogicalResult ActionOp::verify() {
+  if (static_cast<int64_t>(getStage()) < 0 || static_cast<int64_t>(getMicrobatch()) < 0)
+    return emitOpError("stage and microbatch are at least 0, found ")
+           << static_cast<int64_t>(getStage()) << " and " << static_cast<int64_t>(getMicrobatch());
+  llvm::SmallPtrSet<Attribute, 4> seen;
+  for (auto slot : getSlots().getAsRange<SlotAttr>())
+    if (!seen.insert(slot.getResidualClass()).second)
+      return emitOpError("binds residual class '")
+             << slot.getResidualClass().getValue() << "' twice";
+  return success();
+}
+
+// The residual classes that a function's buffers live in must all be bound.
+static LogicalResult verifyBound(ActionOp op, FuncOp function, SymbolTableCollection &symbols) {
+  llvm::SmallPtrSet<Attribute, 4> bound;
+  for (auto slot : op.getSlots().getAsRange<SlotAttr>())
+    bound.insert(slot.getResidualClass());
+  for (auto buffer : function.getBody()->getOps<BufferOp>()) {
+    if (bound.contains(buffer.getBaseAttr()) ||
+        !symbols.lookupNearestSymbolFrom<ResidualClassOp>(op, buffer.getBaseAttr()))
+      continue;
+    auto error = op.emitOpError("binds no slot of residual class '")
+                 << buffer.getBase() << "', which '" << function.getSymName() << "' uses";
+    error.attachNote(buffer.getLoc()) << "used here";
+    return error;
+  }
+  return success();
+}
+
+LogicalResult ActionOp::verifySymbolUses(SymbolTableCollection &symbols) {
+  auto timeline = (*this)->getParentOfType<TimelineOp>();
+  auto function = symbols.lookupNearestSymbolFrom<FuncOp>(timeline, getFunctionAttr());
+  if (!function)
+    return emitOpError("'") << getFunction() << "' is no function";
+  if (function.getAsync() != (getMode() != Mode::Run))
+    return emitOpError() << (function.getAsync() ? "starts or awaits" : "runs") << " function '"
+                         << getFunction() << "', which is " << (function.getAsync() ? "" : "not ")
+                         << "async, found " << stringifyMode(getMode());
+  for (auto slot : getSlots().getAsRange<SlotAttr>()) {
+    auto residualClass =
+        symbols.lookupNearestSymbolFrom<ResidualClassOp>(timeline, slot.getResidualClass());
+    if (!residualClass)
+      return emitOpError("'") << slot.getResidualClass().getValue() << "' is no residual class";
+    if (slot.getIndex() < 0 || slot.getIndex() >= static_cast<int64_t>(residualClass.getSlots()))
+      return emitOpError("slot ") << slot.getIndex() << " of residual class '"
+                                  << slot.getResidualClass().getValue()
+                                  << "' does not exist: it has " << residualClass.getSlots();
+  }
+  return verifyBound(*this, function, symbols);
+}
+
+void TimelineOp::build(OpBuilder &builder, OperationState &state, StringRef name) {
+  state.getOrAddProperties<Properties>().sym_name = builder.getStringAttr(name);
+  for (int i = 0; i < 3; ++i)
+    state.addRegion()->emplaceBlock();
+}
+
+namespace {
+/// One microbatch on one stage.
+using Work = std::pair<int64_t, int64_t>;
+
+/// Checks one section of a timeline.
+class SectionVerifier {
+public:
+  explicit SectionVerifier(bool isBody) : isBody(isBody) {}
+
+  LogicalResult verify(Block &section);
+
+private:
+  LogicalResult verifyLetter(ActionOp action);
+  LogicalResult verifyOrder(ActionOp action, Work work);
+  LogicalResult verifyMode(ActionOp action);
+  void findLastUses(Block &section);
+  LogicalResult verifySlots(ActionOp action, Work work);
+
+  bool isBody;
+  /// Letters that have run, by work.
+  llvm::DenseMap<Work, llvm::SmallDenseSet<int>> done;
+  llvm::DenseMap<std::tuple<int, Attribute, int64_t, int64_t>, ActionOp> started;
+  /// Slot to its owner, and a work's last entry that binds the slot.
+  llvm::DenseMap<std::pair<Attribute, int64_t>, Work> owners;
+  llvm::DenseMap<std::pair<Attribute, Work>, Operation *> lastUses;
+};
+} // namespace
+
+static Work workOf(ActionOp action) {
+  return {static_cast<int64_t>(action.getStage()), static_cast<int64_t>(action.getMicrobatch())};
+}
+
+LogicalResult SectionVerifier::verifyLetter(ActionOp action) {
+  const Action letter = action.getLetter();
+  const bool inBody = letter == Action::Forward || letter == Action::Backward ||
+                      letter == Action::InputBackward || letter == Action::WeightBackward ||
+                      letter == Action::Send || letter == Action::Receive;
+  const bool outside = letter == Action::Prologue || letter == Action::Update;
+  if ((isBody && outside) || (!isBody && inBody))
+    return action.emitOpError() << stringifyAction(letter) << " stands "
+                                << (outside ? "in the prologue or epilogue" : "in the body");
+  return success();
+}
+
+LogicalResult SectionVerifier::verifyOrder(ActionOp action, Work work) {
+  if (action.getMode() == Mode::Await)
+    return success();
+  const Action letter = action.getLetter();
+  auto &before = done[work];
+  auto needs = [&](Action other) -> LogicalResult {
+    if (before.contains(static_cast<int>(other)))
+      return success();
+    return action.emitOpError() << stringifyAction(letter) << " of stage " << work.first
+                                << " microbatch " << work.second << " needs an earlier "
+                                << stringifyAction(other);
+  };
+  if ((letter == Action::Backward || letter == Action::InputBackward) &&
+      failed(needs(Action::Forward)))
+    return failure();
+  if (letter == Action::WeightBackward && failed(needs(Action::InputBackward)))
+    return failure();
+  const bool once = letter == Action::Forward || letter == Action::Backward ||
+                    letter == Action::InputBackward || letter == Action::WeightBackward;
+  if (!before.insert(static_cast<int>(letter)).second && once)
+    return action.emitOpError() << stringifyAction(letter) << " of stage " << work.first
+                                << " microbatch " << work.second << " stands twice";
+  return success();
+}
+
+LogicalResult SectionVerifier::verifyMode(ActionOp action) {
+  const auto key =
+      std::make_tuple(static_cast<int>(action.getLetter()), Attribute(action.getFunctionAttr()),
+                      workOf(action).first, workOf(action).second);
+  if (action.getMode() == Mode::Start) {
+    if (!started.try_emplace(key, action).second)
+      return action.emitOpError("starts again before it is awaited");
+  } else if (action.getMode() == Mode::Await) {
+    auto start = started.find(key);
+    if (start == started.end())
+      return action.emitOpError("awaits what was not started in this section");
+    if (start->second.getSlots() != action.getSlots())
+      return action.emitOpError("binds other slots than its start");
+    started.erase(start);
+  }
+  return success();
+}
+
+void SectionVerifier::findLastUses(Block &section) {
+  for (auto action : section.getOps<ActionOp>())
+    for (auto slot : action.getSlots().getAsRange<SlotAttr>())
+      lastUses[{slot.getResidualClass(), workOf(action)}] = action;
+}
+
+LogicalResult SectionVerifier::verifySlots(ActionOp action, Work work) {
+  for (auto slot : action.getSlots().getAsRange<SlotAttr>()) {
+    const std::pair<Attribute, int64_t> key{slot.getResidualClass(), slot.getIndex()};
+    const auto [owner, isNew] = owners.try_emplace(key, work);
+    if (!isNew && owner->second != work)
+      return action.emitOpError("slot ")
+             << slot.getIndex() << " of residual class '" << slot.getResidualClass().getValue()
+             << "' still belongs to stage " << owner->second.first << " microbatch "
+             << owner->second.second;
+    if (lastUses[{slot.getResidualClass(), work}] == action)
+      owners.erase(key);
+  }
+  return success();
+}
+
+LogicalResult SectionVerifier::verify(Block &section) {
+  findLastUses(section);
+  for (Operation &op : section) {
+    auto action = dyn_cast<ActionOp>(op);
+    if (!action)
+      return op.emitOpError("is no action: a timeline holds exec.action only");
+    const Work work = workOf(action);
+    if (failed(verifyLetter(action)) || failed(verifyOrder(action, work)) ||
+        failed(verifyMode(action)) || failed(verifySlots(action, work)))
+      return failure();
+  }
+  for (auto &[key, action] : started)
+    return action.emitOpError("is never awaited in its section");
+  return success();
+}
+
+LogicalResult TimelineOp::verifyRegions() {
+  for (Region *region : {&getPrologue(), &getBodyRegion(), &getEpilogue()})
+    if (failed(SectionVerifier(region == &getBodyRegion()).verify(region->front())))
+      return failure();
+  return success();
+}
