@@ -32,28 +32,42 @@ double CounterGenerator::normal(uint64_t counter) const {
          std::cos(2 * std::numbers::pi * uniform(2 * counter + 1));
 }
 
-/// Llama 3.1's scaling of one rotary frequency.
-static double scaleFrequency(double frequency, RopeTableInitAttr table) {
-  const double wavelength = 2 * std::numbers::pi / frequency;
-  const double rotations = table.getOriginalLength() / wavelength;
-  if (rotations < table.getLowFrequency())
-    return frequency / table.getFactor();
-  if (rotations > table.getHighFrequency())
-    return frequency;
-  const double smooth = (rotations - table.getLowFrequency()) /
-                        (table.getHighFrequency() - table.getLowFrequency());
-  return (1 - smooth) * frequency / table.getFactor() + smooth * frequency;
-}
+namespace {
+
+/// The parameters of RopeTableInitAttr as numbers.
+struct RopeScaling {
+  double theta, factor, lowFrequency, highFrequency, originalLength;
+
+  explicit RopeScaling(RopeTableInitAttr table)
+      : theta(table.getTheta().convertToDouble()), factor(table.getFactor().convertToDouble()),
+        lowFrequency(table.getLowFrequency().convertToDouble()),
+        highFrequency(table.getHighFrequency().convertToDouble()),
+        originalLength(table.getOriginalLength().convertToDouble()) {}
+
+  /// Llama 3.1's scaling of one rotary frequency.
+  double scale(double frequency) const {
+    const double rotations = originalLength * frequency / (2 * std::numbers::pi);
+    if (rotations < lowFrequency)
+      return frequency / factor;
+    if (rotations > highFrequency)
+      return frequency;
+    const double smooth = (rotations - lowFrequency) / (highFrequency - lowFrequency);
+    return (1 - smooth) * frequency / factor + smooth * frequency;
+  }
+};
+
+} // namespace
 
 static LogicalResult fillRopeTable(HostTensor &tensor, RopeTableInitAttr table,
                                    Location location) {
   if (tensor.shape().size() != 2)
     return emitError(location) << "a rope table has the shape [positions, pairs], found "
                                << tensor.type;
+  const RopeScaling scaling(table);
   const int64_t positions = tensor.shape()[0], pairs = tensor.shape()[1];
   for (int64_t i = 0; i < pairs; ++i) {
     const double exponent = static_cast<double>(i) / static_cast<double>(pairs);
-    const double frequency = scaleFrequency(1 / std::pow(table.getTheta(), exponent), table);
+    const double frequency = scaling.scale(1 / std::pow(scaling.theta, exponent));
     for (int64_t p = 0; p < positions; ++p) {
       const double angle = static_cast<double>(p) * frequency;
       tensor.values[p * pairs + i] =
@@ -65,18 +79,20 @@ static LogicalResult fillRopeTable(HostTensor &tensor, RopeTableInitAttr table,
 
 static void fillTruncatedNormal(HostTensor &tensor, TruncatedNormalInitAttr normal,
                                 const CounterGenerator &generator) {
+  const double mean = normal.getMean().convertToDouble(), std = normal.getStd().convertToDouble();
+  const double lower = normal.getLower().convertToDouble();
+  const double upper = normal.getUpper().convertToDouble();
   // Inversion by bisection of the distribution function: any cuts work, however unlikely.
   auto cumulative = [&](double x) {
-    return 0.5 * std::erfc((normal.getMean() - x) / normal.getStd() / std::numbers::sqrt2);
+    return 0.5 * std::erfc((mean - x) / std / std::numbers::sqrt2);
   };
-  const double below = cumulative(normal.getLower()), above = cumulative(normal.getUpper());
+  const double below = cumulative(lower), above = cumulative(upper);
   for (auto [index, value] : llvm::enumerate(tensor.values)) {
     const double wanted = below + (above - below) * generator.uniform(index);
-    double low = std::max(normal.getLower(), normal.getMean() - 40 * normal.getStd());
-    double high = std::min(normal.getUpper(), normal.getMean() + 40 * normal.getStd());
+    double low = lower, high = upper;
     for (int i = 0; i < 48; ++i)
       (cumulative((low + high) / 2) < wanted ? low : high) = (low + high) / 2;
-    value = std::clamp((low + high) / 2, normal.getLower(), normal.getUpper());
+    value = (low + high) / 2;
   }
 }
 
@@ -84,12 +100,14 @@ LogicalResult initialize(HostTensor &tensor, Attribute initializer,
                          const CounterGenerator &generator, Location location) {
   return llvm::TypeSwitch<Attribute, LogicalResult>(initializer)
       .Case([&](ConstantInitAttr constant) {
-        llvm::fill(tensor.values, constant.getValue());
+        llvm::fill(tensor.values, constant.getValue().convertToDouble());
         return success();
       })
       .Case([&](NormalInitAttr normal) {
+        const double mean = normal.getMean().convertToDouble();
+        const double std = normal.getStd().convertToDouble();
         for (auto [index, value] : llvm::enumerate(tensor.values))
-          value = normal.getMean() + normal.getStd() * generator.normal(index);
+          value = mean + std * generator.normal(index);
         return success();
       })
       .Case([&](TruncatedNormalInitAttr normal) {

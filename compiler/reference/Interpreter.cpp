@@ -98,14 +98,9 @@ LogicalResult Interpreter::load(Operation &op, Frame &frame) {
   auto load = cast<LoadOp>(op);
   StringAttr name = load.getVariableAttr().getAttr();
   auto found = frame.entry.find(name.getValue());
-  if (found != frame.entry.end()) {
-    frame.values[load.getResult()] = found->second;
-    return success();
-  }
-  FailureOr<TensorRef> tensor = getVariable(*frame.rank, name);
-  if (failed(tensor))
-    return op.emitOpError() << "cannot be evaluated: no value for variable @" << name.getValue();
-  frame.values[load.getResult()] = frame.entry[name.getValue()] = *tensor;
+  if (found == frame.entry.end())
+    return op.emitOpError() << "cannot be evaluated: there is no variable @" << name.getValue();
+  frame.values[load.getResult()] = found->second;
   return success();
 }
 
@@ -237,6 +232,9 @@ FailureOr<SmallVector<HostTensor>> Interpreter::call(StringRef name,
   if (function.getNumArguments() != arguments.size())
     return function.emitOpError() << "takes " << function.getNumArguments()
                                   << " arguments, found " << arguments.size();
+  for (auto variable : module.getOps<VariableOp>())
+    if (failed(getVariable(ranks.front(), variable.getSymNameAttr())))
+      return failure();
   std::vector<Frame> frames(1);
   Frame &frame = frames.front();
   frame.rank = &ranks.front();

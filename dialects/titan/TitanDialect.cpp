@@ -28,34 +28,38 @@ void TitanDialect::initialize() {
       >();
 }
 
-LogicalResult NormalInitAttr::verify(function_ref<InFlightDiagnostic()> emitError, double mean,
-                                     double std) {
-  if (!(std >= 0))
-    return emitError() << "expects a standard deviation of at least 0, found " << std;
+/// A value for messages.
+static double toDouble(const APFloat &value) { return value.convertToDouble(); }
+
+LogicalResult NormalInitAttr::verify(function_ref<InFlightDiagnostic()> emitError, APFloat mean,
+                                     APFloat std) {
+  if (!(toDouble(std) >= 0))
+    return emitError() << "expects a standard deviation of at least 0, found " << toDouble(std);
   return success();
 }
 
 LogicalResult TruncatedNormalInitAttr::verify(function_ref<InFlightDiagnostic()> emitError,
-                                              double mean, double std, double lower,
-                                              double upper) {
-  if (!(std > 0))
-    return emitError() << "expects a standard deviation above 0, found " << std;
-  if (!(lower < upper))
-    return emitError() << "expects the lower cut to be below the upper one, found " << lower
-                       << " and " << upper;
+                                              APFloat mean, APFloat std, APFloat lower,
+                                              APFloat upper) {
+  if (!(toDouble(std) > 0))
+    return emitError() << "expects a standard deviation above 0, found " << toDouble(std);
+  if (!(toDouble(lower) < toDouble(upper)))
+    return emitError() << "expects the lower cut to be below the upper one, found "
+                       << toDouble(lower) << " and " << toDouble(upper);
   return success();
 }
 
 LogicalResult RopeTableInitAttr::verify(function_ref<InFlightDiagnostic()> emitError,
-                                        RopeComponent component, double theta, double factor,
-                                        double lowFrequency, double highFrequency,
-                                        double originalLength) {
-  if (!(theta > 0) || !(factor > 0) || !(originalLength > 0))
-    return emitError() << "expects theta, factor and original_length above 0, found " << theta
-                       << ", " << factor << " and " << originalLength;
-  if (!(lowFrequency < highFrequency))
-    return emitError() << "expects low_frequency below high_frequency, found " << lowFrequency
-                       << " and " << highFrequency;
+                                        RopeComponent component, APFloat theta, APFloat factor,
+                                        APFloat lowFrequency, APFloat highFrequency,
+                                        APFloat originalLength) {
+  if (!(toDouble(theta) > 0) || !(toDouble(factor) > 0) || !(toDouble(originalLength) > 0))
+    return emitError() << "expects theta, factor and original_length above 0, found "
+                       << toDouble(theta) << ", " << toDouble(factor) << " and "
+                       << toDouble(originalLength);
+  if (!(toDouble(lowFrequency) < toDouble(highFrequency)))
+    return emitError() << "expects low_frequency below high_frequency, found "
+                       << toDouble(lowFrequency) << " and " << toDouble(highFrequency);
   return success();
 }
 

@@ -1,105 +1,74 @@
 // Evaluation, cost and sharding of the contraction.
-#include "dialects/titan/TitanDialect.h"
+#include "dialects/titan/ops/Einsum.h"
 #include "dialects/titan/ops/HostLoops.h"
 
 using namespace mlir;
 
 namespace titan {
-namespace {
 
-/// The letters of an equation by what they do, each with its extent. Example: "bsd,nd->bsn" has
-/// M "bs", N "n", K "d" and no batch letters.
-struct Contraction {
-  StringRef lhs, rhs, result;
-  std::string batch, m, n, k;
-  llvm::SmallDenseMap<char, int64_t> extents;
+/// The groups of a verified op.
+static EinsumSpec getSpec(EinsumOp op) {
+  std::string error;
+  std::optional<EinsumSpec> spec = parseEinsum(op.getEquation(), error);
+  assert(spec && "the verifier accepts only equations that parse");
+  return *spec;
+}
 
-  explicit Contraction(EinsumOp op) {
-    auto [operands, output] = op.getEquation().split("->");
-    std::tie(lhs, rhs) = operands.split(',');
-    result = output;
-    for (auto [letter, extent] : llvm::zip(lhs, tensorType(op.getLhs()).getShape()))
-      extents[letter] = extent;
-    for (auto [letter, extent] : llvm::zip(rhs, tensorType(op.getRhs()).getShape()))
-      extents[letter] = extent;
-    for (char letter : lhs)
-      (!rhs.contains(letter) ? m : result.contains(letter) ? batch : k) += letter;
-    for (char letter : rhs)
-      if (!lhs.contains(letter))
-        n += letter;
-  }
+static EinsumSizes getSizes(EinsumOp op) {
+  return getEinsumSizes(getSpec(op), tensorType(op.getLhs()), tensorType(op.getRhs()));
+}
 
-  int64_t count(StringRef letters) const {
-    int64_t product = 1;
-    for (char letter : letters)
-      product *= extents.lookup(letter);
-    return product;
-  }
-
-  /// The elements of `tensor`, whose dimensions are `from`, in the order of the letters `to`.
-  std::vector<double> permute(ArrayRef<double> tensor, StringRef from, StringRef to) const {
-    SmallVector<int64_t> shape, permutedShape, permutedStrides;
-    for (char letter : from)
-      shape.push_back(extents.lookup(letter));
-    SmallVector<int64_t> strides = getRowMajorStrides(shape);
-    for (char letter : to) {
-      permutedShape.push_back(extents.lookup(letter));
-      permutedStrides.push_back(strides[from.find(letter)]);
-    }
-    return gather(tensor, permutedShape, permutedStrides);
-  }
-};
-
-} // namespace
+/// `tensor` as [batch, rows, columns]; when `transposed` it is stored [batch, columns, rows].
+static std::vector<double> toMatrices(ArrayRef<double> tensor, int64_t batch, int64_t rows,
+                                      int64_t columns, bool transposed) {
+  const int64_t size = rows * columns;
+  if (!transposed)
+    return tensor.vec();
+  return gather(tensor, {batch, rows, columns}, {size, 1, rows});
+}
 
 LogicalResult EinsumOp::evaluate(ReferenceContext &context, ArrayRef<const HostTensor *> operands,
                                  MutableArrayRef<HostTensor> results) {
-  const Contraction contraction(*this);
-  const std::string order = contraction.batch + contraction.m + contraction.n;
+  const EinsumSpec spec = getSpec(*this);
+  const auto [batch, m, n, k] = getSizes(*this);
   const std::vector<double> lhs =
-      contraction.permute(operands[0]->values, contraction.lhs,
-                          contraction.batch + contraction.m + contraction.k);
+      toMatrices(operands[0]->values, batch, m, k, spec.transposeLhs);
   const std::vector<double> rhs =
-      contraction.permute(operands[1]->values, contraction.rhs,
-                          contraction.batch + contraction.k + contraction.n);
-  std::vector<double> sum(results[0].values.size(), 0.0);
+      toMatrices(operands[1]->values, batch, k, n, spec.transposeRhs);
   if (getAcc())
-    sum = contraction.permute(operands[2]->values, contraction.result, order);
-  const int64_t m = contraction.count(contraction.m), n = contraction.count(contraction.n);
-  const int64_t k = contraction.count(contraction.k);
-  for (int64_t b = 0; b < contraction.count(contraction.batch); ++b)
+    results[0].values = operands[2]->values;
+  for (int64_t b = 0; b < batch; ++b)
     context.multiplyAdd(m, n, k, lhs.data() + b * m * k, rhs.data() + b * k * n,
-                        sum.data() + b * m * n);
-  results[0].values = contraction.permute(sum, order, contraction.result);
+                        results[0].values.data() + b * m * n);
   return success();
 }
 
 int64_t EinsumOp::getFlops() {
-  const Contraction contraction(*this);
-  return 2 * contraction.count(contraction.batch) * contraction.count(contraction.m) *
-         contraction.count(contraction.n) * contraction.count(contraction.k);
+  const auto [batch, m, n, k] = getSizes(*this);
+  return 2 * batch * m * n * k;
 }
 
 ShardingRule EinsumOp::getShardingRule() {
-  const Contraction contraction(*this);
+  const EinsumSpec spec = getSpec(*this);
   ShardingRule rule;
   llvm::SmallDenseMap<char, unsigned> factors;
-  auto addFactors = [&](StringRef letters, FactorKind kind) {
-    for (char letter : letters)
-      factors[letter] = rule.addFactor(contraction.extents.lookup(letter), kind);
-  };
-  addFactors(contraction.result, FactorKind::passThrough);
-  addFactors(contraction.k, FactorKind::reduction);
-  auto toDimensions = [&](StringRef letters) {
+  auto toDimensions = [&](StringRef letters, RankedTensorType type) {
     TensorFactors dimensions;
-    for (char letter : letters)
-      dimensions.push_back({factors.lookup(letter)});
+    for (auto [letter, size] : llvm::zip_equal(letters, type.getShape())) {
+      auto [known, isNew] = factors.try_emplace(letter, 0);
+      if (isNew)
+        known->second = rule.addFactor(size, StringRef(spec.k).contains(letter)
+                                                 ? FactorKind::reduction
+                                                 : FactorKind::passThrough);
+      dimensions.push_back({known->second});
+    }
     return dimensions;
   };
-  rule.operands = {toDimensions(contraction.lhs), toDimensions(contraction.rhs)};
+  rule.operands = {toDimensions(spec.lhs, tensorType(getLhs())),
+                   toDimensions(spec.rhs, tensorType(getRhs()))};
+  rule.results = {toDimensions(spec.out, tensorType(getResult()))};
   if (getAcc())
-    rule.operands.push_back(toDimensions(contraction.result));
-  rule.results = {toDimensions(contraction.result)};
+    rule.operands.push_back(rule.results.front());
   return rule;
 }
 

@@ -1,0 +1,112 @@
+#include "dialects/titan/TitanDialect.h"
+
+using namespace mlir;
+
+namespace titan {
+
+//===----------------------------------------------------------------------===//
+// rope
+//===----------------------------------------------------------------------===//
+
+LogicalResult RopeOp::verify() {
+  auto input = tensorType(getInput()), cosine = tensorType(getCosine());
+  if (getResult().getType() != input)
+    return emitOpError() << "the result " << getResult().getType()
+                         << " is not of the input's type " << input;
+  if (input.getRank() != 4)
+    return emitOpError() << "expects an input [batch, sequence, heads, dim], found " << input;
+  if (input.getDimSize(3) % 2)
+    return emitOpError() << "expects an even last dimension, found " << input.getDimSize(3);
+  const int64_t pairs = input.getDimSize(3) / 2;
+  const int64_t perRow[] = {input.getDimSize(0), input.getDimSize(1), pairs};
+  if (cosine.getShape() != ArrayRef(perRow) && cosine.getShape() != ArrayRef(perRow).drop_front())
+    return emitOpError() << "expects tables [" << perRow[1] << ", " << pairs << "] or ["
+                         << perRow[0] << ", " << perRow[1] << ", " << pairs << "], found "
+                         << cosine;
+  if (getSine().getType() != cosine)
+    return emitOpError() << "the sine " << getSine().getType() << " is not of the cosine's type "
+                         << cosine;
+  return success();
+}
+
+LogicalResult RopeOp::buildVjp(OpBuilder &builder, ArrayRef<Value> cotangents,
+                               const llvm::BitVector &needed, Vjp &result) {
+  if (needed[1] || needed[2])
+    return emitOpError("is not differentiable with respect to its tables");
+  // A rotation's transpose is its inverse.
+  result.operands = {RopeOp::create(builder, getLoc(), getInput().getType(), cotangents[0],
+                                    getCosine(), getSine(), !getInverse()),
+                     Value(), Value()};
+  return success();
+}
+
+//===----------------------------------------------------------------------===//
+// attention
+//===----------------------------------------------------------------------===//
+
+static LogicalResult verifyPositions(Operation *op, const char *name, Value positions,
+                                     RankedTensorType tensor) {
+  if (positions && tensorType(positions).getShape() != tensor.getShape().take_front(2))
+    return op->emitOpError() << "expects " << name << " positions [" << tensor.getDimSize(0)
+                             << ", " << tensor.getDimSize(1) << "], found "
+                             << positions.getType();
+  return success();
+}
+
+template <typename Op> static LogicalResult verifyAttention(Op op) {
+  auto query = tensorType(op.getQuery()), key = tensorType(op.getKey());
+  if (query.getRank() != 4 || key.getRank() != 4)
+    return op.emitOpError() << "expects query and key [batch, sequence, heads, dim], found "
+                            << query << " and " << key;
+  if (op.getValue().getType() != key)
+    return op.emitOpError() << "the value " << op.getValue().getType()
+                            << " is not of the key's type " << key;
+  if (query.getDimSize(0) != key.getDimSize(0) || query.getDimSize(3) != key.getDimSize(3))
+    return op.emitOpError() << "query " << query << " and key " << key
+                            << " differ in batch or head dimension";
+  if (query.getDimSize(2) % key.getDimSize(2))
+    return op.emitOpError() << "expects the number of query heads to be a multiple of the key "
+                            << "heads, found " << query.getDimSize(2) << " and "
+                            << key.getDimSize(2);
+  const int64_t lse[] = {query.getDimSize(0), query.getDimSize(2), query.getDimSize(1)};
+  if (tensorType(op.getLse()).getShape() != ArrayRef(lse))
+    return op.emitOpError() << "expects the log-sum-exp [" << lse[0] << ", " << lse[1] << ", "
+                            << lse[2] << "], found " << op.getLse().getType();
+  if (op.getResult().getType() != query)
+    return op.emitOpError() << "the result " << op.getResult().getType()
+                            << " is not of the query's type " << query;
+  if (!op.getQueryPositions() != !op.getKeyPositions())
+    return op.emitOpError("expects query and key positions together");
+  if (failed(verifyPositions(op, "query", op.getQueryPositions(), query)) ||
+      failed(verifyPositions(op, "key", op.getKeyPositions(), key)))
+    return failure();
+  return success();
+}
+
+LogicalResult AttentionOp::verify() { return verifyAttention(*this); }
+
+LogicalResult AttentionGradOp::verify() {
+  if (getDresult().getType() != getQuery().getType() ||
+      getDquery().getType() != getQuery().getType() || getDkey().getType() != getKey().getType() ||
+      getDvalue().getType() != getValue().getType())
+    return emitOpError("expects each gradient to be of its tensor's type");
+  return verifyAttention(*this);
+}
+
+LogicalResult AttentionOp::buildVjp(OpBuilder &builder, ArrayRef<Value> cotangents,
+                                    const llvm::BitVector &, Vjp &result) {
+  if (cotangents[1])
+    return emitOpError("is not differentiable through the log-sum-exp, only through its first "
+                       "result");
+  auto gradient = AttentionGradOp::create(
+      builder, getLoc(), getQuery().getType(), getKey().getType(), getValue().getType(),
+      getQuery(), getKey(), getValue(), getQueryPositions(), getKeyPositions(), getResult(),
+      getLse(), cotangents[0], getScaleAttr(), getCausalAttr());
+  result.operands.assign(getNumOperands(), Value());
+  result.operands[0] = gradient.getDquery();
+  result.operands[1] = gradient.getDkey();
+  result.operands[2] = gradient.getDvalue();
+  return success();
+}
+
+} // namespace titan

@@ -1,0 +1,157 @@
+#include "dialects/titan/TitanDialect.h"
+
+#include "mlir/IR/PatternMatch.h"
+
+using namespace mlir;
+
+namespace titan {
+
+//===----------------------------------------------------------------------===//
+// Folding of sums into accumulators
+//===----------------------------------------------------------------------===//
+
+/// add(einsum(a, b), c) -> einsum(a, b) acc(c), and likewise for an embedding gradient: a sum of
+/// products, such as the cotangents that meet in the residual stream, becomes a chain of
+/// accumulating products that needs no memory and no pass of its own. Only at float32 or wider:
+/// below, the sum would be rounded at other places.
+static LogicalResult foldIntoAccumulator(AddOp op, PatternRewriter &rewriter) {
+  if (tensorType(op).getElementTypeBitWidth() < 32)
+    return failure();
+  for (unsigned side : {1u, 0u}) {
+    Value sum = op->getOperand(side), other = op->getOperand(1 - side);
+    if (!sum.hasOneUse())
+      continue;
+    if (auto einsum = sum.getDefiningOp<EinsumOp>()) {
+      Value acc = other;
+      if (einsum.getAcc())
+        acc = AddOp::create(rewriter, op.getLoc(), einsum.getAcc(), other);
+      rewriter.replaceOpWithNewOp<EinsumOp>(op, op.getType(), einsum.getEquation(),
+                                            einsum.getLhs(), einsum.getRhs(), acc);
+      return success();
+    }
+    if (auto gradient = sum.getDefiningOp<EmbeddingGradOp>()) {
+      Value acc = other;
+      auto zero = gradient.getAcc().getDefiningOp<FullOp>();
+      if (!zero || !zero.getValue().isZero())
+        acc = AddOp::create(rewriter, op.getLoc(), gradient.getAcc(), other);
+      rewriter.replaceOpWithNewOp<EmbeddingGradOp>(op, op.getType(), gradient.getDresult(),
+                                                   gradient.getTokens(), acc);
+      return success();
+    }
+  }
+  return failure();
+}
+
+/// x + 0 -> x.
+static LogicalResult dropZero(AddOp op, PatternRewriter &rewriter) {
+  for (unsigned side : {0u, 1u})
+    if (auto full = op->getOperand(side).getDefiningOp<FullOp>())
+      if (full.getValue().isZero()) {
+        rewriter.replaceOp(op, op->getOperand(1 - side));
+        return success();
+      }
+  return failure();
+}
+
+void AddOp::getCanonicalizationPatterns(RewritePatternSet &patterns, MLIRContext *) {
+  patterns.add(dropZero);
+  patterns.add(foldIntoAccumulator);
+}
+
+OpFoldResult CastOp::fold(FoldAdaptor) {
+  return getInput().getType() == getType() ? OpFoldResult(getInput()) : OpFoldResult();
+}
+
+//===----------------------------------------------------------------------===//
+// Vector-Jacobian products
+//===----------------------------------------------------------------------===//
+
+/// Builds a * b.
+static Value mul(OpBuilder &builder, Location loc, Value a, Value b) {
+  return MulOp::create(builder, loc, a, b);
+}
+
+static Value full(OpBuilder &builder, Location loc, Type type, double value) {
+  return FullOp::create(builder, loc, type, builder.getF64FloatAttr(value));
+}
+
+LogicalResult AddOp::buildVjp(OpBuilder &, ArrayRef<Value> cotangents, const llvm::BitVector &,
+                              Vjp &result) {
+  result.operands = {cotangents[0], cotangents[0]};
+  return success();
+}
+
+LogicalResult SubOp::buildVjp(OpBuilder &builder, ArrayRef<Value> cotangents,
+                              const llvm::BitVector &needed, Vjp &result) {
+  Value right;
+  if (needed[1])
+    right = NegOp::create(builder, getLoc(), cotangents[0]);
+  result.operands = {cotangents[0], right};
+  return success();
+}
+
+LogicalResult MulOp::buildVjp(OpBuilder &builder, ArrayRef<Value> cotangents,
+                              const llvm::BitVector &needed, Vjp &result) {
+  result.operands.assign(2, Value());
+  for (unsigned i : needed.set_bits())
+    result.operands[i] = mul(builder, getLoc(), cotangents[0], getOperand(1 - i));
+  return success();
+}
+
+LogicalResult DivOp::buildVjp(OpBuilder &builder, ArrayRef<Value> cotangents,
+                              const llvm::BitVector &needed, Vjp &result) {
+  Value left = DivOp::create(builder, getLoc(), cotangents[0], getRhs());
+  Value right;
+  if (needed[1])
+    right = NegOp::create(builder, getLoc(), mul(builder, getLoc(), left, getResult()));
+  result.operands = {left, right};
+  return success();
+}
+
+LogicalResult NegOp::buildVjp(OpBuilder &builder, ArrayRef<Value> cotangents,
+                              const llvm::BitVector &, Vjp &result) {
+  result.operands = {NegOp::create(builder, getLoc(), cotangents[0])};
+  return success();
+}
+
+LogicalResult ExpOp::buildVjp(OpBuilder &builder, ArrayRef<Value> cotangents,
+                              const llvm::BitVector &, Vjp &result) {
+  result.operands = {mul(builder, getLoc(), cotangents[0], getResult())};
+  return success();
+}
+
+LogicalResult LogOp::buildVjp(OpBuilder &builder, ArrayRef<Value> cotangents,
+                              const llvm::BitVector &, Vjp &result) {
+  result.operands = {DivOp::create(builder, getLoc(), cotangents[0], getInput())};
+  return success();
+}
+
+LogicalResult SqrtOp::buildVjp(OpBuilder &builder, ArrayRef<Value> cotangents,
+                               const llvm::BitVector &, Vjp &result) {
+  Value half = mul(builder, getLoc(), cotangents[0], full(builder, getLoc(), getType(), 0.5));
+  result.operands = {DivOp::create(builder, getLoc(), half, getResult())};
+  return success();
+}
+
+LogicalResult RsqrtOp::buildVjp(OpBuilder &builder, ArrayRef<Value> cotangents,
+                                const llvm::BitVector &, Vjp &result) {
+  Location loc = getLoc();
+  Value cube = mul(builder, loc, getResult(), mul(builder, loc, getResult(), getResult()));
+  Value factor = mul(builder, loc, cube, full(builder, loc, getType(), -0.5));
+  result.operands = {mul(builder, loc, cotangents[0], factor)};
+  return success();
+}
+
+LogicalResult SiluOp::buildVjp(OpBuilder &builder, ArrayRef<Value> cotangents,
+                               const llvm::BitVector &, Vjp &result) {
+  result.operands = {SiluGradOp::create(builder, getLoc(), getInput(), cotangents[0])};
+  return success();
+}
+
+LogicalResult CastOp::buildVjp(OpBuilder &builder, ArrayRef<Value> cotangents,
+                               const llvm::BitVector &, Vjp &result) {
+  result.operands = {CastOp::create(builder, getLoc(), getInput().getType(), cotangents[0])};
+  return success();
+}
+
+} // namespace titan

@@ -1,0 +1,49 @@
+#include "dialects/titan/TitanDialect.h"
+
+using namespace mlir;
+
+namespace titan {
+
+static LogicalResult verifyRows(Operation *op, RankedTensorType rows, RankedTensorType tokens,
+                                RankedTensorType table) {
+  if (table.getRank() != 2)
+    return op->emitOpError() << "expects a table [tokens, dim], found " << table;
+  SmallVector<int64_t> wanted(tokens.getShape());
+  wanted.push_back(table.getDimSize(1));
+  if (rows.getShape() != ArrayRef(wanted))
+    return op->emitOpError() << "expects rows of the tokens' shape with a last dimension of "
+                             << table.getDimSize(1) << ", found " << rows;
+  return success();
+}
+
+LogicalResult EmbeddingOp::verify() {
+  if (tensorType(getResult()).getElementType() != tensorType(getTable()).getElementType())
+    return emitOpError() << "the result " << getResult().getType()
+                         << " is not of the table's element type, " << getTable().getType();
+  return verifyRows(*this, tensorType(getResult()), tensorType(getTokens()),
+                    tensorType(getTable()));
+}
+
+LogicalResult EmbeddingGradOp::verify() {
+  return verifyRows(*this, tensorType(getDresult()), tensorType(getTokens()),
+                    tensorType(getAcc()));
+}
+
+LogicalResult EmbeddingOp::buildVjp(OpBuilder &builder, ArrayRef<Value> cotangents,
+                                    const llvm::BitVector &, Vjp &result) {
+  auto table = tensorType(getTable());
+  Type element = table.getElementTypeBitWidth() < 32 ? builder.getF32Type()
+                                                     : table.getElementType();
+  auto wide = RankedTensorType::get(table.getShape(), element);
+  Value zero = FullOp::create(builder, getLoc(), wide, builder.getF64FloatAttr(0));
+  Value gradient =
+      EmbeddingGradOp::create(builder, getLoc(), wide, cotangents[0], getTokens(), zero);
+  if (wide != table)
+    gradient = CastOp::create(builder, getLoc(), table, gradient);
+  result.operands = {Value(), gradient};
+  return success();
+}
+
+ResultPlacement EmbeddingGradOp::getPlacement(unsigned) { return ResultPlacement::inPlace(2); }
+
+} // namespace titan

@@ -1,0 +1,136 @@
+#include "runtime/device/cpu/Embedding.h"
+#include "runtime/device/cpu/ThreadPool.h"
+#include "runtime/device/cpu/Workspace.h"
+
+#include <algorithm>
+#include <array>
+#include <bit>
+#include <cstring>
+
+namespace titan::cpu {
+
+namespace {
+
+/// A position with its token, as the radix sort moves them.
+struct Entry {
+  uint32_t token;
+  uint32_t position;
+};
+
+constexpr int kDigitBits = 11;
+constexpr int64_t kColumnsPerBlock = 256;
+constexpr int64_t kEntriesPerBlock = 64;
+
+Status checkShape(const EmbeddingShape &shape) {
+  if (shape.tokens < 0 || shape.vocabulary < 0 || shape.dim < 0)
+    return invalidArgument("embedding: tokens, vocabulary and dim are " +
+                           std::to_string(shape.tokens) + ", " + std::to_string(shape.vocabulary) +
+                           " and " + std::to_string(shape.dim) + ", which must not be negative");
+  if (std::max(shape.tokens, shape.vocabulary) > INT32_MAX)
+    return invalidArgument("embedding: " + std::to_string(shape.tokens) +
+                           " tokens of a vocabulary of " + std::to_string(shape.vocabulary) +
+                           " do not fit int32");
+  if (shape.tableStride < shape.dim || shape.outputStride < shape.dim)
+    return invalidArgument("embedding: the strides " + std::to_string(shape.tableStride) +
+                           " of the table and " + std::to_string(shape.outputStride) +
+                           " of the output must be at least dim, " + std::to_string(shape.dim));
+  return okStatus();
+}
+
+Status checkTokens(const EmbeddingShape &shape, const int32_t *tokens) {
+  // One unsigned maximum finds both kinds of bad token, and the loop vectorizes.
+  uint32_t largest = 0;
+  for (int64_t i = 0; i < shape.tokens; ++i)
+    largest = std::max(largest, static_cast<uint32_t>(tokens[i]));
+  if (shape.tokens == 0 || largest < shape.vocabulary)
+    return okStatus();
+  int64_t position = 0;
+  while (static_cast<uint32_t>(tokens[position]) < shape.vocabulary)
+    ++position;
+  return invalidArgument("embedding: token " + std::to_string(tokens[position]) + " at position " +
+                         std::to_string(position) + " is outside the vocabulary [0, " +
+                         std::to_string(shape.vocabulary) + ")");
+}
+
+/// Sorts positions by token, equal tokens by position (least significant digit first); returns
+/// where the sorted entries are: `entries` or `other`.
+Entry *sortByToken(const EmbeddingShape &shape, const int32_t *tokens, Entry *entries,
+                   Entry *other) {
+  for (int64_t i = 0; i < shape.tokens; ++i)
+    entries[i] = {static_cast<uint32_t>(tokens[i]), static_cast<uint32_t>(i)};
+  int tokenBits = std::bit_width(static_cast<uint64_t>(shape.vocabulary));
+  for (int shift = 0; shift < tokenBits; shift += kDigitBits) {
+    std::array<uint32_t, 1 << kDigitBits> offsets{};
+    auto digit = [&](const Entry &entry) { return entry.token >> shift & (offsets.size() - 1); };
+    for (int64_t i = 0; i < shape.tokens; ++i)
+      ++offsets[digit(entries[i])];
+    uint32_t sum = 0;
+    for (uint32_t &offset : offsets)
+      sum += std::exchange(offset, sum);
+    for (int64_t i = 0; i < shape.tokens; ++i)
+      other[offsets[digit(entries[i])]++] = entries[i];
+    std::swap(entries, other);
+  }
+  return entries;
+}
+
+} // namespace
+
+Status embedding(ThreadPool &pool, const EmbeddingShape &shape, const int32_t *tokens,
+                 const float *table, float *output) {
+  TITAN_RETURN_IF_ERROR(checkShape(shape));
+  TITAN_RETURN_IF_ERROR(checkTokens(shape, tokens));
+  constexpr int64_t positionsPerBlock = 16;
+  int64_t blocks = (shape.tokens + positionsPerBlock - 1) / positionsPerBlock;
+  pool.parallelFor(blocks, [&](int64_t begin, int64_t end, int) {
+    int64_t last = std::min(end * positionsPerBlock, shape.tokens);
+    for (int64_t i = begin * positionsPerBlock; i < last; ++i)
+      std::memcpy(output + i * shape.outputStride, table + tokens[i] * shape.tableStride,
+                  shape.dim * sizeof(float));
+  });
+  return okStatus();
+}
+
+int64_t embeddingGradWorkspaceBytes(const EmbeddingShape &shape) {
+  return Workspace::bytesFor<Entry>(shape.tokens) * 2;
+}
+
+Status embeddingGrad(ThreadPool &pool, const EmbeddingShape &shape, const int32_t *tokens,
+                     const float *outputGrad, float *tableGrad, std::span<std::byte> workspace) {
+  TITAN_RETURN_IF_ERROR(checkShape(shape));
+  TITAN_RETURN_IF_ERROR(checkTokens(shape, tokens));
+  Workspace space(workspace);
+  TITAN_RETURN_IF_ERROR(space.check("embedding gradient", embeddingGradWorkspaceBytes(shape)));
+  if (shape.tokens == 0)
+    return okStatus();
+  Entry *first = space.take<Entry>(shape.tokens);
+  const Entry *sorted = sortByToken(shape, tokens, first, space.take<Entry>(shape.tokens));
+
+  // A task adds the runs of equal tokens that begin among its entries, within its columns; a run
+  // is never shared, so every element of the table is summed by one task in the positions' order.
+  int64_t columnBlocks = (shape.dim + kColumnsPerBlock - 1) / kColumnsPerBlock;
+  int64_t entryBlocks = (shape.tokens + kEntriesPerBlock - 1) / kEntriesPerBlock;
+  pool.parallelFor(columnBlocks * entryBlocks, [&](int64_t begin, int64_t end, int) {
+    for (int64_t block = begin; block < end; ++block) {
+      int64_t column = block / entryBlocks * kColumnsPerBlock;
+      int64_t columns = std::min(kColumnsPerBlock, shape.dim - column);
+      int64_t i = block % entryBlocks * kEntriesPerBlock;
+      int64_t last = std::min(i + kEntriesPerBlock, shape.tokens);
+      while (i > 0 && i < last && sorted[i].token == sorted[i - 1].token)
+        ++i;
+      if (i == last)
+        continue; // all of a run that began earlier
+      for (; i < shape.tokens; ++i) {
+        if (i >= last && sorted[i].token != sorted[i - 1].token)
+          break;
+        float *__restrict target = tableGrad + sorted[i].token * shape.tableStride + column;
+        const float *source = outputGrad + sorted[i].position * shape.outputStride + column;
+        for (int64_t j = 0; j < columns; ++j)
+          target[j] += source[j];
+      }
+    }
+  });
+  return okStatus();
+}
+
+} // namespace titan::cpu
