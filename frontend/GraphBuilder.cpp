@@ -165,7 +165,7 @@ Value GraphBuilder::silu(Value input) {
 Value GraphBuilder::rmsNorm(Value input, Value weight, double epsilon) {
   Type rstd = f32(tensorType(input).getShape().drop_back());
   return RmsNormOp::create(builder, location, input.getType(), rstd, input, weight,
-                           builder.getF64FloatAttr(epsilon))
+                           llvm::APFloat(epsilon))
       .getResult();
 }
 
@@ -178,7 +178,7 @@ Value GraphBuilder::attention(Value query, Value key, Value value, double scale,
   Type lse = f32({shape[0], shape[2], shape[1]});
   return AttentionOp::create(builder, location, query.getType(), lse, query, key, value,
                              /*query_positions=*/Value(), /*key_positions=*/Value(),
-                             builder.getF64FloatAttr(scale), causal)
+                             llvm::APFloat(scale), causal)
       .getResult();
 }
 

@@ -15,9 +15,9 @@ static Status checkBatch(const char *section, const BatchShape &batch) {
   if (batch.rows >= 1 && batch.length >= 1 && batch.length < kMostTokens &&
       batch.rows < kMostTokens && batch.tokens() < kMostTokens)
     return okStatus();
-  return invalidArgument(fmt::format(
-      "{0}.local_batch_size = {1} times {0}.seq_len = {2} must be from 1 to {3} tokens", section,
-      batch.rows, batch.length, kMostTokens - 1));
+  return invalidArgument(
+      fmt::format("{0}.local_batch_size = {1} times {0}.seq_len = {2} must be from 1 to {3} tokens",
+                  section, batch.rows, batch.length, kMostTokens - 1));
 }
 
 StatusOr<GraphOptions> resolveGraph(const ModelDefinition &definition, const JobConfig &job) {

@@ -45,8 +45,8 @@ static Status checkRanges(const ModelConfig &config) {
       return invalidArgument(
           fmt::format("model.{} = {} must be from 1 to {}", name, value, kLargestDimension));
   if (!(config.normEpsilon > 0) || !std::isfinite(config.normEpsilon))
-    return invalidArgument(fmt::format(
-        "model.norm_eps = {} must be a number above 0, such as 1e-5", config.normEpsilon));
+    return invalidArgument(fmt::format("model.norm_eps = {} must be a number above 0, such as 1e-5",
+                                       config.normEpsilon));
   if (!(config.ropeTheta > 0) || !std::isfinite(config.ropeTheta))
     return invalidArgument(fmt::format(
         "model.rope_theta = {} must be a number above 0, such as 500000.0", config.ropeTheta));
@@ -65,10 +65,9 @@ Status checkModel(const ModelConfig &config) {
         "since rotary positions turn pairs; with these heads model.dim = {} would do",
         config.dim, config.numHeads, config.headDim(), config.numHeads * (config.headDim() + 1)));
   if (config.numHeads % config.numKvHeads != 0)
-    return invalidArgument(
-        fmt::format("model.n_kv_heads = {} must divide model.n_heads = {}, such as {}",
-                    config.numKvHeads, config.numHeads,
-                    divisorUpTo(config.numHeads, config.numKvHeads)));
+    return invalidArgument(fmt::format(
+        "model.n_kv_heads = {} must divide model.n_heads = {}, such as {}", config.numKvHeads,
+        config.numHeads, divisorUpTo(config.numHeads, config.numKvHeads)));
   return okStatus();
 }
 

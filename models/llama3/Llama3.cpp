@@ -9,22 +9,48 @@ namespace {
 
 constexpr ModelFlavor kFlavors[] = {
     {"debugmodel",
-     {.dim = 256, .numLayers = 6, .numHeads = 16, .numKvHeads = 16, .ffnHiddenDim = 768,
+     {.dim = 256,
+      .numLayers = 6,
+      .numHeads = 16,
+      .numKvHeads = 16,
+      .ffnHiddenDim = 768,
       .vocabSize = 2048}},
     {"1B",
-     {.dim = 2048, .numLayers = 16, .numHeads = 32, .numKvHeads = 8, .ffnHiddenDim = 8192,
-      .vocabSize = 128256, .tiedEmbeddings = true}},
+     {.dim = 2048,
+      .numLayers = 16,
+      .numHeads = 32,
+      .numKvHeads = 8,
+      .ffnHiddenDim = 8192,
+      .vocabSize = 128256,
+      .tiedEmbeddings = true}},
     {"3B",
-     {.dim = 3072, .numLayers = 28, .numHeads = 24, .numKvHeads = 8, .ffnHiddenDim = 8192,
-      .vocabSize = 128256, .tiedEmbeddings = true}},
+     {.dim = 3072,
+      .numLayers = 28,
+      .numHeads = 24,
+      .numKvHeads = 8,
+      .ffnHiddenDim = 8192,
+      .vocabSize = 128256,
+      .tiedEmbeddings = true}},
     {"8B",
-     {.dim = 4096, .numLayers = 32, .numHeads = 32, .numKvHeads = 8, .ffnHiddenDim = 14336,
+     {.dim = 4096,
+      .numLayers = 32,
+      .numHeads = 32,
+      .numKvHeads = 8,
+      .ffnHiddenDim = 14336,
       .vocabSize = 128256}},
     {"70B",
-     {.dim = 8192, .numLayers = 80, .numHeads = 64, .numKvHeads = 8, .ffnHiddenDim = 28672,
+     {.dim = 8192,
+      .numLayers = 80,
+      .numHeads = 64,
+      .numKvHeads = 8,
+      .ffnHiddenDim = 28672,
       .vocabSize = 128256}},
     {"405B",
-     {.dim = 16384, .numLayers = 126, .numHeads = 128, .numKvHeads = 8, .ffnHiddenDim = 53248,
+     {.dim = 16384,
+      .numLayers = 126,
+      .numHeads = 128,
+      .numKvHeads = 8,
+      .ffnHiddenDim = 53248,
       .vocabSize = 128256}},
 };
 
@@ -168,8 +194,7 @@ Value Llama3Builder::buildLayer(int64_t layer, Value x) {
 void Llama3Builder::buildFunction(StringRef name, const BatchShape &shape, StringRef ropeName) {
   batch = shape;
   RankedTensorType type = graph.i32({shape.rows, shape.length});
-  SmallVector<Value> arguments =
-      graph.beginFunction(name, {{"tokens", type}, {"labels", type}});
+  SmallVector<Value> arguments = graph.beginFunction(name, {{"tokens", type}, {"labels", type}});
   {
     auto scope = graph.scope(ropeName);
     cosine = graph.load("cosine");
@@ -207,8 +232,9 @@ void Llama3Builder::build() {
 
 } // namespace
 
-const ModelDefinition kLlama3 = {
-    "llama3", kFlavors,
-    [](GraphBuilder &graph, const GraphOptions &options) { Llama3Builder(graph, options).build(); }};
+const ModelDefinition kLlama3 = {"llama3", kFlavors,
+                                 [](GraphBuilder &graph, const GraphOptions &options) {
+                                   Llama3Builder(graph, options).build();
+                                 }};
 
 } // namespace titan
