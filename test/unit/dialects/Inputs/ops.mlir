@@ -1,5 +1,6 @@
 // One function per op, and per form of an op: what tests of every op's interfaces run over. With
-// `test.positive` the floats among the arguments are positive.
+// `test.positive` the floats among the arguments are positive; `test.differentiable` lists the
+// arguments that the op can be differentiated by, if not all floats.
 
 func.func @add(%a: tensor<2x3xf32>, %b: tensor<2x3xf32>) -> tensor<2x3xf32> {
   %r = titan.add %a, %b : tensor<2x3xf32>
@@ -113,13 +114,13 @@ func.func @rms_norm_grad(%dy: tensor<2x3x8xf32>, %x: tensor<2x3x8xf32>, %w: tens
 }
 
 func.func @rope(%x: tensor<2x3x2x8xf32>, %c: tensor<3x4xf32>, %s: tensor<3x4xf32>)
-    -> tensor<2x3x2x8xf32> {
+    -> tensor<2x3x2x8xf32> attributes {test.differentiable = array<i64: 0>} {
   %r = titan.rope %x, %c, %s
       : tensor<2x3x2x8xf32>, tensor<3x4xf32>, tensor<3x4xf32> -> tensor<2x3x2x8xf32>
   return %r : tensor<2x3x2x8xf32>
 }
 func.func @rope_inverse(%x: tensor<2x3x2x8xf32>, %c: tensor<2x3x4xf32>, %s: tensor<2x3x4xf32>)
-    -> tensor<2x3x2x8xf32> {
+    -> tensor<2x3x2x8xf32> attributes {test.differentiable = array<i64: 0>} {
   %r = titan.rope inverse %x, %c, %s
       : tensor<2x3x2x8xf32>, tensor<2x3x4xf32>, tensor<2x3x4xf32> -> tensor<2x3x2x8xf32>
   return %r : tensor<2x3x2x8xf32>
@@ -248,7 +249,8 @@ func.func @reduce(%x: tensor<2x3x4xf32>) -> tensor<3xf32> {
   %r = titan.reduce sum %x [0, 2] : tensor<2x3x4xf32> -> tensor<3xf32>
   return %r : tensor<3xf32>
 }
-func.func @reduce_max(%x: tensor<2x3x4xf32>) -> tensor<2x3xf32> {
+func.func @reduce_max(%x: tensor<2x3x4xf32>) -> tensor<2x3xf32>
+    attributes {test.differentiable = array<i64>} {
   %r = titan.reduce max %x [2] : tensor<2x3x4xf32> -> tensor<2x3xf32>
   return %r : tensor<2x3xf32>
 }
