@@ -3,6 +3,7 @@
 
 #include "mlir/IR/AffineMap.h"
 #include "mlir/IR/Builders.h"
+#include "mlir/IR/BuiltinTypes.h"
 #include "mlir/IR/OpDefinition.h"
 
 namespace titan {
@@ -25,6 +26,18 @@ struct IterationSpace {
   llvm::SmallVector<Access> outputs;
   Combiner combiner = Combiner::none;
 };
+
+/// The type in which bodies compute on elements of a type.
+inline mlir::Type getComputeType(mlir::Type element) {
+  auto floatType = llvm::dyn_cast<mlir::FloatType>(element);
+  if (!floatType || floatType.getWidth() >= 32)
+    return element;
+  return mlir::Float32Type::get(element.getContext());
+}
+
+/// The iteration space of an op that computes every element of its equally shaped results from the
+/// elements of its operands at the same place, or, for an operand of rank 0, from its one element.
+IterationSpace getPointwiseSpace(mlir::Operation *op);
 
 } // namespace titan
 

@@ -47,6 +47,24 @@ ShardingRule getPointwiseRule(Operation *op) {
   return rule;
 }
 
+IterationSpace getPointwiseSpace(Operation *op) {
+  MLIRContext *context = op->getContext();
+  IterationSpace space;
+  auto shape = cast<RankedTensorType>(op->getResult(0).getType()).getShape();
+  const auto rank = static_cast<unsigned>(shape.size());
+  const AffineMap identity = AffineMap::getMultiDimIdentityMap(rank, context);
+  space.bounds.assign(shape.begin(), shape.end());
+  space.isReduction.assign(rank, false);
+  for (auto [index, type] : llvm::enumerate(op->getOperandTypes())) {
+    const bool isScalar = cast<RankedTensorType>(type).getRank() == 0;
+    space.inputs.push_back({static_cast<unsigned>(index),
+                            isScalar ? AffineMap::get(rank, 0, context) : identity});
+  }
+  for (unsigned index = 0; index < op->getNumResults(); ++index)
+    space.outputs.push_back({index, identity});
+  return space;
+}
+
 static std::string verifyTensor(const char *what, unsigned index, Type type,
                                 const TensorFactors &dimensions, const ShardingRule &rule) {
   auto shape = cast<RankedTensorType>(type).getShape();

@@ -62,9 +62,10 @@ struct OptimizerSection {
 
 struct LrSchedulerSection {
   int64_t warmupSteps = 200;
-  std::optional<int64_t> totalSteps; ///< training.steps when absent
-  std::optional<double> decayRatio;  ///< decay begins right after the warmup when absent
-  std::string decayType = "linear";  ///< or "sqrt", "cosine"
+  std::optional<int64_t> totalSteps = std::nullopt; ///< training.steps when absent
+  std::optional<double> decayRatio =
+      std::nullopt;                 ///< decay begins right after the warmup when absent
+  std::string decayType = "linear"; ///< or "sqrt", "cosine"
   double minLrFactor = 0.0;
 };
 

@@ -1,0 +1,55 @@
+// The loop form of the optimizer's update.
+#include "dialects/titan/TitanDialect.h"
+
+#include "mlir/Dialect/Arith/IR/Arith.h"
+#include "mlir/Dialect/Math/IR/Math.h"
+
+using namespace mlir;
+
+namespace titan {
+
+IterationSpace AdamUpdateOp::getIterationSpace() { return getPointwiseSpace(*this); }
+
+SmallVector<Value> AdamUpdateOp::emitScalarBody(OpBuilder &builder, ValueRange inputs,
+                                                ValueRange indices) {
+  Location loc = getLoc();
+  Type type = inputs[0].getType();
+  auto constant = [&](double value) -> Value {
+    return arith::ConstantOp::create(builder, loc, builder.getFloatAttr(type, value));
+  };
+  auto add = [&](Value a, Value b) -> Value { return arith::AddFOp::create(builder, loc, a, b); };
+  auto sub = [&](Value a, Value b) -> Value { return arith::SubFOp::create(builder, loc, a, b); };
+  auto mul = [&](Value a, Value b) -> Value { return arith::MulFOp::create(builder, loc, a, b); };
+  auto div = [&](Value a, Value b) -> Value { return arith::DivFOp::create(builder, loc, a, b); };
+  Value parameter = inputs[0], average = inputs[2], averageSquare = inputs[3];
+  Value lr = inputs[4], scale = inputs[5], correction1 = inputs[6], correction2 = inputs[7];
+  const double beta1 = getBeta1().convertToDouble();
+  const double beta2 = getBeta2().convertToDouble();
+  Value decay = constant(getWeightDecay().convertToDouble());
+
+  Value gradient = mul(inputs[1], scale);
+  if (!getDecoupled())
+    gradient = add(gradient, mul(decay, parameter));
+  Value newAverage = add(mul(constant(beta1), average), mul(constant(1.0 - beta1), gradient));
+  Value newSquare = add(mul(constant(beta2), averageSquare),
+                        mul(constant(1.0 - beta2), mul(gradient, gradient)));
+  // The reciprocals are of scalars: once per kernel, not per element.
+  Value mean = mul(newAverage, div(constant(1.0), correction1));
+  Value square = mul(newSquare, div(constant(1.0), correction2));
+  Value root = math::SqrtOp::create(builder, loc, square);
+  Value step = div(mean, add(root, constant(getEpsilon().convertToDouble())));
+  Value kept = parameter;
+  if (getDecoupled())
+    kept = mul(parameter, sub(constant(1.0), mul(lr, decay)));
+  Value newParameter = sub(kept, mul(lr, step));
+
+  Value finite =
+      arith::CmpFOp::create(builder, loc, arith::CmpFPredicate::UNE, inputs[8], constant(0.0));
+  auto select = [&](Value updated, Value old) -> Value {
+    return arith::SelectOp::create(builder, loc, finite, updated, old);
+  };
+  return {select(newParameter, parameter), select(newAverage, average),
+          select(newSquare, averageSquare)};
+}
+
+} // namespace titan

@@ -1,0 +1,79 @@
+// The loop form of the ops that move elements or make them from labels.
+#include "dialects/titan/TitanDialect.h"
+
+#include "mlir/Dialect/Arith/IR/Arith.h"
+
+using namespace mlir;
+
+namespace titan {
+
+/// Loops over the result's elements; the one operand is read at `input`.
+static IterationSpace getResultSpace(Value result, AffineMap input) {
+  IterationSpace space;
+  llvm::ArrayRef<int64_t> shape = tensorType(result).getShape();
+  space.bounds.assign(shape.begin(), shape.end());
+  space.isReduction.assign(shape.size(), false);
+  space.inputs.push_back({0, input});
+  space.outputs.push_back({0, AffineMap::getMultiDimIdentityMap(shape.size(), input.getContext())});
+  return space;
+}
+
+IterationSpace BroadcastOp::getIterationSpace() {
+  SmallVector<AffineExpr> places;
+  for (int64_t dimension : getDimensions())
+    places.push_back(getAffineDimExpr(dimension, getContext()));
+  const auto rank = static_cast<unsigned>(tensorType(getResult()).getRank());
+  return getResultSpace(getResult(), AffineMap::get(rank, 0, places, getContext()));
+}
+
+SmallVector<Value> BroadcastOp::emitScalarBody(OpBuilder &builder, ValueRange inputs,
+                                               ValueRange indices) {
+  return {inputs[0]};
+}
+
+IterationSpace TransposeOp::getIterationSpace() {
+  // Input dimension permutation[i] is loop i.
+  SmallVector<AffineExpr> places(getPermutation().size());
+  for (auto [loop, dimension] : llvm::enumerate(getPermutation()))
+    places[dimension] = getAffineDimExpr(loop, getContext());
+  return getResultSpace(getResult(), AffineMap::get(places.size(), 0, places, getContext()));
+}
+
+SmallVector<Value> TransposeOp::emitScalarBody(OpBuilder &builder, ValueRange inputs,
+                                               ValueRange indices) {
+  return {inputs[0]};
+}
+
+static Value selectOneOrZero(OpBuilder &builder, Location loc, Value condition, Type element) {
+  Type type = getComputeType(element);
+  Value one = arith::ConstantOp::create(builder, loc, builder.getFloatAttr(type, 1.0));
+  Value zero = arith::ConstantOp::create(builder, loc, builder.getFloatAttr(type, 0.0));
+  return arith::SelectOp::create(builder, loc, condition, one, zero);
+}
+
+IterationSpace OneHotOp::getIterationSpace() {
+  const auto rank = static_cast<unsigned>(tensorType(getResult()).getRank());
+  return getResultSpace(getResult(),
+                        AffineMap::getMultiDimIdentityMap(rank, getContext()).dropResult(rank - 1));
+}
+
+SmallVector<Value> OneHotOp::emitScalarBody(OpBuilder &builder, ValueRange inputs,
+                                            ValueRange indices) {
+  // Compared as i32, so that a vector holds as many lanes as there are floats.
+  Value place = arith::IndexCastOp::create(builder, getLoc(), builder.getI32Type(), indices.back());
+  Value equal =
+      arith::CmpIOp::create(builder, getLoc(), arith::CmpIPredicate::eq, inputs[0], place);
+  return {selectOneOrZero(builder, getLoc(), equal, tensorType(getResult()).getElementType())};
+}
+
+IterationSpace IsValidOp::getIterationSpace() { return getPointwiseSpace(*this); }
+
+SmallVector<Value> IsValidOp::emitScalarBody(OpBuilder &builder, ValueRange inputs,
+                                             ValueRange indices) {
+  Value zero = arith::ConstantOp::create(builder, getLoc(), builder.getI32IntegerAttr(0));
+  Value valid =
+      arith::CmpIOp::create(builder, getLoc(), arith::CmpIPredicate::sge, inputs[0], zero);
+  return {selectOneOrZero(builder, getLoc(), valid, tensorType(getResult()).getElementType())};
+}
+
+} // namespace titan
