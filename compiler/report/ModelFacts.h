@@ -10,10 +10,10 @@ namespace titan {
 /// Counted from variables and ops of the phase `graph`, for any model.
 struct ModelFacts {
   int64_t parameters = 0;
-  int64_t inputEmbedding = 0;   ///< of these, in tables that are only looked up in (not tied)
-  int64_t normWeights = 0;      ///< of these, in vectors
-  int64_t attentionFlops = 0;   ///< per token: forward and backward, counted without a mask
-  int64_t tokens = 0;           ///< of one call of @loss
+  int64_t inputEmbedding = 0; ///< of these, in tables that are only looked up in (not tied)
+  int64_t normWeights = 0;    ///< of these, in vectors
+  int64_t attentionFlops = 0; ///< per token: forward and backward, counted without a mask
+  int64_t tokens = 0;         ///< of one call of @loss
 
   /// torchtitan's formula for its throughput lines: 6 (parameters - input embedding) + 12 layers
   /// heads head_dim sequence. A matrix product takes 2 flops per weight and token in the forward
