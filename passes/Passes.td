@@ -5,6 +5,114 @@
 include "mlir/Pass/PassBase.td"
 
 //===----------------------------------------------------------------------===//
+// autodiff
+//===----------------------------------------------------------------------===//
+
+def Differentiate : Pass<"titan-differentiate", "::mlir::ModuleOp"> {
+  let summary = "turn @loss into @fwd with residuals and @bwd that adds up gradients";
+  let description = [{
+    Reverse-mode differentiation of the function `@loss`, whose first result is the loss summed over
+    the microbatch and whose second is the number of valid tokens. Each op is asked for its
+    vector-Jacobian product (DifferentiableOpInterface). Whatever the backward uses of the forward
+    becomes a result of `@fwd` and an argument of `@bwd`. Only what lies between parameters and loss
+    is differentiated. An op whose gradient op computes its results again, such as head and cross
+    entropy, runs in `@bwd` only.
+
+    For each parameter the pass adds a variable `gradient.NAME` to which `@bwd` adds, and for the
+    results the variables `loss_sum` and `valid_tokens`. A parameter that the loss does not depend
+    on is an error.
+
+    Input:
+    ```mlir
+    titan.variable parameter @w : tensor<8x4xf32>
+    func.func @loss(%x: tensor<2x4xf32>) -> (tensor<f32>, tensor<f32>) {
+      %w = titan.load @w : tensor<8x4xf32>
+      %h = titan.einsum "td,nd->tn" %x, %w : tensor<2x4xf32>, tensor<8x4xf32> -> tensor<2x8xf32>
+      %y = titan.exp %h : tensor<2x8xf32>
+      ...
+    ```
+    Output:
+    ```mlir
+    func.func @fwd(%x: tensor<2x4xf32>) -> tensor<2x8xf32>
+    func.func @bwd(%x: tensor<2x4xf32>, %y: tensor<2x8xf32>) {
+      ...
+      %g = titan.load @gradient.w : tensor<8x4xf32>
+      %sum = titan.einsum "tn,td->nd" %dh, %x acc(%g : tensor<8x4xf32>) ...
+      titan.store %sum, @gradient.w : tensor<8x4xf32>
+    ```
+  }];
+  let dependentDialects = ["::titan::TitanDialect", "::mlir::func::FuncDialect"];
+}
+
+def BuildOptimizer : Pass<"titan-build-optimizer", "::mlir::ModuleOp"> {
+  let summary = "add @prologue and @update: gradient norm, clipping, Adam or AdamW";
+  let description = [{
+    Adds the optimizer's state as variables (`optimizer.exp_avg.NAME`, `optimizer.exp_avg_sq.NAME`),
+    the host's scalars `lr`, `bias_correction1` and `bias_correction2`, the outputs `grad_norm` and
+    `finite`, and the functions
+
+    - `@prologue`: gradients, `loss_sum` and `valid_tokens` become zero;
+    - `@update`: grad_norm = sqrt(sum of squares of all gradients) / valid_tokens; finite = whether
+      it is; every parameter takes one step with its gradient scaled by min(1, max_norm /
+      (grad_norm + 1e-6)) / valid_tokens, or keeps its value if finite is 0.
+
+    `max_norm` 0 clips nothing. If the module has `@eval`, its results are added to `eval_loss_sum`
+    and `eval_valid_tokens`, which `@eval_prologue` sets to zero.
+  }];
+  let options = [
+    Option<"optimizer", "optimizer", "std::string", "\"AdamW\"", "AdamW or Adam">,
+    Option<"beta1", "beta1", "double", "0.9", "decay of the first moment">,
+    Option<"beta2", "beta2", "double", "0.95", "decay of the second moment">,
+    Option<"epsilon", "epsilon", "double", "1e-8", "added to the root of the second moment">,
+    Option<"weightDecay", "weight-decay", "double", "0.1", "weight decay of every parameter">,
+    Option<"maxNorm", "max-norm", "double", "1.0", "gradients are clipped to this global norm">,
+  ];
+  let dependentDialects = ["::titan::TitanDialect", "::mlir::func::FuncDialect"];
+}
+
+//===----------------------------------------------------------------------===//
+// memory
+//===----------------------------------------------------------------------===//
+
+def ChunkLoss : Pass<"titan-chunk-loss", "::mlir::ModuleOp"> {
+  let summary = "unroll the head and its loss over chunks of tokens";
+  let description = [{
+    Asks every ChunkableOpInterface op to unroll itself, so that the logits of one chunk, not of the
+    microbatch, are the largest value.
+
+    Input:
+    ```mlir
+    %loss, %valid = titan.head_loss %x, %w, %labels : ...
+    ```
+    Output, for two chunks:
+    ```mlir
+    %x0 = titan.slice %x at 0 : ...
+    %l0 = titan.einsum "td,vd->tv" %x0, %w : ...
+    %loss0, %valid0 = titan.cross_entropy %l0, %labels0 : ...
+    %x1 = titan.slice %x at 16 : ...
+    ...
+    %loss = titan.add %loss0, %loss1 : tensor<f32>
+    ```
+  }];
+  let options = [Option<"chunks", "chunks", "int64_t", "8", "number of chunks">];
+  let dependentDialects = ["::titan::TitanDialect"];
+}
+
+def PlanMemory : Pass<"titan-plan-memory", "::mlir::ModuleOp"> {
+  let summary = "give every tensor a buffer and every op its instruction: titan becomes exec";
+  let description = [{
+    Variables are laid out in segments by role, 64-byte aligned; parameters, their moments and
+    gradients at congruent offsets. Inputs of @fwd and @bwd become the residual class `batch`, the
+    results of @fwd the class `fwd_to_bwd`. Within a function, values live in one arena: an op's
+    result is placed by its BufferingOpInterface or, for a kernel, by KernelAnalysis: views alias,
+    accumulators and stores update in place, pointwise results take over dying operands, and what
+    remains is packed by first fit over live ranges. Functions never run at once, so their arenas
+    share the segment `scratch`.
+  }];
+  let dependentDialects = ["::titan::TitanDialect", "::titan::exec::ExecDialect"];
+}
+
+//===----------------------------------------------------------------------===//
 // kernels
 //===----------------------------------------------------------------------===//
 
@@ -42,6 +150,21 @@ def FormKernels : Pass<"titan-form-kernels", "::mlir::func::FuncOp"> {
     }
     return %k#0, %k#1 : tensor<8x64xf32>, tensor<8x64xf32>
     ```
+  }];
+  let dependentDialects = ["::titan::TitanDialect"];
+}
+
+//===----------------------------------------------------------------------===//
+// schedule
+//===----------------------------------------------------------------------===//
+
+def ScheduleInstructions : Pass<"titan-schedule-instructions", "::mlir::ModuleOp"> {
+  let summary = "order the instructions of each function";
+  let description = [{
+    Moves each op next to the first of its users when it makes its operands die earlier than it
+    makes its results live longer, which lowers the peak of memory: gradients are added as soon as
+    they are known, loads and constants stand before their first use. With one rank there are no
+    collectives to start early.
   }];
   let dependentDialects = ["::titan::TitanDialect"];
 }

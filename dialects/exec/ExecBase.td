@@ -118,6 +118,9 @@ def Exec_ModeAttr : EnumAttr<Exec_Dialect, Exec_Mode, "mode">;
 // Attributes
 //===-------------------------------------------------------------------------------------------===//
 
+// I64Attr's accessor is unsigned, which would hide negative values from the verifiers.
+def Exec_I64Attr : TypedSignlessIntegerAttrBase<I64, "int64_t", "64-bit signed integer attribute">;
+
 class Exec_Attr<string name, string attrMnemonic> : AttrDef<Exec_Dialect, name> {
   let mnemonic = attrMnemonic;
 }

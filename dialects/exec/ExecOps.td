@@ -23,7 +23,7 @@ def Exec_ProgramOp : Exec_Declaration<"program"> {
     model's floating point operations per token for the console line, the job's TOML text, and the
     names of the sources that errors and traces refer to.
   }];
-  let arguments = (ins StrAttr:$target, Exec_AxisArrayAttr:$mesh, I64Attr:$flops_per_token,
+  let arguments = (ins StrAttr:$target, Exec_AxisArrayAttr:$mesh, Exec_I64Attr:$flops_per_token,
                        StrAttr:$job, StrArrayAttr:$sources);
   let assemblyFormat = [{
     `target` $target `mesh` $mesh `flops_per_token` $flops_per_token `job` $job
@@ -37,8 +37,8 @@ def Exec_ProgramOp : Exec_Declaration<"program"> {
 
 def Exec_SegmentOp : Exec_Declaration<"segment", [Symbol]> {
   let summary = "a range of memory that is allocated once, when the program is loaded";
-  let arguments = (ins SymbolNameAttr:$sym_name, I64Attr:$size, Exec_SpaceAttr:$space);
-  let assemblyFormat = "$sym_name `size` $size `in` $space attr-dict";
+  let arguments = (ins SymbolNameAttr:$sym_name, Exec_I64Attr:$size, Exec_SpaceAttr:$space);
+  let assemblyFormat = "$sym_name `size` $size `in` `` $space attr-dict";
   let hasVerifier = 1;
 }
 
@@ -50,8 +50,8 @@ def Exec_ResidualClassOp
     multiple of 64, so that every slot is aligned alike. Residuals from F to B are one class, the
     host's microbatch inputs another; what pipeline stages send and receive fits as further ones.
   }];
-  let arguments = (ins SymbolNameAttr:$sym_name, FlatSymbolRefAttr:$segment, I64Attr:$offset,
-                       I64Attr:$slots, I64Attr:$bytes);
+  let arguments = (ins SymbolNameAttr:$sym_name, FlatSymbolRefAttr:$segment, Exec_I64Attr:$offset,
+                       Exec_I64Attr:$slots, Exec_I64Attr:$bytes);
   let assemblyFormat =
       "$sym_name `in` $segment `+` $offset `slots` $slots `bytes` $bytes attr-dict";
   let hasVerifier = 1;
@@ -65,10 +65,10 @@ def Exec_VariableOp
     Parameters have an initializer; a variable without one starts as zeros.
   }];
   let arguments = (ins SymbolNameAttr:$sym_name, TypeAttrOf<AnyRankedTensor>:$type,
-                       Exec_RoleAttr:$role, FlatSymbolRefAttr:$base, I64Attr:$offset,
+                       Exec_RoleAttr:$role, FlatSymbolRefAttr:$base, Exec_I64Attr:$offset,
                        OptionalAttr<Exec_InitializerAttr>:$initializer);
   let assemblyFormat = [{
-    $sym_name `:` $type `role` $role `in` $base `+` $offset (`initializer` $initializer^)? attr-dict
+    $sym_name `:` $type `role` `` $role `in` $base `+` $offset (`initializer` $initializer^)? attr-dict
   }];
   let hasVerifier = 1;
   let extraClassDeclaration = [{
@@ -153,7 +153,7 @@ def Exec_BufferOp
     : Exec_Op<"buffer", [Pure, HasParent<"::titan::exec::FuncOp">,
                          DeclareOpInterfaceMethods<SymbolUserOpInterface>]> {
   let summary = "a strided view of memory at a byte offset of a segment or residual class";
-  let arguments = (ins FlatSymbolRefAttr:$base, I64Attr:$offset);
+  let arguments = (ins FlatSymbolRefAttr:$base, Exec_I64Attr:$offset);
   let results = (outs Exec_Buffer:$result);
   let assemblyFormat = "$base `+` $offset attr-dict `:` type($result)";
   let hasVerifier = 1;
@@ -181,11 +181,11 @@ def Exec_GemmOp : Exec_Instruction<"gemm"> {
   }];
   let arguments = (ins Exec_Buffer:$a, Exec_Buffer:$b, Exec_Buffer:$c,
                        Optional<Exec_Buffer>:$workspace, UnitAttr:$trans_a, UnitAttr:$trans_b,
-                       UnitAttr:$accumulate, I64Attr:$m, I64Attr:$n, I64Attr:$k, I64Attr:$lda,
-                       I64Attr:$ldb, I64Attr:$ldc, DefaultValuedAttr<I64Attr, "1">:$batch,
-                       DefaultValuedAttr<I64Attr, "0">:$stride_a,
-                       DefaultValuedAttr<I64Attr, "0">:$stride_b,
-                       DefaultValuedAttr<I64Attr, "0">:$stride_c);
+                       UnitAttr:$accumulate, Exec_I64Attr:$m, Exec_I64Attr:$n, Exec_I64Attr:$k, Exec_I64Attr:$lda,
+                       Exec_I64Attr:$ldb, Exec_I64Attr:$ldc, DefaultValuedAttr<Exec_I64Attr, "1">:$batch,
+                       DefaultValuedAttr<Exec_I64Attr, "0">:$stride_a,
+                       DefaultValuedAttr<Exec_I64Attr, "0">:$stride_b,
+                       DefaultValuedAttr<Exec_I64Attr, "0">:$stride_c);
   let assemblyFormat = [{
     $a (`transposed` $trans_a^)? `,` $b (`transposed` $trans_b^)? `into` $c
     (`accumulate` $accumulate^)? (`workspace` $workspace^)?
@@ -284,11 +284,11 @@ def Exec_StartOp : Exec_Instruction<"start", [AttrSizedOperandSegments]> {
     nothing else may write the sources, nor touch the destinations.
   }];
   let arguments = (ins Exec_CollectiveAttr:$collective, Exec_ReductionAttr:$reduction,
-                       StrArrayAttr:$axes, OptionalAttr<I64Attr>:$peer,
+                       StrArrayAttr:$axes, OptionalAttr<Exec_I64Attr>:$peer,
                        Variadic<Exec_Buffer>:$sources, Variadic<Exec_Buffer>:$destinations);
   let results = (outs Exec_Token:$token);
   let assemblyFormat = [{
-    $collective $reduction `over` $axes (`peer` $peer^)?
+    `` $collective `` $reduction `over` $axes (`peer` $peer^)?
     `from` `(` ($sources^ `:` type($sources))? `)`
     `to` `(` ($destinations^ `:` type($destinations))? `)` attr-dict
   }];
@@ -330,9 +330,9 @@ def Exec_ActionOp
                          DeclareOpInterfaceMethods<SymbolUserOpInterface>]> {
   let summary = "a timeline entry: a function on one microbatch of one stage, with bound slots";
   let arguments = (ins Exec_ModeAttr:$mode, Exec_ActionAttr:$letter, FlatSymbolRefAttr:$function,
-                       I64Attr:$stage, I64Attr:$microbatch, Exec_SlotArrayAttr:$slots);
+                       Exec_I64Attr:$stage, Exec_I64Attr:$microbatch, Exec_SlotArrayAttr:$slots);
   let assemblyFormat = [{
-    $mode $letter $function `stage` $stage `microbatch` $microbatch `slots` `` custom<Slots>($slots)
+    `` $mode `` $letter $function `stage` $stage `microbatch` $microbatch `slots` `` custom<Slots>($slots)
     attr-dict
   }];
   let hasVerifier = 1;

@@ -54,12 +54,9 @@ LogicalResult GemmOp::verify() {
     return emitOpError("m, n, k and batch are at least 1, found ")
            << m << ", " << n << ", " << k << " and " << getBatch();
   const bool ta = getTransA(), tb = getTransB();
-  const Matrix matrices[] = {
-      {"a", getA(), ta ? k : m, ta ? m : k, static_cast<int64_t>(getLda()),
-       static_cast<int64_t>(getStrideA())},
-      {"b", getB(), tb ? n : k, tb ? k : n, static_cast<int64_t>(getLdb()),
-       static_cast<int64_t>(getStrideB())},
-      {"c", getC(), m, n, static_cast<int64_t>(getLdc()), static_cast<int64_t>(getStrideC())}};
+  const Matrix matrices[] = {{"a", getA(), ta ? k : m, ta ? m : k, getLda(), getStrideA()},
+                             {"b", getB(), tb ? n : k, tb ? k : n, getLdb(), getStrideB()},
+                             {"c", getC(), m, n, getLdc(), getStrideC()}};
   for (const Matrix &matrix : matrices)
     if (failed(verifyMatrix(*this, matrix)))
       return failure();
@@ -230,8 +227,8 @@ LogicalResult StartOp::verify() {
   if (toOne != getPeer().has_value())
     return emitOpError() << stringifyCollective(collective)
                          << (toOne ? " needs a peer" : " has no peer");
-  if (getPeer() && static_cast<int64_t>(*getPeer()) < 0)
-    return emitOpError("peer is at least 0, found ") << static_cast<int64_t>(*getPeer());
+  if (getPeer() && *getPeer() < 0)
+    return emitOpError("peer is at least 0, found ") << *getPeer();
   for (Value value : getOperands()) {
     MemRefType type = typeOf(value);
     if (getSpan(type) != type.getNumElements())

@@ -7,9 +7,9 @@ using namespace mlir;
 using namespace titan::exec;
 
 LogicalResult ActionOp::verify() {
-  if (static_cast<int64_t>(getStage()) < 0 || static_cast<int64_t>(getMicrobatch()) < 0)
+  if (getStage() < 0 || getMicrobatch() < 0)
     return emitOpError("stage and microbatch are at least 0, found ")
-           << static_cast<int64_t>(getStage()) << " and " << static_cast<int64_t>(getMicrobatch());
+           << getStage() << " and " << getMicrobatch();
   llvm::SmallPtrSet<Attribute, 4> seen;
   for (auto slot : getSlots().getAsRange<SlotAttr>())
     if (!seen.insert(slot.getResidualClass()).second)
@@ -49,7 +49,7 @@ LogicalResult ActionOp::verifySymbolUses(SymbolTableCollection &symbols) {
         symbols.lookupNearestSymbolFrom<ResidualClassOp>(timeline, slot.getResidualClass());
     if (!residualClass)
       return emitOpError("'") << slot.getResidualClass().getValue() << "' is no residual class";
-    if (slot.getIndex() < 0 || slot.getIndex() >= static_cast<int64_t>(residualClass.getSlots()))
+    if (slot.getIndex() < 0 || slot.getIndex() >= residualClass.getSlots())
       return emitOpError("slot ") << slot.getIndex() << " of residual class '"
                                   << slot.getResidualClass().getValue()
                                   << "' does not exist: it has " << residualClass.getSlots();
@@ -91,9 +91,7 @@ private:
 };
 } // namespace
 
-static Work workOf(ActionOp action) {
-  return {static_cast<int64_t>(action.getStage()), static_cast<int64_t>(action.getMicrobatch())};
-}
+static Work workOf(ActionOp action) { return {action.getStage(), action.getMicrobatch()}; }
 
 LogicalResult SectionVerifier::verifyLetter(ActionOp action) {
   const Action letter = action.getLetter();

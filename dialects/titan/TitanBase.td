@@ -24,7 +24,7 @@ def Titan_Dialect : Dialect {
     function is a pure graph in between and passes may reorder, copy and delete freely.
   }];
   let useDefaultAttributePrinterParser = 1;
-  let dependentDialects = ["::mlir::func::FuncDialect"];
+  let dependentDialects = ["::mlir::func::FuncDialect", "::titan::exec::ExecDialect"];
   let hasConstantMaterializer = 0;
 }
 

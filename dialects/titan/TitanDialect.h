@@ -1,6 +1,7 @@
 // The titan dialect: the training graph of a language model as tensor ops.
 #pragma once
 
+#include "dialects/exec/Exec.h"
 #include "dialects/interfaces/Buffering.h"
 #include "dialects/interfaces/Chunkable.h"
 #include "dialects/interfaces/Cost.h"

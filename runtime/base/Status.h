@@ -98,7 +98,8 @@ private:
 #define TITAN_CONCAT_IMPL(a, b) a##b
 #define TITAN_CONCAT(a, b) TITAN_CONCAT_IMPL(a, b)
 
-/// `TITAN_ASSIGN_OR_RETURN(auto x, f())`: x is the value of f(), or the function returns its Status.
+/// `TITAN_ASSIGN_OR_RETURN(auto x, f())`: x is the value of f(), or the function returns its
+/// Status.
 #define TITAN_ASSIGN_OR_RETURN(declaration, expression)                                            \
   auto TITAN_CONCAT(titanResult, __LINE__) = (expression);                                         \
   if (!TITAN_CONCAT(titanResult, __LINE__).ok())                                                   \

@@ -11,8 +11,8 @@ namespace titan {
 LogicalResult RopeOp::verify() {
   auto input = tensorType(getInput()), cosine = tensorType(getCosine());
   if (getResult().getType() != input)
-    return emitOpError() << "the result " << getResult().getType()
-                         << " is not of the input's type " << input;
+    return emitOpError() << "the result " << getResult().getType() << " is not of the input's type "
+                         << input;
   if (input.getRank() != 4)
     return emitOpError() << "expects an input [batch, sequence, heads, dim], found " << input;
   if (input.getDimSize(3) % 2)
@@ -47,9 +47,8 @@ LogicalResult RopeOp::buildVjp(OpBuilder &builder, ArrayRef<Value> cotangents,
 static LogicalResult verifyPositions(Operation *op, const char *name, Value positions,
                                      RankedTensorType tensor) {
   if (positions && tensorType(positions).getShape() != tensor.getShape().take_front(2))
-    return op->emitOpError() << "expects " << name << " positions [" << tensor.getDimSize(0)
-                             << ", " << tensor.getDimSize(1) << "], found "
-                             << positions.getType();
+    return op->emitOpError() << "expects " << name << " positions [" << tensor.getDimSize(0) << ", "
+                             << tensor.getDimSize(1) << "], found " << positions.getType();
   return success();
 }
 
@@ -99,13 +98,36 @@ LogicalResult AttentionOp::buildVjp(OpBuilder &builder, ArrayRef<Value> cotangen
     return emitOpError("is not differentiable through the log-sum-exp, only through its first "
                        "result");
   auto gradient = AttentionGradOp::create(
-      builder, getLoc(), getQuery().getType(), getKey().getType(), getValue().getType(),
-      getQuery(), getKey(), getValue(), getQueryPositions(), getKeyPositions(), getResult(),
-      getLse(), cotangents[0], getScaleAttr(), getCausalAttr());
+      builder, getLoc(), getQuery().getType(), getKey().getType(), getValue().getType(), getQuery(),
+      getKey(), getValue(), getQueryPositions(), getKeyPositions(), getResult(), getLse(),
+      cotangents[0], getScaleAttr(), getCausalAttr());
   result.operands.assign(getNumOperands(), Value());
   result.operands[0] = gradient.getDquery();
   result.operands[1] = gradient.getDkey();
   result.operands[2] = gradient.getDvalue();
+  return success();
+}
+
+LogicalResult AttentionOp::emitInstructions(OpBuilder &builder, ValueRange operands,
+                                            ValueRange results) {
+  if (getQueryPositions())
+    return emitOpError("has no instruction for attention with positions");
+  auto scale = builder.getF32FloatAttr(static_cast<float>(getScale().convertToDouble()));
+  exec::AttentionOp::create(builder, getLoc(), operands[0], operands[1], operands[2],
+                            /*positions=*/Value(), results[0], results[1], /*scratch=*/Value(),
+                            scale, getCausalAttr());
+  return success();
+}
+
+LogicalResult AttentionGradOp::emitInstructions(OpBuilder &builder, ValueRange operands,
+                                                ValueRange results) {
+  if (getQueryPositions())
+    return emitOpError("has no instruction for attention with positions");
+  auto scale = builder.getF32FloatAttr(static_cast<float>(getScale().convertToDouble()));
+  exec::AttentionGradOp::create(builder, getLoc(), operands[0], operands[1], operands[2],
+                                /*positions=*/Value(), operands[3], operands[4], operands[5],
+                                results[0], results[1], results[2], /*scratch=*/Value(), scale,
+                                getCausalAttr());
   return success();
 }
 

@@ -125,14 +125,14 @@ LogicalResult EinsumOp::verify() {
 static Value buildProduct(OpBuilder &builder, Location loc, StringRef firstLetters, Value first,
                           StringRef secondLetters, Value second, StringRef outLetters,
                           size_t batchLetters, Type type) {
-  const bool swap = outLetters.size() > batchLetters &&
-                    !contains(firstLetters, outLetters[batchLetters]);
+  const bool swap =
+      outLetters.size() > batchLetters && !contains(firstLetters, outLetters[batchLetters]);
   if (swap) {
     std::swap(first, second);
     std::swap(firstLetters, secondLetters);
   }
-  const std::string equation = llvm::formatv("{0},{1}->{2}", firstLetters, secondLetters,
-                                             outLetters);
+  const std::string equation =
+      llvm::formatv("{0},{1}->{2}", firstLetters, secondLetters, outLetters);
   return EinsumOp::create(builder, loc, type, equation, first, second, Value());
 }
 
@@ -156,6 +156,24 @@ LogicalResult EinsumOp::buildVjp(OpBuilder &builder, ArrayRef<Value> cotangents,
 
 ResultPlacement EinsumOp::getPlacement(unsigned) {
   return getAcc() ? ResultPlacement::inPlace(2) : ResultPlacement::fresh();
+}
+
+LogicalResult EinsumOp::emitInstructions(OpBuilder &builder, ValueRange operands,
+                                         ValueRange results) {
+  std::string error;
+  EinsumSpec spec = *parseEinsum(getEquation(), error);
+  const EinsumSizes sizes = getEinsumSizes(spec, tensorType(getLhs()), tensorType(getRhs()));
+  auto integer = [&](int64_t value) { return builder.getI64IntegerAttr(value); };
+  auto flag = [&](bool value) { return value ? builder.getUnitAttr() : UnitAttr(); };
+  exec::GemmOp::create(builder, getLoc(), operands[0], operands[1], results[0],
+                       /*workspace=*/Value(), flag(spec.transposeLhs), flag(spec.transposeRhs),
+                       flag(static_cast<bool>(getAcc())), integer(sizes.m), integer(sizes.n),
+                       integer(sizes.k), integer(spec.transposeLhs ? sizes.m : sizes.k),
+                       integer(spec.transposeRhs ? sizes.k : sizes.n), integer(sizes.n),
+                       integer(sizes.batch), integer(sizes.batch > 1 ? sizes.m * sizes.k : 0),
+                       integer(sizes.batch > 1 ? sizes.k * sizes.n : 0),
+                       integer(sizes.batch > 1 ? sizes.m * sizes.n : 0));
+  return success();
 }
 
 } // namespace titan

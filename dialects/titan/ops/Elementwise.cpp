@@ -25,8 +25,8 @@ static LogicalResult foldIntoAccumulator(AddOp op, PatternRewriter &rewriter) {
       Value acc = other;
       if (einsum.getAcc())
         acc = AddOp::create(rewriter, op.getLoc(), einsum.getAcc(), other);
-      rewriter.replaceOpWithNewOp<EinsumOp>(op, op.getType(), einsum.getEquation(),
-                                            einsum.getLhs(), einsum.getRhs(), acc);
+      rewriter.replaceOpWithNewOp<EinsumOp>(op, op.getType(), einsum.getEquation(), einsum.getLhs(),
+                                            einsum.getRhs(), acc);
       return success();
     }
     if (auto gradient = sum.getDefiningOp<EmbeddingGradOp>()) {
@@ -151,6 +151,11 @@ LogicalResult SiluOp::buildVjp(OpBuilder &builder, ArrayRef<Value> cotangents,
 LogicalResult CastOp::buildVjp(OpBuilder &builder, ArrayRef<Value> cotangents,
                                const llvm::BitVector &, Vjp &result) {
   result.operands = {CastOp::create(builder, getLoc(), getInput().getType(), cotangents[0])};
+  return success();
+}
+
+LogicalResult FullOp::emitInstructions(OpBuilder &builder, ValueRange, ValueRange results) {
+  exec::FillOp::create(builder, getLoc(), results[0], getValueAttr());
   return success();
 }
 

@@ -25,15 +25,14 @@ LogicalResult EmbeddingOp::verify() {
 }
 
 LogicalResult EmbeddingGradOp::verify() {
-  return verifyRows(*this, tensorType(getDresult()), tensorType(getTokens()),
-                    tensorType(getAcc()));
+  return verifyRows(*this, tensorType(getDresult()), tensorType(getTokens()), tensorType(getAcc()));
 }
 
 LogicalResult EmbeddingOp::buildVjp(OpBuilder &builder, ArrayRef<Value> cotangents,
                                     const llvm::BitVector &, Vjp &result) {
   auto table = tensorType(getTable());
-  Type element = table.getElementTypeBitWidth() < 32 ? builder.getF32Type()
-                                                     : table.getElementType();
+  Type element =
+      table.getElementTypeBitWidth() < 32 ? builder.getF32Type() : table.getElementType();
   auto wide = RankedTensorType::get(table.getShape(), element);
   Value zero = FullOp::create(builder, getLoc(), wide, builder.getF64FloatAttr(0));
   Value gradient =
@@ -45,5 +44,18 @@ LogicalResult EmbeddingOp::buildVjp(OpBuilder &builder, ArrayRef<Value> cotangen
 }
 
 ResultPlacement EmbeddingGradOp::getPlacement(unsigned) { return ResultPlacement::inPlace(2); }
+
+LogicalResult EmbeddingOp::emitInstructions(OpBuilder &builder, ValueRange operands,
+                                            ValueRange results) {
+  exec::EmbeddingOp::create(builder, getLoc(), operands[0], operands[1], results[0]);
+  return success();
+}
+
+LogicalResult EmbeddingGradOp::emitInstructions(OpBuilder &builder, ValueRange operands,
+                                                ValueRange results) {
+  exec::EmbeddingGradOp::create(builder, getLoc(), operands[0], operands[1], results[0],
+                                /*scratch=*/Value());
+  return success();
+}
 
 } // namespace titan

@@ -54,9 +54,9 @@ LogicalResult HeadLossOp::buildVjp(OpBuilder &builder, ArrayRef<Value> cotangent
                        "loss");
   auto weight = tensorType(getWeight());
   Type dweight = RankedTensorType::get(weight.getShape(), tensorType(getLoss()).getElementType());
-  auto gradient = HeadLossGradOp::create(
-      builder, getLoc(), getLoss().getType(), getValid().getType(), getInput().getType(), dweight,
-      getInput(), getWeight(), getLabels(), cotangents[0]);
+  auto gradient = HeadLossGradOp::create(builder, getLoc(), getLoss().getType(),
+                                         getValid().getType(), getInput().getType(), dweight,
+                                         getInput(), getWeight(), getLabels(), cotangents[0]);
   Value dw = gradient.getDweight();
   if (dweight != weight)
     dw = CastOp::create(builder, getLoc(), weight, dw);
@@ -99,14 +99,14 @@ struct HeadChunks {
     if (begin == 0 && end == shape[0])
       return value;
     shape[0] = end - begin;
-    return SliceOp::create(builder, loc, RankedTensorType::get(shape, type.getElementType()),
-                           value, builder.getI64IntegerAttr(begin));
+    return SliceOp::create(builder, loc, RankedTensorType::get(shape, type.getElementType()), value,
+                           builder.getI64IntegerAttr(begin));
   }
 
   Value logits(Value rows) {
-    auto type = RankedTensorType::get(
-        {tensorType(rows).getDimSize(0), tensorType(weight).getDimSize(0)},
-        tensorType(input).getElementType());
+    auto type =
+        RankedTensorType::get({tensorType(rows).getDimSize(0), tensorType(weight).getDimSize(0)},
+                              tensorType(input).getElementType());
     return EinsumOp::create(builder, loc, type, "td,vd->tv", rows, weight, Value());
   }
 
@@ -123,10 +123,9 @@ SmallVector<Value> HeadLossOp::unrollChunks(OpBuilder &builder, int64_t chunks) 
   Value loss, valid;
   for (int64_t begin = 0; begin < head.tokens; begin += head.rowsPerChunk) {
     const int64_t end = std::min(head.tokens, begin + head.rowsPerChunk);
-    auto chunk = CrossEntropyOp::create(builder, getLoc(), getLoss().getType(),
-                                        getValid().getType(),
-                                        head.logits(head.slice(head.input, begin, end)),
-                                        head.slice(head.labels, begin, end));
+    auto chunk = CrossEntropyOp::create(
+        builder, getLoc(), getLoss().getType(), getValid().getType(),
+        head.logits(head.slice(head.input, begin, end)), head.slice(head.labels, begin, end));
     loss = head.sum(loss, chunk.getLoss());
     valid = head.sum(valid, chunk.getValid());
   }
@@ -142,9 +141,9 @@ SmallVector<Value> HeadLossGradOp::unrollChunks(OpBuilder &builder, int64_t chun
   for (int64_t begin = 0; begin < head.tokens; begin += head.rowsPerChunk) {
     const int64_t end = std::min(head.tokens, begin + head.rowsPerChunk);
     Value rows = head.slice(head.input, begin, end), logits = head.logits(rows);
-    auto chunk = CrossEntropyGradOp::create(
-        builder, getLoc(), getLoss().getType(), getValid().getType(), logits.getType(), logits,
-        head.slice(head.labels, begin, end), getDloss());
+    auto chunk = CrossEntropyGradOp::create(builder, getLoc(), getLoss().getType(),
+                                            getValid().getType(), logits.getType(), logits,
+                                            head.slice(head.labels, begin, end), getDloss());
     dinputs.push_back(EinsumOp::create(builder, getLoc(), rows.getType(), "tv,vd->td",
                                        chunk.getDlogits(), getWeight(), Value()));
     dweight = EinsumOp::create(builder, getLoc(), getDweight().getType(), "tv,td->vd",

@@ -11,8 +11,7 @@ LogicalResult AdamUpdateOp::verify() {
   };
   if (outside(getBeta1()) || outside(getBeta2()))
     return emitOpError() << "expects beta1 and beta2 in [0, 1), found "
-                         << getBeta1().convertToDouble() << " and "
-                         << getBeta2().convertToDouble();
+                         << getBeta1().convertToDouble() << " and " << getBeta2().convertToDouble();
   if (!(getEpsilon().convertToDouble() >= 0))
     return emitOpError() << "expects epsilon of at least 0, found "
                          << getEpsilon().convertToDouble();

@@ -34,8 +34,7 @@ OpFoldResult ReshapeOp::fold(FoldAdaptor) {
 
 LogicalResult ReshapeOp::buildVjp(OpBuilder &builder, ArrayRef<Value> cotangents,
                                   const llvm::BitVector &, Vjp &result) {
-  result.operands = {
-      ReshapeOp::create(builder, getLoc(), getInput().getType(), cotangents[0])};
+  result.operands = {ReshapeOp::create(builder, getLoc(), getInput().getType(), cotangents[0])};
   return success();
 }
 
@@ -184,5 +183,13 @@ LogicalResult OneHotOp::verify() {
                          << " with one more dimension";
   return success();
 }
+
+//===----------------------------------------------------------------------===//
+// Instructions: views compute nothing
+//===----------------------------------------------------------------------===//
+
+LogicalResult ReshapeOp::emitInstructions(OpBuilder &, ValueRange, ValueRange) { return success(); }
+LogicalResult SliceOp::emitInstructions(OpBuilder &, ValueRange, ValueRange) { return success(); }
+LogicalResult ConcatOp::emitInstructions(OpBuilder &, ValueRange, ValueRange) { return success(); }
 
 } // namespace titan

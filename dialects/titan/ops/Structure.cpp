@@ -65,13 +65,12 @@ ParseResult KernelOp::parse(OpAsmParser &parser, OperationState &result) {
   SmallVector<OpAsmParser::UnresolvedOperand> operands;
   FunctionType type;
   auto loc = parser.getCurrentLocation();
-  if (parser.parseCommaSeparatedList(OpAsmParser::Delimiter::Paren,
-                                     [&] {
-                                       return failure(
-                                           parser.parseArgument(arguments.emplace_back()) ||
-                                           parser.parseEqual() ||
-                                           parser.parseOperand(operands.emplace_back()));
-                                     }) ||
+  if (parser.parseCommaSeparatedList(
+          OpAsmParser::Delimiter::Paren,
+          [&] {
+            return failure(parser.parseArgument(arguments.emplace_back()) || parser.parseEqual() ||
+                           parser.parseOperand(operands.emplace_back()));
+          }) ||
       parser.parseColonType(type) || parser.parseOptionalAttrDictWithKeyword(result.attributes) ||
       parser.resolveOperands(operands, type.getInputs(), loc, result.operands))
     return failure();

@@ -52,7 +52,8 @@ def Titan_KernelOp : Titan_Op<"kernel",
   let hasVerifier = 1;
 }
 
-def Titan_YieldOp : Titan_Op<"yield", [Pure, Terminator, ReturnLike, HasParent<"KernelOp">]> {
+def Titan_YieldOp : Titan_Op<"yield", [Pure, Terminator, ReturnLike,
+    ParentOneOf<["KernelOp", "::titan::exec::KernelOp"]>]> {
   let summary = "the results of a kernel region";
   let arguments = (ins Variadic<Titan_Tensor>:$values);
   let assemblyFormat = "attr-dict ($values^ `:` type($values))?";

@@ -1,5 +1,5 @@
-#include "runtime/base/DType.h"
 #include "runtime/base/Status.h"
+#include "runtime/base/DType.h"
 
 #include <gtest/gtest.h>
 

@@ -1,0 +1,32 @@
+// What titan-compile is asked to do, from its command line.
+#pragma once
+
+#include "runtime/base/JobConfig.h"
+#include "runtime/base/Status.h"
+
+#include <cstdint>
+#include <span>
+#include <string>
+#include <vector>
+
+namespace titan {
+
+struct CompileOptions {
+  std::string job;            ///< path of the job file
+  std::string output;         ///< -o; empty means model.tbin, or standard output for MLIR
+  std::string target = "cpu"; ///< --target: what the kernels are for
+  int64_t worldSize = 1;      ///< --world-size: ranks of the whole mesh
+  std::string compileTo;      ///< --compile-to: print the MLIR of this phase; empty means all
+  bool report = false;        ///< --report: parameters, flops and memory on standard output
+  bool timePasses = false;    ///< --time-passes: the time of each pass on standard error
+  bool help = false;          ///< --help
+  std::vector<std::string> overrides; ///< of the job, "section.key=value"
+};
+
+/// The text of --help.
+std::string compileUsage();
+
+/// Parses the arguments behind the program's name. Errors name the argument and what is legal.
+StatusOr<CompileOptions> parseCompileOptions(std::span<const std::string> arguments);
+
+} // namespace titan

@@ -1,0 +1,132 @@
+#include "compiler/PhaseVerifiers.h"
+
+#include "dialects/exec/Exec.h"
+#include "dialects/titan/TitanDialect.h"
+#include "passes/Functions.h"
+
+#include "mlir/Dialect/Func/IR/FuncOps.h"
+#include "mlir/IR/Verifier.h"
+
+using namespace mlir;
+
+namespace titan {
+namespace {
+
+/// Calls `check` for every op of a function but loads, stores and the return.
+LogicalResult checkComputeOps(ModuleOp module, function_ref<LogicalResult(Operation *)> check) {
+  bool valid = true;
+  for (auto function : module.getOps<func::FuncOp>())
+    for (Operation &op : function.getOps())
+      if (!isa<LoadOp, StoreOp, func::ReturnOp>(op))
+        valid &= succeeded(check(&op));
+  return success(valid);
+}
+
+/// An error at the op that names what it lacks.
+LogicalResult lacks(Operation *op, StringRef interface, StringRef purpose) {
+  return op->emitOpError() << "does not implement " << interface << ", which " << purpose
+                           << " needs";
+}
+
+LogicalResult checkFunctions(ModuleOp module, ArrayRef<StringRef> present,
+                             ArrayRef<StringRef> absent) {
+  SymbolTable symbols(module);
+  for (StringRef name : present)
+    if (!symbols.lookup<func::FuncOp>(name))
+      return module.emitError() << "expects a function @" << name << " at this phase's end";
+  for (StringRef name : absent)
+    if (Operation *function = symbols.lookup(name))
+      return function->emitOpError() << "expects no function @" << name << " at this phase's end";
+  return success();
+}
+
+/// What every op of a tensor program answers.
+LogicalResult checkTensorOp(Operation *op) {
+  if (!isa<TitanDialect>(op->getDialect()))
+    return op->emitOpError("is not of the titan dialect");
+  if (!isa<CostOpInterface>(op))
+    return lacks(op, "CostOpInterface", "the report");
+  if (!isa<ReferenceOpInterface>(op))
+    return lacks(op, "ReferenceOpInterface", "the interpreter");
+  if (!isa<ShardingRuleOpInterface>(op))
+    return lacks(op, "ShardingRuleOpInterface", "partitioning");
+  return success();
+}
+
+/// What every op answers that is to become kernels or instructions.
+LogicalResult checkLowerable(Operation *op) {
+  if (failed(checkTensorOp(op)))
+    return failure();
+  if (!isa<FusibleOpInterface, DecomposableOpInterface, BufferingOpInterface>(op))
+    return lacks(op, "FusibleOpInterface, DecomposableOpInterface or BufferingOpInterface",
+                 "titan-plan-memory");
+  return success();
+}
+
+LogicalResult checkLossFunction(ModuleOp module, StringRef name) {
+  auto function = module.lookupSymbol<func::FuncOp>(name);
+  if (!function)
+    return success();
+  Type scalar = RankedTensorType::get({}, Float32Type::get(module.getContext()));
+  if (function.getResultTypes() != ArrayRef<Type>{scalar, scalar})
+    return function.emitOpError() << "expects results (loss, valid tokens), both " << scalar
+                                  << ", found " << function.getFunctionType();
+  return success();
+}
+
+const StringRef kStepFunctions[] = {names::kPrologue, names::kForward, names::kBackward,
+                                    names::kUpdate};
+
+} // namespace
+
+LogicalResult verifyGraph(ModuleOp module) {
+  if (failed(verify(module)) || failed(checkFunctions(module, {names::kLoss}, kStepFunctions)) ||
+      failed(checkLossFunction(module, names::kLoss)) ||
+      failed(checkLossFunction(module, names::kEval)))
+    return failure();
+  return checkComputeOps(module, checkTensorOp);
+}
+
+LogicalResult verifyStep(ModuleOp module) {
+  if (failed(verify(module)) || failed(checkFunctions(module, kStepFunctions, {names::kLoss})))
+    return failure();
+  return checkComputeOps(module, [](Operation *op) {
+    return isa<ChunkableOpInterface>(op) ? checkTensorOp(op) : checkLowerable(op);
+  });
+}
+
+LogicalResult verifyLocal(ModuleOp module) {
+  if (failed(verify(module)) || failed(checkFunctions(module, kStepFunctions, {names::kLoss})))
+    return failure();
+  return checkComputeOps(module, [](Operation *op) -> LogicalResult {
+    if (isa<ChunkableOpInterface>(op))
+      return op->emitOpError("is not unrolled into chunks: titan-chunk-loss has not run");
+    return checkLowerable(op);
+  });
+}
+
+LogicalResult verifyKernels(ModuleOp module) {
+  if (failed(verify(module)))
+    return failure();
+  return checkComputeOps(module, [](Operation *op) -> LogicalResult {
+    if (isa<KernelOp, BufferingOpInterface>(op))
+      return success();
+    if (isa<FusibleOpInterface, DecomposableOpInterface>(op))
+      return op->emitOpError("is in no kernel: titan-form-kernels has not run");
+    return lacks(op, "BufferingOpInterface", "titan-plan-memory");
+  });
+}
+
+LogicalResult verifyExec(ModuleOp module) {
+  if (failed(verify(module)))
+    return failure();
+  bool valid = true;
+  for (Operation &op : *module.getBody())
+    if (!isa<exec::ExecDialect>(op.getDialect())) {
+      op.emitOpError("is not of the exec dialect");
+      valid = false;
+    }
+  return success(valid);
+}
+
+} // namespace titan

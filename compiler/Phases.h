@@ -1,0 +1,32 @@
+// The phases of compilation as data: what runs in each, and what must hold at its end.
+//
+//     graph   the model as built: @loss and @eval over global tensors
+//     step    the whole training step: @fwd, @bwd, @prologue, @update
+//     local   one device's program, head and loss in chunks
+//     kernels fusible ops grouped into kernels, instructions in their final order
+//     exec    buffers and instructions
+#pragma once
+
+#include "runtime/base/JobConfig.h"
+
+#include "mlir/IR/BuiltinOps.h"
+#include "mlir/Pass/PassManager.h"
+
+namespace titan {
+
+struct Phase {
+  llvm::StringLiteral name;
+  llvm::StringLiteral description;
+  /// Adds the passes that lead from the previous phase to this one.
+  void (*build)(mlir::OpPassManager &passes, const JobConfig &job);
+  /// Checks what later phases rely on; errors stand at the offending ops.
+  llvm::LogicalResult (*verify)(mlir::ModuleOp module);
+};
+
+/// All phases, in order. The first is the input.
+llvm::ArrayRef<Phase> allPhases();
+
+/// Null if there is none of that name.
+const Phase *findPhase(llvm::StringRef name);
+
+} // namespace titan

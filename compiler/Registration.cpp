@@ -1,0 +1,45 @@
+#include "compiler/Registration.h"
+
+#include "compiler/Phases.h"
+#include "dialects/exec/Exec.h"
+#include "dialects/titan/TitanDialect.h"
+#include "passes/Passes.h"
+
+#include "mlir/Dialect/Arith/IR/Arith.h"
+#include "mlir/Dialect/Func/IR/FuncOps.h"
+#include "mlir/Dialect/LLVMIR/LLVMDialect.h"
+#include "mlir/Dialect/Math/IR/Math.h"
+#include "mlir/Dialect/MemRef/IR/MemRef.h"
+#include "mlir/Dialect/SCF/IR/SCF.h"
+#include "mlir/Dialect/Vector/IR/VectorOps.h"
+#include "mlir/Pass/PassRegistry.h"
+#include "mlir/Transforms/Passes.h"
+
+namespace titan {
+
+void registerDialects(mlir::DialectRegistry &registry) {
+  registry
+      .insert<TitanDialect, exec::ExecDialect, mlir::arith::ArithDialect, mlir::func::FuncDialect,
+              mlir::LLVM::LLVMDialect, mlir::math::MathDialect, mlir::memref::MemRefDialect,
+              mlir::scf::SCFDialect, mlir::vector::VectorDialect>();
+}
+
+void registerPasses() {
+  registerTitanPasses();
+  mlir::registerCanonicalizerPass();
+  mlir::registerCSEPass();
+  mlir::registerSymbolDCEPass();
+  for (const Phase &phase : allPhases())
+    mlir::registerPassPipeline(
+        ("titan-phase-" + phase.name).str(), phase.description,
+        [&phase](mlir::OpPassManager &passes, llvm::StringRef options,
+                 llvm::function_ref<mlir::LogicalResult(const llvm::Twine &)> errorHandler) {
+          if (!options.empty())
+            return errorHandler("a phase's pipeline takes no options");
+          phase.build(passes, JobConfig());
+          return mlir::success();
+        },
+        [](llvm::function_ref<void(const mlir::detail::PassOptions &)>) {});
+}
+
+} // namespace titan

@@ -1,0 +1,262 @@
+#include "compiler/reference/CheckCommand.h"
+
+#include "compiler/reference/TrainingStep.h"
+#include "dialects/titan/TitanDialect.h"
+
+#include "mlir/Parser/Parser.h"
+#include "llvm/ADT/MapVector.h"
+#include "llvm/Support/FormatVariadic.h"
+
+using namespace mlir;
+
+namespace titan {
+
+//===----------------------------------------------------------------------===//
+// Options
+//===----------------------------------------------------------------------===//
+
+StringRef getCheckUsage() {
+  return R"(titan-check FILE [FILE] OPTIONS: compare programs by executing them on random inputs
+
+Two functions, or one function in two phases: results and stored variables are equal
+  --function NAME       the function of the first file
+  --against NAME        the function of the last file (default: the same name)
+Whole training steps: @prologue, @fwd, @bwd, @update leave equal variables in two files
+  --step
+  --gradients           instead, @bwd's gradients in the last file equal finite differences of
+                        @loss in the first
+Training against reference numbers PREFIX.json, PREFIX.{init,batches,float64}.safetensors
+  --golden PREFIX
+  --steps N             steps to train (default 20)
+A random program to try passes on, printed: @loss over tokens, labels and parameters
+  --random SEED         without a file
+Options
+  --mode ideal|typed    doubles throughout, or rounded to element types (default ideal)
+  --seed N              of the inputs (default 0)
+  --int-max N           random integers are below N (default 16)
+  --tolerance T         largest relative deviation (default 1e-12)
+)";
+}
+
+/// Reads the value of `option` into a number.
+template <typename Number>
+static Status parseNumber(StringRef option, StringRef text, Number &number) {
+  bool failed;
+  if constexpr (std::is_floating_point_v<Number>)
+    failed = text.getAsDouble(number);
+  else
+    failed = text.getAsInteger(10, number);
+  if (failed)
+    return invalidArgument(llvm::formatv("{0}: expects a number such as 1, found '{1}'", option,
+                                         text));
+  return okStatus();
+}
+
+static Status parseMode(StringRef text, Precision &precision) {
+  if (text != "ideal" && text != "typed")
+    return invalidArgument(llvm::formatv("--mode: expects ideal or typed, found '{0}'", text));
+  precision = text == "ideal" ? Precision::ideal : Precision::typed;
+  return okStatus();
+}
+
+/// Sets the option that takes a value.
+static Status setOption(StringRef option, StringRef value, CheckOptions &options) {
+  if (option == "--function")
+    options.function = value;
+  else if (option == "--against")
+    options.against = value;
+  else if (option == "--golden")
+    options.golden = value;
+  else if (option == "--mode")
+    return parseMode(value, options.precision);
+  else if (option == "--seed")
+    return parseNumber(option, value, options.seed);
+  else if (option == "--int-max")
+    return parseNumber(option, value, options.intLimit);
+  else if (option == "--tolerance")
+    return parseNumber(option, value, options.tolerance);
+  else if (option == "--steps")
+    return parseNumber(option, value, options.steps);
+  else if (option == "--random")
+    return parseNumber(option, value, options.random.emplace());
+  else
+    return invalidArgument(llvm::formatv("there is no option '{0}'; --help lists them", option));
+  return okStatus();
+}
+
+static Status checkCombination(const CheckOptions &options) {
+  if (options.help || options.random)
+    return okStatus();
+  if (options.files.empty() || options.files.size() > 2)
+    return invalidArgument(
+        llvm::formatv("expects one or two files, found {0}", options.files.size()));
+  const int modes = !options.function.empty() + options.step + options.gradients +
+                    !options.golden.empty();
+  if (modes != 1)
+    return invalidArgument("expects one of --function, --step, --gradients and --golden");
+  if (options.files.size() == 1 && options.step)
+    return invalidArgument("--step: expects two files to compare, found one");
+  if (options.files.size() == 1 && !options.function.empty() && options.against.empty())
+    return invalidArgument("--function: expects a second file or --against to compare with");
+  return okStatus();
+}
+
+StatusOr<CheckOptions> parseCheckOptions(ArrayRef<const char *> arguments) {
+  CheckOptions options;
+  for (size_t i = 0; i < arguments.size(); ++i) {
+    const StringRef argument = arguments[i];
+    if (!argument.starts_with("--"))
+      options.files.push_back(argument.str());
+    else if (argument == "--step")
+      options.step = true;
+    else if (argument == "--gradients")
+      options.gradients = true;
+    else if (argument == "--help")
+      options.help = true;
+    else if (auto [option, value] = argument.split('='); option != argument)
+      TITAN_RETURN_IF_ERROR(setOption(option, value, options));
+    else if (i + 1 == arguments.size())
+      return invalidArgument(llvm::formatv("{0}: expects a value", argument));
+    else
+      TITAN_RETURN_IF_ERROR(setOption(argument, arguments[++i], options));
+  }
+  TITAN_RETURN_IF_ERROR(checkCombination(options));
+  return options;
+}
+
+//===----------------------------------------------------------------------===//
+// Comparison
+//===----------------------------------------------------------------------===//
+
+namespace {
+
+/// A file's module with its state.
+struct Program {
+  std::string name;
+  OwningOpRef<ModuleOp> module;
+  std::unique_ptr<Interpreter> interpreter;
+};
+
+/// Diagnostics say what is wrong; this says what it was good for.
+Status evaluationFailed(const Program &program) {
+  return invalidArgument(llvm::formatv("'{0}' cannot be evaluated", program.name));
+}
+
+StatusOr<Program> loadProgram(const std::string &file, const CheckOptions &options,
+                              MLIRContext &context) {
+  Program program{file, parseSourceFile<ModuleOp>(file, &context), nullptr};
+  if (!program.module)
+    return invalidArgument(llvm::formatv("'{0}' cannot be parsed", file));
+  program.interpreter = std::make_unique<Interpreter>(
+      *program.module, InterpreterOptions{options.precision, options.seed});
+  if (failed(randomizeVariables(*program.module, *program.interpreter, options.seed)))
+    return evaluationFailed(program);
+  return program;
+}
+
+Status reportDeviation(const Deviation &deviation, double tolerance, raw_ostream &report) {
+  report << llvm::formatv("largest deviation {0:e3} in {1}\n", deviation.value, deviation.name);
+  if (deviation.value <= tolerance)
+    return okStatus();
+  return invalidArgument(llvm::formatv("{0} deviates by {1:e3}, allowed are {2:e3}",
+                                       deviation.name, deviation.value, tolerance));
+}
+
+/// Variables that some function of the programs stores, by name.
+llvm::SetVector<StringRef> findStoredVariables(ArrayRef<const Program *> programs) {
+  llvm::SetVector<StringRef> names;
+  for (const Program *program : programs)
+    program->module.get()->walk([&](StoreOp store) { names.insert(store.getVariable()); });
+  return names;
+}
+
+Status compareVariables(Program &first, Program &second, Deviation &deviation) {
+  for (StringRef name : findStoredVariables({&first, &second})) {
+    HostTensor *expected = first.interpreter->findVariable(name);
+    HostTensor *found = second.interpreter->findVariable(name);
+    if (!expected || !found)
+      return invalidArgument(llvm::formatv("'{0}' has no variable '{1}', which '{2}' stores",
+                                           expected ? second.name : first.name, name,
+                                           expected ? first.name : second.name));
+    deviation.add(getDeviation(*found, *expected), "variable " + name);
+  }
+  return okStatus();
+}
+
+Status compareFunctions(Program &first, Program &second, const CheckOptions &options,
+                        Deviation &deviation) {
+  auto inputs =
+      makeInputs(*first.module, options.function, options.seed, options.intLimit);
+  if (failed(inputs))
+    return evaluationFailed(first);
+  auto expected = first.interpreter->call(options.function, *inputs);
+  if (failed(expected))
+    return evaluationFailed(first);
+  auto found = second.interpreter->call(
+      options.against.empty() ? options.function : options.against, *inputs);
+  if (failed(found))
+    return evaluationFailed(second);
+  if (found->size() != expected->size())
+    return invalidArgument(llvm::formatv("one function has {0} results, the other {1}",
+                                         expected->size(), found->size()));
+  for (size_t i = 0; i < found->size(); ++i)
+    deviation.add(getDeviation((*found)[i], (*expected)[i]), "result " + Twine(i));
+  return compareVariables(first, second, deviation);
+}
+
+Status compareSteps(Program &first, Program &second, const CheckOptions &options,
+                    Deviation &deviation) {
+  auto inputs = makeInputs(*first.module, "fwd", options.seed, options.intLimit);
+  if (failed(inputs))
+    return evaluationFailed(first);
+  for (Program *program : {&first, &second})
+    if (failed(runStep(*program->interpreter, *inputs)))
+      return evaluationFailed(*program);
+  return compareVariables(first, second, deviation);
+}
+
+/// Gradients accumulate: they start at 0.
+Status zeroGradients(Program &program) {
+  if (program.interpreter->hasFunction("prologue")) {
+    if (failed(program.interpreter->call("prologue", {})))
+      return evaluationFailed(program);
+    return okStatus();
+  }
+  for (auto variable : program.module->getOps<VariableOp>())
+    if (variable.getRole() == Role::gradient)
+      llvm::fill(program.interpreter->variable(variable.getSymName()).values, 0.0);
+  return okStatus();
+}
+
+Status compareGradients(Program &losses, Program &gradients, const CheckOptions &options,
+                        Deviation &deviation) {
+  auto inputs = makeInputs(*losses.module, "loss", options.seed, options.intLimit);
+  if (failed(inputs))
+    return evaluationFailed(losses);
+  TITAN_RETURN_IF_ERROR(zeroGradients(gradients));
+  if (failed(runMicrobatch(*gradients.interpreter, *inputs)))
+    return evaluationFailed(gradients);
+  auto found = compareWithDifferences(*gradients.module, *losses.interpreter,
+                                      *gradients.interpreter, *inputs, options.seed);
+  if (failed(found))
+    return evaluationFailed(losses);
+  deviation = *found;
+  return okStatus();
+}
+
+} // namespace
+
+Status runCheck(const CheckOptions &options, MLIRContext &context, raw_ostream &report) {
+  TITAN_ASSIGN_OR_RETURN(Program first, loadProgram(options.files.front(), options, context));
+  TITAN_ASSIGN_OR_RETURN(Program second, loadProgram(options.files.back(), options, context));
+  Deviation deviation;
+  if (options.step)
+    TITAN_RETURN_IF_ERROR(compareSteps(first, second, options, deviation));
+  else if (options.gradients)
+    TITAN_RETURN_IF_ERROR(compareGradients(first, second, options, deviation));
+  else
+    TITAN_RETURN_IF_ERROR(compareFunctions(first, second, options, deviation));
+  return reportDeviation(deviation, options.tolerance, report);
+}
+
+} // namespace titan

@@ -1,0 +1,197 @@
+#include "frontend/GraphBuilder.h"
+
+#include "dialects/titan/ops/Einsum.h"
+
+using namespace mlir;
+
+namespace titan {
+
+GraphBuilder::GraphBuilder(MLIRContext *context)
+    : builder(context), location(UnknownLoc::get(context)) {
+  context->loadDialect<TitanDialect, func::FuncDialect>();
+  module = ModuleOp::create(location);
+  builder.setInsertionPointToEnd(module->getBody());
+}
+
+//===----------------------------------------------------------------------===//
+// Scopes and types
+//===----------------------------------------------------------------------===//
+
+GraphBuilder::Scope::Scope(GraphBuilder &graph, StringRef name)
+    : graph(graph), outerLength(graph.path.size()) {
+  graph.path = graph.qualified(name);
+  graph.location = NameLoc::get(graph.builder.getStringAttr(graph.path));
+}
+
+void GraphBuilder::leaveScope(size_t outerLength) {
+  path.resize(outerLength);
+  if (path.empty())
+    location = builder.getUnknownLoc();
+  else
+    location = NameLoc::get(builder.getStringAttr(path));
+}
+
+std::string GraphBuilder::qualified(StringRef name) const {
+  return path.empty() ? name.str() : path + "." + name.str();
+}
+
+RankedTensorType GraphBuilder::f32(ArrayRef<int64_t> shape) {
+  return RankedTensorType::get(shape, builder.getF32Type());
+}
+
+RankedTensorType GraphBuilder::i32(ArrayRef<int64_t> shape) {
+  return RankedTensorType::get(shape, builder.getI32Type());
+}
+
+//===----------------------------------------------------------------------===//
+// Variables
+//===----------------------------------------------------------------------===//
+
+Attribute GraphBuilder::constant(double value) {
+  return ConstantInitAttr::get(builder.getContext(), value);
+}
+
+Attribute GraphBuilder::normal(double mean, double std) {
+  return NormalInitAttr::get(builder.getContext(), mean, std);
+}
+
+Attribute GraphBuilder::truncatedNormal(double mean, double std, double lower, double upper) {
+  return TruncatedNormalInitAttr::get(builder.getContext(), mean, std, lower, upper);
+}
+
+Attribute GraphBuilder::ropeTable(RopeComponent component, const RopeScaling &scaling) {
+  return RopeTableInitAttr::get(builder.getContext(), component, scaling.theta, scaling.factor,
+                                scaling.lowFrequency, scaling.highFrequency,
+                                scaling.originalLength);
+}
+
+void GraphBuilder::declareParameter(StringRef name, ArrayRef<int64_t> shape,
+                                    Attribute initializer) {
+  declare(Role::parameter, name, shape, initializer);
+}
+
+void GraphBuilder::declareDerived(StringRef name, ArrayRef<int64_t> shape, Attribute initializer) {
+  declare(Role::derived, name, shape, initializer);
+}
+
+void GraphBuilder::declare(Role role, StringRef name, ArrayRef<int64_t> shape,
+                           Attribute initializer) {
+  OpBuilder::InsertionGuard guard(builder);
+  if (lastVariable)
+    builder.setInsertionPointAfter(lastVariable);
+  else
+    builder.setInsertionPointToStart(module->getBody());
+  const std::string fullName = qualified(name);
+  RankedTensorType type = f32(shape);
+  Location loc = NameLoc::get(builder.getStringAttr(fullName));
+  lastVariable = VariableOp::create(builder, loc, fullName, role, type, initializer);
+  variables[fullName] = type;
+}
+
+Value GraphBuilder::load(StringRef name) {
+  const std::string fullName = qualified(name);
+  Value &value = loads[fullName];
+  if (!value) {
+    auto variable = variables.find(fullName);
+    assert(variable != variables.end() && "load of a variable that is not declared");
+    value = LoadOp::create(builder, location, variable->second, fullName);
+  }
+  return value;
+}
+
+//===----------------------------------------------------------------------===//
+// Functions
+//===----------------------------------------------------------------------===//
+
+SmallVector<Value> GraphBuilder::beginFunction(StringRef name, ArrayRef<Argument> arguments) {
+  assert(!function && "functions do not nest");
+  SmallVector<Type> types;
+  for (const Argument &argument : arguments)
+    types.push_back(argument.type);
+  builder.setInsertionPointToEnd(module->getBody());
+  Location loc = NameLoc::get(builder.getStringAttr(name));
+  function = func::FuncOp::create(builder, loc, name, builder.getFunctionType(types, {}));
+  for (auto [i, argument] : llvm::enumerate(arguments))
+    function.setArgAttr(i, "titan.name", builder.getStringAttr(argument.name));
+  Block *entry = function.addEntryBlock();
+  builder.setInsertionPointToStart(entry);
+  loads.clear();
+  return llvm::to_vector_of<Value>(entry->getArguments());
+}
+
+void GraphBuilder::endFunction(ValueRange results) {
+  func::ReturnOp::create(builder, location, results);
+  function.setFunctionType(
+      builder.getFunctionType(function.getArgumentTypes(), results.getTypes()));
+  function = nullptr;
+}
+
+//===----------------------------------------------------------------------===//
+// Ops
+//===----------------------------------------------------------------------===//
+
+Value GraphBuilder::einsum(StringRef equation, Value lhs, Value rhs) {
+  std::string error;
+  std::optional<EinsumSpec> spec = parseEinsum(equation, error);
+  assert(spec && "not an equation");
+  SmallVector<int64_t> shape;
+  for (char letter : spec->out) {
+    const size_t inLhs = spec->lhs.find(letter);
+    shape.push_back(inLhs != std::string::npos
+                        ? tensorType(lhs).getDimSize(inLhs)
+                        : tensorType(rhs).getDimSize(spec->rhs.find(letter)));
+  }
+  auto type = RankedTensorType::get(shape, tensorType(lhs).getElementType());
+  return EinsumOp::create(builder, location, type, equation, lhs, rhs, Value());
+}
+
+Value GraphBuilder::reshape(Value input, ArrayRef<int64_t> shape) {
+  auto type = RankedTensorType::get(shape, tensorType(input).getElementType());
+  return ReshapeOp::create(builder, location, type, input);
+}
+
+Value GraphBuilder::add(Value lhs, Value rhs) {
+  return AddOp::create(builder, location, lhs.getType(), lhs, rhs);
+}
+
+Value GraphBuilder::mul(Value lhs, Value rhs) {
+  return MulOp::create(builder, location, lhs.getType(), lhs, rhs);
+}
+
+Value GraphBuilder::silu(Value input) {
+  return SiluOp::create(builder, location, input.getType(), input);
+}
+
+Value GraphBuilder::rmsNorm(Value input, Value weight, double epsilon) {
+  Type rstd = f32(tensorType(input).getShape().drop_back());
+  return RmsNormOp::create(builder, location, input.getType(), rstd, input, weight,
+                           llvm::APFloat(epsilon))
+      .getResult();
+}
+
+Value GraphBuilder::rope(Value input, Value cosine, Value sine) {
+  return RopeOp::create(builder, location, input.getType(), input, cosine, sine, /*inverse=*/false);
+}
+
+Value GraphBuilder::attention(Value query, Value key, Value value, double scale, bool causal) {
+  ArrayRef<int64_t> shape = tensorType(query).getShape();
+  Type lse = f32({shape[0], shape[2], shape[1]});
+  return AttentionOp::create(builder, location, query.getType(), lse, query, key, value,
+                             /*query_positions=*/Value(), /*key_positions=*/Value(),
+                             llvm::APFloat(scale), causal)
+      .getResult();
+}
+
+Value GraphBuilder::embedding(Value tokens, Value table) {
+  SmallVector<int64_t> shape(tensorType(tokens).getShape());
+  shape.push_back(tensorType(table).getDimSize(1));
+  auto type = RankedTensorType::get(shape, tensorType(table).getElementType());
+  return EmbeddingOp::create(builder, location, type, tokens, table);
+}
+
+GraphBuilder::Loss GraphBuilder::headLoss(Value input, Value weight, Value labels) {
+  auto loss = HeadLossOp::create(builder, location, f32({}), f32({}), input, weight, labels);
+  return {loss.getLoss(), loss.getValid()};
+}
+
+} // namespace titan

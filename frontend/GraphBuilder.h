@@ -1,0 +1,125 @@
+// Builds titan IR: one typed helper per op, which infers the result type from its operands, and
+// named scopes that give variables their names and ops their locations.
+//
+//     GraphBuilder graph(&context);
+//     graph.declareParameter("layer.weight", {32, 64}, graph.constant(1.0));
+//     auto inputs = graph.beginFunction("f", {{"x", graph.f32({8, 64})}});
+//     {
+//       auto scope = graph.scope("layer");
+//       graph.endFunction({graph.einsum("bk,nk->bn", inputs[0], graph.load("weight"))});
+//     }
+//
+// The helpers take operands that fit together; the module's verifier checks them. No model stands
+// here, only what models are made of.
+#pragma once
+
+#include "dialects/titan/TitanDialect.h"
+
+#include "mlir/Dialect/Func/IR/FuncOps.h"
+#include "mlir/IR/BuiltinOps.h"
+#include "mlir/IR/OwningOpRef.h"
+#include "llvm/ADT/StringMap.h"
+
+#include <string>
+
+namespace titan {
+
+/// Rotary position angles as in Llama 3.1 (see #titan.rope_table).
+struct RopeScaling {
+  double theta;
+  double factor = 1.0; ///< 1 scales nothing
+  double lowFrequency = 1.0;
+  double highFrequency = 4.0;
+  double originalLength = 8192.0;
+};
+
+class GraphBuilder {
+public:
+  explicit GraphBuilder(mlir::MLIRContext *context);
+
+  /// The module; the builder must not be used after it.
+  mlir::OwningOpRef<mlir::ModuleOp> takeModule() { return std::move(module); }
+
+  /// Names within a scope begin with the scopes' names, joined by '.': in "attention" within
+  /// "layers.0", the variable "wq.weight" is `layers.0.attention.wq.weight`. A scope ends with the
+  /// object's life.
+  class [[nodiscard]] Scope {
+  public:
+    Scope(const Scope &) = delete;
+    Scope &operator=(const Scope &) = delete;
+    ~Scope() { graph.leaveScope(outerLength); }
+
+  private:
+    friend class GraphBuilder;
+    Scope(GraphBuilder &graph, llvm::StringRef name);
+
+    GraphBuilder &graph;
+    size_t outerLength;
+  };
+  Scope scope(llvm::StringRef name) { return Scope(*this, name); }
+
+  mlir::RankedTensorType f32(llvm::ArrayRef<int64_t> shape);
+  mlir::RankedTensorType i32(llvm::ArrayRef<int64_t> shape);
+
+  /// Initializers.
+  mlir::Attribute constant(double value);
+  mlir::Attribute normal(double mean, double std);
+  mlir::Attribute truncatedNormal(double mean, double std, double lower, double upper);
+  mlir::Attribute ropeTable(RopeComponent component, const RopeScaling &scaling);
+
+  /// float32 variables, named within the current scope.
+  void declareParameter(llvm::StringRef name, llvm::ArrayRef<int64_t> shape,
+                        mlir::Attribute initializer);
+  void declareDerived(llvm::StringRef name, llvm::ArrayRef<int64_t> shape,
+                      mlir::Attribute initializer);
+
+  struct Argument {
+    llvm::StringRef name;
+    mlir::RankedTensorType type;
+  };
+  /// Starts a function whose arguments carry their names as `titan.name`; returns the arguments.
+  llvm::SmallVector<mlir::Value> beginFunction(llvm::StringRef name,
+                                               llvm::ArrayRef<Argument> arguments);
+  void endFunction(mlir::ValueRange results);
+
+  /// The value of a declared variable, named within the current scope. A function loads each
+  /// variable once.
+  mlir::Value load(llvm::StringRef name);
+
+  mlir::Value einsum(llvm::StringRef equation, mlir::Value lhs, mlir::Value rhs);
+  mlir::Value reshape(mlir::Value input, llvm::ArrayRef<int64_t> shape);
+  mlir::Value add(mlir::Value lhs, mlir::Value rhs);
+  mlir::Value mul(mlir::Value lhs, mlir::Value rhs);
+  mlir::Value silu(mlir::Value input);
+  mlir::Value rmsNorm(mlir::Value input, mlir::Value weight, double epsilon);
+  mlir::Value rope(mlir::Value input, mlir::Value cosine, mlir::Value sine);
+  /// query [batch, queries, heads, dim], key and value [batch, keys, kv heads, dim].
+  mlir::Value attention(mlir::Value query, mlir::Value key, mlir::Value value, double scale,
+                        bool causal);
+  /// tokens [..], table [rows, dim] -> [.., dim].
+  mlir::Value embedding(mlir::Value tokens, mlir::Value table);
+
+  /// Sums over the tokens whose labels are not negative: cross entropy, and 1.
+  struct Loss {
+    mlir::Value sum, valid;
+  };
+  /// input [.., dim], weight [classes, dim], labels [..].
+  Loss headLoss(mlir::Value input, mlir::Value weight, mlir::Value labels);
+
+private:
+  void leaveScope(size_t outerLength);
+  std::string qualified(llvm::StringRef name) const;
+  void declare(Role role, llvm::StringRef name, llvm::ArrayRef<int64_t> shape,
+               mlir::Attribute initializer);
+
+  mlir::OpBuilder builder;
+  mlir::OwningOpRef<mlir::ModuleOp> module;
+  mlir::Operation *lastVariable = nullptr; ///< variables stand before all functions
+  std::string path;                        ///< of the current scope
+  mlir::Location location;                 ///< the scope's, for new ops
+  mlir::func::FuncOp function;             ///< being built
+  llvm::StringMap<mlir::RankedTensorType> variables;
+  llvm::StringMap<mlir::Value> loads; ///< of the function being built
+};
+
+} // namespace titan

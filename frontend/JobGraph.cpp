@@ -1,0 +1,56 @@
+#include "frontend/JobGraph.h"
+
+#include "mlir/IR/Verifier.h"
+#include "llvm/ADT/StringExtras.h"
+
+#include <spdlog/fmt/fmt.h>
+
+using namespace mlir;
+
+namespace titan {
+
+static Status checkBatch(const char *section, const BatchShape &batch) {
+  // Devices count tokens in 32 bits.
+  constexpr int64_t kMostTokens = int64_t(1) << 31;
+  if (batch.rows >= 1 && batch.length >= 1 && batch.length < kMostTokens &&
+      batch.rows < kMostTokens && batch.tokens() < kMostTokens)
+    return okStatus();
+  return invalidArgument(
+      fmt::format("{0}.local_batch_size = {1} times {0}.seq_len = {2} must be from 1 to {3} tokens",
+                  section, batch.rows, batch.length, kMostTokens - 1));
+}
+
+StatusOr<GraphOptions> resolveGraph(const ModelDefinition &definition, const JobConfig &job) {
+  const auto *flavor = llvm::find_if(definition.flavors, [&](const ModelFlavor &candidate) {
+    return candidate.name == job.model.flavor;
+  });
+  if (flavor == definition.flavors.end()) {
+    auto names = llvm::map_range(definition.flavors, [](const ModelFlavor &f) { return f.name; });
+    return invalidArgument(fmt::format("model.flavor = \"{}\" is no flavor of {}; there are {}",
+                                       job.model.flavor, definition.name.str(),
+                                       llvm::join(names, ", ")));
+  }
+  GraphOptions options;
+  options.model = overrideModel(flavor->config, job.model);
+  TITAN_RETURN_IF_ERROR(checkModel(options.model));
+  options.training = {job.training.localBatchSize, job.training.seqLen};
+  TITAN_RETURN_IF_ERROR(checkBatch("training", options.training));
+  if (job.validation.enable) {
+    options.validation = BatchShape{job.validation.localBatchSize, job.validation.seqLen};
+    TITAN_RETURN_IF_ERROR(checkBatch("validation", *options.validation));
+  }
+  return options;
+}
+
+StatusOr<OwningOpRef<ModuleOp>> buildGraph(const ModelDefinition &definition,
+                                           const GraphOptions &options, MLIRContext *context) {
+  GraphBuilder graph(context);
+  definition.build(graph, options);
+  OwningOpRef<ModuleOp> module = graph.takeModule();
+  if (failed(verify(*module)))
+    return internalError(
+        fmt::format("the graph of model {} is not valid IR", definition.name.str()));
+  return module;
+}
+
+} // namespace titan

@@ -1,0 +1,55 @@
+// From a job to a graph: which model, with which dimensions, over which tokens.
+//
+// The model families are given (ModelDefinition); models/Registry.h has the list of them.
+#pragma once
+
+#include "frontend/GraphBuilder.h"
+#include "frontend/ModelConfig.h"
+
+#include <optional>
+
+namespace titan {
+
+/// The tokens that one call of a function sees: `rows` sequences of `length`.
+struct BatchShape {
+  int64_t rows = 0;
+  int64_t length = 0;
+
+  int64_t tokens() const { return rows * length; }
+  bool operator==(const BatchShape &) const = default;
+};
+
+/// Everything that decides a graph.
+struct GraphOptions {
+  ModelConfig model;
+  BatchShape training;                  ///< one microbatch
+  std::optional<BatchShape> validation; ///< absent: no @eval
+};
+
+struct ModelFlavor {
+  llvm::StringLiteral name;
+  ModelConfig config;
+};
+
+/// A family of models. `build` adds to an empty graph
+///
+/// - parameters and derived variables, with initializers, in the order of checkpoints;
+/// - @loss(%tokens, %labels), both tensor<rows x length x i32>, for options.training, with results
+///   (sum of the cross entropies, number of valid tokens), both tensor<f32>;
+/// - @eval of the same form for options.validation, if that is there.
+struct ModelDefinition {
+  llvm::StringLiteral name;
+  llvm::ArrayRef<ModelFlavor> flavors;
+  void (*build)(GraphBuilder &graph, const GraphOptions &options);
+};
+
+/// The graph that a job asks for. Errors name the option, such as an unknown flavor, dimensions
+/// that make no model or more tokens than 32-bit indices reach.
+StatusOr<GraphOptions> resolveGraph(const ModelDefinition &definition, const JobConfig &job);
+
+/// Builds and verifies the graph.
+StatusOr<mlir::OwningOpRef<mlir::ModuleOp>> buildGraph(const ModelDefinition &definition,
+                                                       const GraphOptions &options,
+                                                       mlir::MLIRContext *context);
+
+} // namespace titan

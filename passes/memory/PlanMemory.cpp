@@ -1,0 +1,199 @@
+#include "dialects/exec/Exec.h"
+#include "passes/Functions.h"
+#include "passes/Passes.h"
+#include "passes/kernels/KernelAnalysis.h"
+#include "passes/memory/ProgramLayout.h"
+#include "passes/memory/ValuePlacement.h"
+
+using namespace mlir;
+
+namespace titan {
+
+#define GEN_PASS_DEF_PLANMEMORY
+#include "passes/Passes.h.inc"
+
+namespace {
+
+/// The kernels of the program, each distinct one once. A kernel's arguments are its operands, then
+/// the results that took over no operand's memory, then its scratch; `result_arguments` says which
+/// argument holds each result.
+class KernelTable {
+public:
+  KernelTable(ModuleOp module) : builder(module.getContext()), module(module) {}
+
+  /// The symbol of the kernel with these ties.
+  FailureOr<exec::KernelOp> get(KernelOp kernel, ArrayRef<int> ties) {
+    auto &bucket = kernels[llvm::hash_combine(hashKernel(kernel), ArrayRef(ties))];
+    for (Entry &entry : bucket)
+      if (entry.ties == ties && kernelsEqual(entry.original, kernel))
+        return entry.kernel;
+    FailureOr<exec::KernelOp> added = add(kernel, ties);
+    if (succeeded(added))
+      bucket.push_back({kernel, SmallVector<int>(ties), *added});
+    return added;
+  }
+
+private:
+  struct Entry {
+    KernelOp original;
+    SmallVector<int> ties;
+    exec::KernelOp kernel;
+  };
+
+  FailureOr<exec::KernelOp> add(KernelOp kernel, ArrayRef<int> ties) {
+    FailureOr<KernelPlan> plan = analyzeKernel(kernel);
+    if (failed(plan))
+      return failure();
+    SmallVector<Attribute> types, accesses, stages;
+    SmallVector<int64_t> resultArguments;
+    auto argument = [&](MemRefType type, exec::Access access) {
+      types.push_back(TypeAttr::get(type));
+      accesses.push_back(exec::AccessAttr::get(builder.getContext(), access));
+    };
+    for (auto [i, type] : llvm::enumerate(kernel.getOperandTypes()))
+      argument(getBufferType(type), llvm::is_contained(ties, static_cast<int>(i))
+                                        ? exec::Access::ReadWrite
+                                        : exec::Access::Read);
+    for (auto [type, tie] : llvm::zip_equal(kernel.getResultTypes(), ties)) {
+      resultArguments.push_back(tie >= 0 ? tie : static_cast<int64_t>(types.size()));
+      if (tie < 0)
+        argument(getBufferType(type), exec::Access::Write);
+    }
+    if (plan->scratchBytes)
+      argument(getScratchType(builder, plan->scratchBytes), exec::Access::ReadWrite);
+    const std::string name = "kernel" + std::to_string(count++);
+    for (auto [stage, blocks] : llvm::enumerate(plan->blocks))
+      stages.push_back(
+          exec::StageAttr::get(builder.getContext(), name + "_" + std::to_string(stage), blocks));
+    builder.setInsertionPointToEnd(module.getBody());
+    auto result =
+        exec::KernelOp::create(builder, kernel.getLoc(), name, builder.getArrayAttr(types),
+                               builder.getArrayAttr(accesses), builder.getArrayAttr(stages),
+                               exec::CostAttr::get(builder.getContext(), plan->flops,
+                                                   plan->bytesRead + plan->bytesWritten),
+                               FlatSymbolRefAttr());
+    result->setAttr("result_arguments", builder.getDenseI64ArrayAttr(resultArguments));
+    IRMapping mapping;
+    kernel.getBody().cloneInto(&result.getBody(), mapping);
+    return result;
+  }
+
+  OpBuilder builder;
+  ModuleOp module;
+  llvm::DenseMap<llvm::hash_code, SmallVector<Entry, 1>> kernels;
+  int64_t count = 0;
+};
+
+/// Writes the instructions of one placed function.
+class FunctionEmitter {
+public:
+  FunctionEmitter(exec::FuncOp target, const ValuePlacement &placement, KernelTable &kernels)
+      : builder(target.getContext()), placement(placement), kernels(kernels) {
+    builder.setInsertionPointToStart(&target.getBodyRegion().front());
+    for (const PlacedCopy &copy : placement.getCopies())
+      copies[copy.before].push_back(&copy);
+  }
+
+  LogicalResult run(Block &block) {
+    for (Operation &op : block) {
+      for (const PlacedCopy *copy : copies.lookup(&op))
+        exec::CopyOp::create(builder, op.getLoc(), getBuffer(copy->value),
+                             getBuffer(copy->to, copy->value.getType(), op.getLoc()));
+      if (isa<LoadOp, StoreOp>(op) || op.hasTrait<OpTrait::IsTerminator>())
+        continue;
+      if (failed(isa<KernelOp>(op) ? emitLaunch(cast<KernelOp>(op)) : emitInstructions(&op)))
+        return failure();
+    }
+    return success();
+  }
+
+private:
+  Value getBuffer(Value value) {
+    return getBuffer(placement.getPlace(value), value.getType(), value.getLoc());
+  }
+
+  Value getBuffer(Place place, Type type, Location loc) {
+    return getBuffer(place, getBufferType(type), loc);
+  }
+
+  Value getBuffer(Place place, MemRefType type, Location loc) {
+    const Storage &storage = placement.getStorage(place);
+    StringAttr base =
+        storage.inArena() ? builder.getStringAttr(segments::kScratch) : storage.fixed.base;
+    const int64_t offset =
+        place.offset + (storage.inArena() ? storage.arenaOffset : storage.fixed.offset);
+    Value &buffer = buffers[{base, offset, type}];
+    if (!buffer)
+      buffer = exec::BufferOp::create(builder, loc, type, FlatSymbolRefAttr::get(base),
+                                      builder.getI64IntegerAttr(offset));
+    return buffer;
+  }
+
+  LogicalResult emitInstructions(Operation *op) {
+    SmallVector<Value> operands, results;
+    for (Value operand : op->getOperands())
+      operands.push_back(getBuffer(operand));
+    for (Value result : op->getResults())
+      results.push_back(getBuffer(result));
+    return cast<BufferingOpInterface>(op).emitInstructions(builder, operands, results);
+  }
+
+  LogicalResult emitLaunch(KernelOp kernel) {
+    ArrayRef<int> ties = placement.getTies(kernel);
+    FailureOr<exec::KernelOp> target = kernels.get(kernel, ties);
+    if (failed(target))
+      return failure();
+    SmallVector<Value> arguments;
+    for (Value operand : kernel.getInputs())
+      arguments.push_back(getBuffer(operand));
+    for (auto [result, tie] : llvm::zip_equal(kernel.getResults(), ties))
+      if (tie < 0)
+        arguments.push_back(getBuffer(result));
+    if (auto scratch = placement.getScratch(kernel))
+      arguments.push_back(getBuffer(
+          *scratch, target->getArgumentType(target->getNumArguments() - 1), kernel.getLoc()));
+    exec::LaunchOp::create(builder, kernel.getLoc(),
+                           FlatSymbolRefAttr::get(target->getSymNameAttr()), arguments);
+    return success();
+  }
+
+  OpBuilder builder;
+  const ValuePlacement &placement;
+  KernelTable &kernels;
+  llvm::DenseMap<Operation *, SmallVector<const PlacedCopy *>> copies;
+  llvm::DenseMap<std::tuple<StringAttr, int64_t, MemRefType>, Value> buffers;
+};
+
+struct PlanMemory : impl::PlanMemoryBase<PlanMemory> {
+  void runOnOperation() override {
+    ModuleOp module = getOperation();
+    OpBuilder builder(&getContext());
+    ProgramLayout layout(module);
+    SmallVector<func::FuncOp> functions(module.getOps<func::FuncOp>());
+    KernelTable kernels(module);
+    int64_t arenaBytes = 0;
+    SmallVector<exec::FuncOp> emitted;
+    for (func::FuncOp function : functions) {
+      FunctionLayout functionLayout = layout.getFunctionLayout(function);
+      ValuePlacement placement(function, functionLayout);
+      if (failed(placement.run()))
+        return signalPassFailure();
+      arenaBytes = std::max(arenaBytes, placement.getArenaBytes());
+      builder.setInsertionPointToEnd(module.getBody());
+      const std::string name = function.getSymName().str();
+      auto target = exec::FuncOp::create(builder, function.getLoc(), name);
+      FunctionEmitter emitter(target, placement, kernels);
+      if (failed(emitter.run(function.getBody().front())))
+        return signalPassFailure();
+    }
+    layout.declareMemory(builder, arenaBytes);
+    layout.declareTimelines(builder);
+    for (func::FuncOp function : functions)
+      function.erase();
+    for (auto variable : llvm::make_early_inc_range(module.getOps<VariableOp>()))
+      variable.erase();
+  }
+};
+
+} // namespace
+} // namespace titan

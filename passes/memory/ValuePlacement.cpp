@@ -1,0 +1,354 @@
+#include "passes/memory/ValuePlacement.h"
+
+#include "passes/kernels/KernelAnalysis.h"
+#include "passes/memory/ArenaPacking.h"
+
+using namespace mlir;
+
+namespace titan {
+
+using Kind = ResultPlacement::Kind;
+
+static ResultPlacement getPlacement(Operation *op, unsigned result) {
+  auto buffering = dyn_cast<BufferingOpInterface>(op);
+  return buffering ? buffering.getPlacement(result) : ResultPlacement::fresh();
+}
+
+LogicalResult ValuePlacement::run() {
+  numberOps();
+  computeLastUses();
+  Block &block = function.getBody().front();
+  for (auto [argument, range] : llvm::zip_equal(block.getArguments(), layout.arguments))
+    assign(argument, {getFixedStorage(range, getByteSize(argument.getType())), 0});
+  for (Operation &op : block)
+    if (auto load = dyn_cast<LoadOp>(op))
+      placeLoad(load);
+  computeHints();
+  for (Operation &op : block.without_terminator())
+    if (failed(placeOp(&op)))
+      return failure();
+  placeReturn(block.getTerminator());
+  packArenaStorages();
+  return success();
+}
+
+std::optional<Place> ValuePlacement::getScratch(Operation *kernel) const {
+  auto found = scratch.find(kernel);
+  return found == scratch.end() ? std::nullopt : std::optional<Place>({found->second, 0});
+}
+
+//===----------------------------------------------------------------------===//
+// Lifetimes
+//===----------------------------------------------------------------------===//
+
+void ValuePlacement::numberOps() {
+  int64_t next = 0;
+  for (Operation &op : function.getBody().front())
+    positions[&op] = next++;
+}
+
+/// A value is used as long as what shares its memory: its views, and the result it is assembled
+/// into.
+void ValuePlacement::computeLastUses() {
+  for (Operation &op : llvm::reverse(function.getBody().front())) {
+    for (Value operand : op.getOperands()) {
+      int64_t &last = lastUses.try_emplace(operand, -1).first->second;
+      last = std::max(last, position(&op));
+    }
+    for (OpResult result : op.getResults()) {
+      lastUses.try_emplace(result, position(&op));
+      ResultPlacement placement = getPlacement(&op, result.getResultNumber());
+      const int64_t last = lastUses[result];
+      if (placement.kind == Kind::view)
+        lastUses[op.getOperand(placement.operands[0])] =
+            std::max(last, lastUses[op.getOperand(placement.operands[0])]);
+      if (placement.kind == Kind::assembled)
+        for (Value operand : op.getOperands())
+          lastUses[operand] = std::max(last, lastUses[operand]);
+    }
+  }
+}
+
+//===----------------------------------------------------------------------===//
+// Hints: where a value will have to be in the end
+//===----------------------------------------------------------------------===//
+
+void ValuePlacement::computeHints() {
+  for (Operation &op : llvm::reverse(function.getBody().front()))
+    hintOperands(&op);
+}
+
+void ValuePlacement::hintOperands(Operation *op) {
+  auto hint = [&](Value value, Place place) {
+    if (!isa<BlockArgument>(value) && !value.getDefiningOp<LoadOp>())
+      hints.try_emplace(value, place);
+  };
+  if (op->hasTrait<OpTrait::IsTerminator>()) {
+    for (auto [value, range] : llvm::zip_equal(op->getOperands(), layout.results))
+      hint(value, {getFixedStorage(range, getByteSize(value.getType())), 0});
+    return;
+  }
+  if (auto store = dyn_cast<StoreOp>(op)) {
+    const FixedRange &range = layout.variables->find(store.getVariable())->second;
+    hint(store.getValue(), {getFixedStorage(range, getByteSize(store.getValue().getType())), 0});
+    return;
+  }
+  for (OpResult result : op->getResults()) {
+    ResultPlacement placement = getPlacement(op, result.getResultNumber());
+    auto known = hints.find(result);
+    if (placement.kind == Kind::assembled) {
+      const Place whole = known != hints.end()
+                              ? known->second
+                              : Place{addStorage(getByteSize(result.getType())), 0};
+      hints[result] = whole;
+      for (auto [operand, offset] : llvm::zip_equal(op->getOperands(), placement.offsets))
+        hint(operand, {whole.storage, whole.offset + offset});
+      continue;
+    }
+    if (known == hints.end())
+      continue;
+    const Place place = known->second;
+    if (placement.kind == Kind::inPlace) {
+      Value operand = op->getOperand(placement.operands[0]);
+      if (lastUse(operand) == position(op))
+        hint(operand, place);
+    }
+    if (placement.kind == Kind::view) {
+      Value operand = op->getOperand(placement.operands[0]);
+      if (getByteSize(operand.getType()) == getByteSize(result.getType()))
+        hint(operand, place);
+    }
+  }
+}
+
+//===----------------------------------------------------------------------===//
+// Placement
+//===----------------------------------------------------------------------===//
+
+unsigned ValuePlacement::addStorage(int64_t bytes, FixedRange fixed) {
+  Storage storage;
+  storage.bytes = bytes;
+  storage.fixed = fixed;
+  storages.push_back(storage);
+  return storages.size() - 1;
+}
+
+unsigned ValuePlacement::getFixedStorage(const FixedRange &range, int64_t bytes) {
+  auto [known, isNew] = fixedStorages.try_emplace({range.base, range.offset}, 0);
+  if (isNew)
+    known->second = addStorage(bytes, range);
+  return known->second;
+}
+
+void ValuePlacement::assign(Value value, Place place) {
+  places[value] = place;
+  Storage &storage = storages[place.storage];
+  Operation *op = value.getDefiningOp();
+  const int64_t begin = op ? position(op) : 0;
+  storage.begin = storage.begin < 0 ? begin : std::min(storage.begin, begin);
+  storage.end = std::max(storage.end, lastUse(value));
+}
+
+void ValuePlacement::placeLoad(LoadOp load) {
+  const FixedRange &range = layout.variables->find(load.getVariable())->second;
+  const unsigned storage = getFixedStorage(range, getByteSize(load.getType()));
+  loads[storage].push_back(load);
+  assign(load, {storage, 0});
+}
+
+LogicalResult ValuePlacement::placeOp(Operation *op) {
+  if (isa<LoadOp>(op))
+    return success();
+  if (auto store = dyn_cast<StoreOp>(op)) {
+    placeStore(store);
+    return success();
+  }
+  if (auto kernel = dyn_cast<KernelOp>(op))
+    return placeKernel(kernel);
+  if (!isa<BufferingOpInterface>(op))
+    return op->emitOpError("has no place in memory: it is no BufferingOpInterface");
+  for (OpResult result : op->getResults()) {
+    ResultPlacement placement = getPlacement(op, result.getResultNumber());
+    switch (placement.kind) {
+    case Kind::fresh:
+      placeByHint(op, result, {});
+      break;
+    case Kind::reuse:
+      if (!placeByHint(op, result, placement.operands))
+        reuseOperand(op, result, placement.operands);
+      break;
+    case Kind::inPlace:
+      placeInPlace(op, result.getResultNumber(), placement.operands[0]);
+      break;
+    case Kind::view:
+      placeView(result, op->getOperand(placement.operands[0]), placement.byteOffset);
+      break;
+    case Kind::assembled:
+      placeAssembled(op, placement.offsets);
+      break;
+    }
+  }
+  return success();
+}
+
+void ValuePlacement::placeView(Value result, Value operand, int64_t byteOffset) {
+  Place place = getPlace(operand);
+  place.offset += byteOffset;
+  assign(result, place);
+}
+
+/// Whether a variable's memory may be overwritten by `op`: its old value is not used later, and if
+/// `op` itself reads it, then only through operands that it may overwrite.
+bool ValuePlacement::mayOverwriteVariable(Operation *op, unsigned storage,
+                                          ArrayRef<unsigned> mayOverwrite) {
+  for (Value old : loads.lookup(storage)) {
+    if (lastUse(old) > position(op))
+      return false;
+    if (lastUse(old) < position(op))
+      continue;
+    for (auto [i, operand] : llvm::enumerate(op->getOperands()))
+      if (getPlace(operand).storage == storage && !llvm::is_contained(mayOverwrite, i))
+        return false;
+  }
+  return true;
+}
+
+bool ValuePlacement::placeByHint(Operation *op, Value result, ArrayRef<unsigned> mayOverwrite) {
+  auto hint = hints.find(result);
+  if (hint != hints.end()) {
+    const Place place = hint->second;
+    if (storages[place.storage].inArena() ||
+        mayOverwriteVariable(op, place.storage, mayOverwrite)) {
+      assign(result, place);
+      return true;
+    }
+  }
+  assign(result, {addStorage(getByteSize(result.getType())), 0});
+  return false;
+}
+
+void ValuePlacement::placeInPlace(Operation *op, unsigned resultIndex, unsigned operandIndex) {
+  Value result = op->getResult(resultIndex), operand = op->getOperand(operandIndex);
+  const Place old = getPlace(operand);
+  const Storage &storage = storages[old.storage];
+  auto hint = hints.find(result);
+  const bool dies =
+      lastUse(operand) == position(op) && llvm::count(op->getOperands(), operand) == 1;
+  const bool wanted = hint == hints.end() || hint->second == old;
+  const bool writable =
+      storage.inArena() || storage.fixed.reusable || (hint != hints.end() && hint->second == old);
+  if (dies && wanted && writable) {
+    assign(result, old);
+    return;
+  }
+  placeByHint(op, result, {operandIndex});
+  if (getPlace(result) != old)
+    copies.push_back({op, operand, getPlace(result)});
+}
+
+void ValuePlacement::placeAssembled(Operation *op, ArrayRef<int64_t> offsets) {
+  Value result = op->getResult(0);
+  const Place whole = hints.find(result)->second;
+  assign(result, whole);
+  for (auto [operand, offset] : llvm::zip_equal(op->getOperands(), offsets)) {
+    const Place part{whole.storage, whole.offset + offset};
+    if (getPlace(operand) != part)
+      copies.push_back({op, operand, part});
+  }
+}
+
+/// Takes over the memory of a dying operand; returns its index, or -1 and leaves the result where
+/// it is.
+int ValuePlacement::reuseOperand(Operation *op, Value result, ArrayRef<unsigned> operands) {
+  for (unsigned index : operands) {
+    Value operand = op->getOperand(index);
+    const Place place = getPlace(operand);
+    const Storage &storage = storages[place.storage];
+    const bool whole = place.offset == 0 && storage.bytes == getByteSize(result.getType());
+    const bool writable = storage.inArena() || storage.fixed.reusable;
+    const bool alone = llvm::count_if(op->getOperands(), [&](Value other) {
+                         return getPlace(other).storage == place.storage;
+                       }) == 1;
+    const bool taken = llvm::any_of(op->getResults(), [&](Value other) {
+      return other != result && places.contains(other) && getPlace(other).storage == place.storage;
+    });
+    if (whole && writable && alone && !taken && storage.end <= position(op)) {
+      assign(result, place);
+      return index;
+    }
+  }
+  return -1;
+}
+
+LogicalResult ValuePlacement::placeKernel(KernelOp kernel) {
+  FailureOr<KernelPlan> plan = analyzeKernel(kernel);
+  if (failed(plan))
+    return failure();
+  SmallVector<int> &tie = ties[kernel];
+  tie.assign(kernel.getNumResults(), -1);
+  for (OpResult result : kernel.getResults()) {
+    ArrayRef<unsigned> reusable = plan->reusable[result.getResultNumber()];
+    int &tied = tie[result.getResultNumber()];
+    // A hint into the memory of an operand that the kernel may not overwrite in this result is
+    // refused inside, so an operand at the result's place is one of `reusable`.
+    if (hints.contains(result)) {
+      placeByHint(kernel, result, reusable);
+      for (unsigned index : reusable)
+        if (getPlace(kernel->getOperand(index)) == getPlace(result))
+          tied = index;
+    } else {
+      places[result] = {~0u, 0};
+    }
+  }
+  for (OpResult result : kernel.getResults()) {
+    if (getPlace(result).storage != ~0u)
+      continue;
+    places.erase(result);
+    int &tied = tie[result.getResultNumber()];
+    tied = reuseOperand(kernel, result, plan->reusable[result.getResultNumber()]);
+    if (tied < 0)
+      assign(result, {addStorage(getByteSize(result.getType())), 0});
+  }
+  if (plan->scratchBytes) {
+    const unsigned storage = addStorage(plan->scratchBytes);
+    storages[storage].begin = storages[storage].end = position(kernel);
+    scratch[kernel] = storage;
+  }
+  return success();
+}
+
+void ValuePlacement::placeStore(StoreOp store) {
+  const FixedRange &range = layout.variables->find(store.getVariable())->second;
+  const Place target{getFixedStorage(range, getByteSize(store.getValue().getType())), 0};
+  if (getPlace(store.getValue()) == target)
+    return;
+  // Stores take effect at the exit: no earlier load may see the copy.
+  Operation *end = function.getBody().front().getTerminator();
+  Storage &source = storages[getPlace(store.getValue()).storage];
+  source.end = std::max(source.end, position(end));
+  copies.push_back({end, store.getValue(), target});
+}
+
+void ValuePlacement::placeReturn(Operation *end) {
+  for (auto [value, range] : llvm::zip_equal(end->getOperands(), layout.results)) {
+    const Place target{getFixedStorage(range, getByteSize(value.getType())), 0};
+    if (getPlace(value) != target)
+      copies.push_back({end, value, target});
+  }
+}
+
+void ValuePlacement::packArenaStorages() {
+  std::vector<BufferLifetime> lifetimes;
+  std::vector<Storage *> packed;
+  for (Storage &storage : storages)
+    if (storage.inArena() && storage.begin >= 0) {
+      lifetimes.push_back({storage.bytes, storage.begin, storage.end});
+      packed.push_back(&storage);
+    }
+  ArenaPacking packing = packArena(lifetimes);
+  for (auto [storage, offset] : llvm::zip_equal(packed, packing.offsets))
+    storage->arenaOffset = offset;
+  arenaBytes = packing.bytes;
+}
+
+} // namespace titan

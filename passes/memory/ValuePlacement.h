@@ -1,0 +1,112 @@
+// Decides for one function where each tensor value lives.
+#pragma once
+
+#include "passes/Functions.h"
+
+namespace titan {
+
+/// A byte range that is fixed before the function is placed: a variable, or a tensor in a residual
+/// class.
+struct FixedRange {
+  mlir::StringAttr base; ///< a segment or residual class
+  int64_t offset = 0;
+  /// Whether other values may take the memory over once its tensor is dead.
+  bool reusable = false;
+};
+
+/// The ranges that a function's arguments, results and variables have.
+struct FunctionLayout {
+  llvm::SmallVector<FixedRange> arguments;
+  llvm::SmallVector<FixedRange> results;
+  const llvm::StringMap<FixedRange> *variables = nullptr;
+};
+
+/// Memory that one or more values share, one after another or as views.
+struct Storage {
+  int64_t bytes = 0;
+  FixedRange fixed;   ///< base is null for storage in the function's arena
+  int64_t begin = -1; ///< positions of the first definition and the last use
+  int64_t end = -1;
+  int64_t arenaOffset = 0;
+
+  bool inArena() const { return !fixed.base; }
+};
+
+/// Bytes [offset, ...) of a storage.
+struct Place {
+  unsigned storage = 0;
+  int64_t offset = 0;
+
+  bool operator==(const Place &) const = default;
+};
+
+/// A value that has to be copied before an op, because it cannot be computed in place.
+struct PlacedCopy {
+  mlir::Operation *before;
+  mlir::Value value;
+  Place to;
+};
+
+/// Places the values of a function's single block; see titan-plan-memory in Passes.td for the
+/// rules.
+class ValuePlacement {
+public:
+  ValuePlacement(mlir::func::FuncOp function, const FunctionLayout &layout)
+      : function(function), layout(layout) {}
+
+  mlir::LogicalResult run();
+
+  const Storage &getStorage(Place place) const { return storages[place.storage]; }
+  Place getPlace(mlir::Value value) const { return places.lookup(value); }
+  /// For each result of a kernel the operand whose memory it takes over, or -1.
+  llvm::ArrayRef<int> getTies(mlir::Operation *kernel) const { return ties.find(kernel)->second; }
+  /// A kernel's scratch memory, if it needs some.
+  std::optional<Place> getScratch(mlir::Operation *kernel) const;
+  llvm::ArrayRef<PlacedCopy> getCopies() const { return copies; }
+  int64_t getArenaBytes() const { return arenaBytes; }
+
+private:
+  using ResultOptions = llvm::SmallVector<llvm::SmallVector<unsigned>>;
+
+  void numberOps();
+  void computeLastUses();
+  void computeHints();
+  void hintOperands(mlir::Operation *op);
+  mlir::LogicalResult placeOp(mlir::Operation *op);
+  void placeLoad(LoadOp load);
+  void placeView(mlir::Value result, mlir::Value operand, int64_t byteOffset);
+  void placeInPlace(mlir::Operation *op, unsigned result, unsigned operand);
+  void placeAssembled(mlir::Operation *op, llvm::ArrayRef<int64_t> offsets);
+  /// Places a result where its hint says or in fresh memory; true if the hint was followed.
+  bool placeByHint(mlir::Operation *op, mlir::Value result, llvm::ArrayRef<unsigned> mayOverwrite);
+  mlir::LogicalResult placeKernel(KernelOp kernel);
+  int reuseOperand(mlir::Operation *op, mlir::Value result, llvm::ArrayRef<unsigned> operands);
+  void placeStore(StoreOp store);
+  void placeReturn(mlir::Operation *end);
+  void packArenaStorages();
+
+  unsigned addStorage(int64_t bytes, FixedRange fixed = {});
+  unsigned getFixedStorage(const FixedRange &range, int64_t bytes);
+  void assign(mlir::Value value, Place place);
+  bool mayOverwriteVariable(mlir::Operation *op, unsigned storage,
+                            llvm::ArrayRef<unsigned> mayOverwrite);
+  int64_t position(mlir::Operation *op) const { return positions.lookup(op); }
+  int64_t lastUse(mlir::Value value) const { return lastUses.lookup(value); }
+
+  mlir::func::FuncOp function;
+  const FunctionLayout &layout;
+  llvm::DenseMap<mlir::Operation *, int64_t> positions;
+  llvm::DenseMap<mlir::Value, int64_t> lastUses;
+  std::vector<Storage> storages;
+  llvm::DenseMap<std::pair<mlir::StringAttr, int64_t>, unsigned> fixedStorages;
+  /// Loads of the variable that a fixed storage holds.
+  llvm::DenseMap<unsigned, llvm::SmallVector<mlir::Value, 1>> loads;
+  llvm::DenseMap<mlir::Value, Place> hints;
+  llvm::DenseMap<mlir::Value, Place> places;
+  llvm::DenseMap<mlir::Operation *, llvm::SmallVector<int>> ties;
+  llvm::DenseMap<mlir::Operation *, unsigned> scratch;
+  llvm::SmallVector<PlacedCopy> copies;
+  int64_t arenaBytes = 0;
+};
+
+} // namespace titan

@@ -1,0 +1,207 @@
+#!/usr/bin/env python3
+"""Trains a model of test/golden with titan-compile and titan-run, and compares with PyTorch's float64.
+
+    golden.py BUILD_DIR NAME [WORK_DIR]     NAME is untied or tied
+
+Prints a table of the largest deviations and their bounds; exits with 1 if one is exceeded. WORK_DIR
+keeps the job, the program and what titan-run wrote (a temporary folder without it). Needs nothing but
+Python itself.
+"""
+
+import array
+import json
+import math
+import os
+import struct
+import subprocess
+import sys
+import tempfile
+
+GOLDEN = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "golden")
+STEPS = 20
+# Bounds on relative deviations from float64; a tensor's is the norm of the difference over the norm.
+LOSS, NORM, LEARNING_RATE, TENSOR = 2e-6, 1e-5, 1e-6, 1e-5
+
+JOB = """\
+[model]
+name = "llama3"
+flavor = "debugmodel"
+dim = {dim}
+n_layers = {n_layers}
+n_heads = {n_heads}
+n_kv_heads = {n_kv_heads}
+ffn_hidden_dim = {ffn}
+vocab_size = {vocab}
+tied_embeddings = {tied}
+norm_eps = 1e-5
+rope_theta = 500000.0
+
+[training]
+local_batch_size = {batch}
+seq_len = {seq}
+mixed_precision_param = "float32"
+max_norm = {max_norm}
+steps = {steps}
+
+[optimizer]
+name = "AdamW"
+lr = {lr}
+beta1 = {beta1}
+beta2 = {beta2}
+eps = {eps}
+weight_decay = {weight_decay}
+
+[lr_scheduler]
+warmup_steps = {warmup_steps}
+decay_ratio = {decay_ratio}
+decay_type = "{decay_type}"
+min_lr_factor = {min_lr_factor}
+total_steps = {steps}
+
+[metrics]
+log_freq = 1
+"""
+
+
+def write_job(reference, path):
+    """The job file for a model of test/golden; every setting comes from its NAME.json."""
+    values = {**reference["config"], **reference["optimizer"], "steps": STEPS}
+    values["beta1"], values["beta2"] = values["betas"]
+    values["tied"] = str(values["tied"]).lower()
+    with open(path, "w") as file:
+        file.write(JOB.format(**values))
+
+
+def read_safetensors(path):
+    """{name: array of float or double} of a safetensors file's F32 and F64 tensors."""
+    types = {"F32": "f", "F64": "d"}
+    with open(path, "rb") as file:
+        (length,) = struct.unpack("<Q", file.read(8))
+        header = json.loads(file.read(length))
+        data = file.read()
+    tensors = {}
+    for name, entry in header.items():
+        if name == "__metadata__":
+            continue
+        values = array.array(types[entry["dtype"]])
+        begin, end = entry["data_offsets"]
+        values.frombytes(data[begin:end])
+        tensors[name] = values
+    return tensors
+
+
+def read_metrics(path):
+    """{step: its object} of a metrics file."""
+    with open(path) as file:
+        lines = [json.loads(line) for line in file if line.strip()]
+    return {line["step"]: line for line in lines if "loss" in line}
+
+
+def relative(value, reference):
+    """|value - reference| / |reference|; infinite where it is not a number."""
+    deviation = abs(value - reference) / abs(reference)
+    return math.inf if math.isnan(deviation) else deviation
+
+
+def tensor_deviation(values, reference):
+    """Relative L2 distance; infinite where lengths differ or a value is not finite."""
+    if len(values) != len(reference):
+        return math.inf
+    square = sum((a - b) ** 2 for a, b in zip(values, reference))
+    deviation = math.sqrt(square / sum(b * b for b in reference))
+    return deviation if math.isfinite(deviation) else math.inf
+
+
+def run(command):
+    print("$ " + " ".join(command), flush=True)
+    try:
+        status = subprocess.run(command, stdin=subprocess.DEVNULL).returncode
+    except OSError as error:
+        sys.exit(f"error: cannot run {command[0]}: {error.strerror}")
+    if status != 0:
+        sys.exit(f"error: exit status {status} of {command[0]}")
+
+
+def train(build, name, work, steps):
+    """Runs `steps` steps; returns (metrics, gradients of the last step, parameters after it)."""
+    names = {"metrics": "jsonl", "gradients": "safetensors", "parameters": "safetensors"}
+    out = {kind: os.path.join(work, f"{kind}{steps}.{suffix}") for kind, suffix in names.items()}
+    for path in out.values():
+        if os.path.exists(path):
+            os.remove(path)
+    run([
+        os.path.join(build, "bin", "titan-run"), os.path.join(work, "model.tbin"),
+        "--training.dataset_path", os.path.join(GOLDEN, name + ".batches.safetensors"),
+        "--checkpoint.initial_load_path", os.path.join(GOLDEN, name + ".init.safetensors"),
+        "--training.steps", str(steps), "--lr_scheduler.total_steps", str(STEPS),
+        "--debug.dump_gradients", out["gradients"], "--debug.dump_parameters", out["parameters"],
+        "--metrics.jsonl", out["metrics"],
+    ])
+    return (read_metrics(out["metrics"]), read_safetensors(out["gradients"]), read_safetensors(out["parameters"]))
+
+
+class Table:
+    """The worst deviation of each quantity, and whether all are within their bounds."""
+
+    def __init__(self):
+        self.failed = False
+        print(f"{'quantity':<28}{'worst':>12}{'bound':>12}  where")
+
+    def row(self, quantity, bound, deviations):
+        """deviations: {where: relative deviation}; an empty one is a failure."""
+        where = max(deviations, key=deviations.get, default="nothing was compared")
+        worst = deviations.get(where, math.inf)
+        ok = worst <= bound
+        self.failed |= not ok
+        print(f"{quantity:<28}{worst:>12.2e}{bound:>12.0e}  {where}{'' if ok else '   FAILED'}")
+
+    def steps(self, quantity, key, bound, metrics, reference):
+        deviations = {}
+        for expected in reference:
+            step = expected["step"]
+            found = metrics.get(step, {}).get(key, math.nan)
+            deviations[f"step {step}"] = relative(found, expected[key])
+        self.row(quantity, bound, deviations)
+
+    def tensors(self, quantity, prefix, values, reference):
+        expected = {n[len(prefix) :]: t for n, t in reference.items() if n.startswith(prefix)}
+        deviations = {n: tensor_deviation(values.get(n, ()), t) for n, t in expected.items()}
+        deviations.update({f"{n} (not in the reference)": math.inf for n in values.keys() - expected.keys()})
+        self.row(quantity, TENSOR, deviations)
+
+
+def compare(build, name, work):
+    """Compiles, trains and prints the table; True if every deviation is within its bound."""
+    with open(os.path.join(GOLDEN, name + ".json")) as file:
+        reference = json.load(file)
+    tensors = read_safetensors(os.path.join(GOLDEN, name + ".float64.safetensors"))
+    job = os.path.join(work, "job.toml")
+    write_job(reference, job)
+    run([os.path.join(build, "bin", "titan-compile"), job, "-o", os.path.join(work, "model.tbin")])
+    first_metrics, gradients, first = train(build, name, work, 1)
+    metrics, _, last = train(build, name, work, STEPS)
+
+    table = Table()
+    table.steps("loss, run of 1", "loss", LOSS, first_metrics, reference["float64"][:1])
+    table.steps("loss, run of 20", "loss", LOSS, metrics, reference["float64"])
+    table.steps("gradient norm", "grad_norm", NORM, metrics, reference["float64"])
+    table.steps("learning rate", "lr", LEARNING_RATE, metrics, reference["float64"])
+    table.tensors("gradients of step 1", "grad.", gradients, tensors)
+    table.tensors("parameters after 1 step", "step1.", first, tensors)
+    table.tensors("parameters after 20 steps", "step20.", last, tensors)
+    return not table.failed
+
+
+def main():
+    if len(sys.argv) not in (3, 4) or sys.argv[2] not in ("untied", "tied"):
+        sys.exit(__doc__)
+    build, name = sys.argv[1:3]
+    with tempfile.TemporaryDirectory() as temporary:
+        work = sys.argv[3] if len(sys.argv) == 4 else temporary
+        os.makedirs(work, exist_ok=True)
+        ok = compare(build, name, work)
+    sys.exit(0 if ok else 1)
+
+
+if __name__ == "__main__":
+    main()
