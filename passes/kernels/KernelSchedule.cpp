@@ -243,7 +243,7 @@ llvm::SmallVector<PendingRoot> Scheduler::collectRoots(unsigned numRows) {
   for (auto [index, info] : llvm::enumerate(ops)) {
     if (info.isLate || (!info.isYielded && info.kind == LoopKind::pointwise))
       continue;
-    PendingRoot root{static_cast<unsigned>(index), info.after + 1};
+    PendingRoot root{static_cast<unsigned>(index), info.after + 1, false, {}};
     if (info.kind == LoopKind::rowReduction || info.kind == LoopKind::columnSum) {
       for (auto [bound, reduces] : llvm::zip(info.space.bounds, info.space.isReduction))
         if (reduces == (info.kind == LoopKind::rowReduction))

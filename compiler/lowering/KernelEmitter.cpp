@@ -1,0 +1,497 @@
+#include "compiler/lowering/KernelEmitter.h"
+
+#include "compiler/lowering/ScalarStorage.h"
+
+#include "mlir/Dialect/Arith/IR/Arith.h"
+#include "mlir/Dialect/Func/IR/FuncOps.h"
+#include "mlir/Dialect/LLVMIR/LLVMDialect.h"
+#include "mlir/Dialect/MemRef/IR/MemRef.h"
+#include "mlir/Dialect/SCF/IR/SCF.h"
+
+#include <numeric>
+
+using namespace mlir;
+
+namespace titan {
+
+namespace {
+
+using Values = llvm::SmallVector<Value>;
+
+/// Writes one stage. Three insertion points follow the three levels of evaluations: before the
+/// loop over blocks, in a row before the current columns, and in the innermost loop.
+class StageEmitter {
+public:
+  StageEmitter(KernelOp kernel, const KernelTies &ties, const KernelSchedule &schedule,
+               unsigned index)
+      : kernel(kernel), ties(ties), schedule(schedule), stage(schedule.stages[index]),
+        isFirst(index == 0), builder(kernel.getContext()), loc(kernel.getLoc()),
+        values(stage.evaluations.size()) {}
+
+  LogicalResult emit(StringRef symbol, ModuleOp module, EmittedStage &emitted);
+
+private:
+  // Memory.
+  void collectPointers(EmittedStage &emitted, llvm::SmallVectorImpl<Type> &types);
+  MemRefType getMemory(Type tensor) const;
+  MemRefType getPartials(const CrossReduction &reduction) const;
+  unsigned resultArgument(unsigned result) {
+    if (result < ties.size() && ties[result])
+      return *ties[result];
+    return kernel.getNumOperands() + result;
+  }
+  Value memoryOf(unsigned argument) const { return memory.lookup(argument); }
+
+  // Loops.
+  void emitBlocks(Value begin, Value end);
+  void emitRows(Value first, Value end);
+  LogicalResult emitNest(const Nest &nest, Value first, Value end);
+  void emitIdentities();
+  void emitCombination(Value first, Value end);
+  scf::ForOp loop(Value first, Value end, ValueRange carried = {});
+
+  // Scalars.
+  LogicalResult emitEvaluations(const Nest &nest, OpBuilder::InsertPoint row);
+  LogicalResult emitEvaluation(unsigned index);
+  void emitRoots(const Nest &nest, Values &carried);
+  void accumulate(const CrossReduction &reduction, unsigned index, Value value, ValueRange place);
+  Value combine(Combiner combiner, Value a, Value b);
+  Value identity(Combiner combiner, Type type);
+  Values places(AffineMap map);
+  Values memoryPlaces(AffineMap map);
+  Value expand(AffineExpr expression);
+  Value index(int64_t value) { return arith::ConstantIndexOp::create(builder, loc, value); }
+  Value lookup(ScalarRef ref) const { return values[ref.evaluation][ref.output]; }
+
+  KernelOp kernel;
+  const KernelTies &ties;
+  const KernelSchedule &schedule;
+  const Stage &stage;
+  const bool isFirst;
+  OpBuilder builder;
+  Location loc;
+  OpBuilder::InsertPoint preamble;
+  llvm::SmallVector<Values> values;     // per evaluation, per output
+  Values coordinates;                   // of the domain: rows, then columns
+  Value flatIndex;                      // of the element, in a flat stage
+  Value block;
+  llvm::DenseMap<unsigned, Value> memory;   // by launch argument
+  llvm::DenseMap<unsigned, Value> partials; // by cross reduction
+  llvm::DenseMap<unsigned, Value> reduced;  // by row reduction
+  LogicalResult status = success();
+};
+
+} // namespace
+
+static int64_t product(llvm::ArrayRef<int64_t> sizes) {
+  return std::accumulate(sizes.begin(), sizes.end(), int64_t{1}, std::multiplies<int64_t>());
+}
+
+//===----------------------------------------------------------------------===//
+// Memory
+//===----------------------------------------------------------------------===//
+
+// A flat stage sees tensors as one row of elements.
+MemRefType StageEmitter::getMemory(Type tensor) const {
+  auto type = cast<RankedTensorType>(tensor);
+  Type element = getStorageType(type.getElementType());
+  if (stage.isFlat && type.getRank() != 0)
+    return MemRefType::get({type.getNumElements()}, element);
+  return MemRefType::get(type.getShape(), element);
+}
+
+MemRefType StageEmitter::getPartials(const CrossReduction &reduction) const {
+  llvm::SmallVector<int64_t> shape{schedule.stages[0].blocks};
+  if (isFirst)
+    shape.append(reduction.shape.begin(), reduction.shape.end());
+  else
+    shape.push_back(product(reduction.shape));
+  return MemRefType::get(shape, reduction.type);
+}
+
+// Only memory that the stage touches becomes a pointer.
+void StageEmitter::collectPointers(EmittedStage &emitted, llvm::SmallVectorImpl<Type> &types) {
+  llvm::SmallVector<std::pair<unsigned, Type>> arguments;
+  auto add = [&](unsigned argument, Type type) {
+    if (!llvm::is_contained(llvm::make_first_range(arguments), argument))
+      arguments.push_back({argument, type});
+  };
+  for (const Evaluation &evaluation : stage.evaluations) {
+    if (evaluation.kind == Evaluation::Kind::load)
+      add(evaluation.index, kernel.getOperand(evaluation.index).getType());
+    if (evaluation.kind == Evaluation::Kind::reload)
+      add(resultArgument(evaluation.index), kernel.getResult(evaluation.index).getType());
+  }
+  for (const Nest &nest : stage.nests)
+    for (const Root &root : nest.roots)
+      if (root.kind == Root::Kind::store)
+        add(resultArgument(root.index), kernel.getResult(root.index).getType());
+  llvm::sort(arguments, llvm::less_first());
+  for (auto [argument, type] : arguments) {
+    emitted.pointers.push_back({argument, 0});
+    types.push_back(getMemory(type));
+  }
+  const unsigned scratch = kernel.getNumOperands() + kernel.getNumResults();
+  for (auto [index, reduction] : llvm::enumerate(schedule.crossReductions)) {
+    if (!isFirst && !llvm::is_contained(stage.combines, index))
+      continue;
+    emitted.pointers.push_back({scratch, reduction.scratchOffset});
+    types.push_back(getPartials(reduction));
+  }
+}
+
+LogicalResult StageEmitter::emit(StringRef symbol, ModuleOp module, EmittedStage &emitted) {
+  llvm::SmallVector<Type> types;
+  collectPointers(emitted, types);
+  const size_t numPointers = types.size();
+  types.append(2, builder.getI64Type());
+  builder.setInsertionPointToEnd(module.getBody());
+  auto function =
+      func::FuncOp::create(builder, loc, symbol, builder.getFunctionType(types, {}));
+  emitted.function = symbol.str();
+  emitted.blocks = stage.blocks;
+  Block *body = function.addEntryBlock();
+  unsigned nextPartial = 0;
+  for (size_t index = 0; index < numPointers; ++index) {
+    function.setArgAttr(index, LLVM::LLVMDialect::getNoAliasAttrName(), builder.getUnitAttr());
+    const unsigned argument = emitted.pointers[index].argument;
+    if (argument < kernel.getNumOperands() + kernel.getNumResults()) {
+      memory[argument] = body->getArgument(index);
+    } else {
+      const unsigned reduction = isFirst ? nextPartial : stage.combines[nextPartial];
+      partials[reduction] = body->getArgument(index);
+      ++nextPartial;
+    }
+  }
+  builder.setInsertionPointToEnd(body);
+  auto toIndex = [&](Value value) -> Value {
+    return arith::IndexCastOp::create(builder, loc, builder.getIndexType(), value);
+  };
+  Value begin = toIndex(body->getArgument(numPointers));
+  Value end = toIndex(body->getArgument(numPointers + 1));
+  emitBlocks(begin, end);
+  builder.setInsertionPointToEnd(body);
+  func::ReturnOp::create(builder, loc);
+  // Never nnan or ninf: a diverging run must show.
+  auto flags = arith::FastMathFlagsAttr::get(
+      builder.getContext(), arith::FastMathFlags::reassoc | arith::FastMathFlags::contract |
+                                arith::FastMathFlags::nsz | arith::FastMathFlags::arcp |
+                                arith::FastMathFlags::afn);
+  function.walk([&](arith::ArithFastMathInterface op) {
+    op->setAttr(op.getFastMathAttrName(), flags);
+  });
+  return status;
+}
+
+//===----------------------------------------------------------------------===//
+// Loops
+//===----------------------------------------------------------------------===//
+
+// Leaves the builder in the loop's body.
+scf::ForOp StageEmitter::loop(Value first, Value end, ValueRange carried) {
+  auto op = scf::ForOp::create(builder, loc, first, end, index(1), carried);
+  if (carried.empty())
+    builder.setInsertionPoint(op.getBody()->getTerminator());
+  else
+    builder.setInsertionPointToEnd(op.getBody());
+  return op;
+}
+
+void StageEmitter::emitBlocks(Value begin, Value end) {
+  // Stage-level scalars go here, before the loop.
+  Operation *marker = index(0).getDefiningOp();
+  preamble = OpBuilder::InsertPoint(marker->getBlock(), marker->getIterator());
+  scf::ForOp blocks = loop(begin, end);
+  block = blocks.getInductionVar();
+  Value first = arith::MulIOp::create(builder, loc, block, index(stage.unitsPerBlock));
+  Value last = arith::AddIOp::create(builder, loc, first, index(stage.unitsPerBlock));
+  if (stage.blocks * stage.unitsPerBlock != stage.units)
+    last = arith::MinSIOp::create(builder, loc, last, index(stage.units));
+  if (isFirst)
+    emitIdentities();
+  else
+    emitCombination(first, last);
+  if (!stage.isFlat)
+    return emitRows(first, last);
+  if (failed(emitNest(stage.nests[0], first, last)))
+    status = failure();
+}
+
+void StageEmitter::emitRows(Value first, Value end) {
+  scf::ForOp rows = loop(first, end);
+  Value rest = rows.getInductionVar();
+  llvm::SmallVector<Value> decoded(stage.rows.size());
+  for (size_t dim = stage.rows.size(); dim-- > 1;) {
+    Value bound = index(stage.rows[dim]);
+    decoded[dim] = stage.rows[dim] == 1
+                       ? index(0)
+                       : arith::RemUIOp::create(builder, loc, rest, bound).getResult();
+    if (stage.rows[dim] != 1)
+      rest = arith::DivUIOp::create(builder, loc, rest, bound);
+  }
+  decoded[0] = rest;
+  for (const Nest &nest : stage.nests) {
+    coordinates = decoded;
+    if (failed(emitNest(nest, {}, {})))
+      status = failure();
+    builder.setInsertionPoint(rows.getBody()->getTerminator());
+  }
+}
+
+// The partial results of a block start from the combiner's identity.
+void StageEmitter::emitIdentities() {
+  for (auto [number, reduction] : llvm::enumerate(schedule.crossReductions)) {
+    OpBuilder::InsertionGuard guard(builder);
+    Values place{block};
+    Value value = identity(reduction.combiner, reduction.type);
+    for (int64_t size : reduction.shape)
+      place.push_back(loop(index(0), index(size)).getInductionVar());
+    memref::StoreOp::create(builder, loc, value, partials[number], place);
+  }
+}
+
+// Adds the partial results of all blocks of the first stage to those of block 0, in their order.
+void StageEmitter::emitCombination(Value first, Value end) {
+  for (unsigned number : stage.combines) {
+    OpBuilder::InsertionGuard guard(builder);
+    const CrossReduction &reduction = schedule.crossReductions[number];
+    Value sums = partials[number];
+    Value other = loop(index(1), index(schedule.stages[0].blocks)).getInductionVar();
+    Value element = loop(first, end).getInductionVar();
+    Value zero = index(0);
+    Value sum = memref::LoadOp::create(builder, loc, sums, ValueRange{zero, element});
+    Value part = memref::LoadOp::create(builder, loc, sums, ValueRange{other, element});
+    sum = combine(reduction.combiner, sum, part);
+    memref::StoreOp::create(builder, loc, sum, sums, ValueRange{zero, element});
+  }
+}
+
+LogicalResult StageEmitter::emitNest(const Nest &nest, Value first, Value end) {
+  // Reductions over the columns are carried through the loops.
+  Values carried;
+  const bool hasLoops = stage.isFlat || !nest.columns.empty();
+  llvm::SmallVector<const Root *> reductions;
+  for (const Root &root : nest.roots) {
+    const bool overColumns =
+        root.kind == Root::Kind::rowReduction ||
+        (root.kind == Root::Kind::crossReduction && root.place.getNumResults() == 0);
+    if (!overColumns || !hasLoops)
+      continue;
+    reductions.push_back(&root);
+    const bool isRow = root.kind == Root::Kind::rowReduction;
+    Combiner combiner = isRow ? schedule.rowReductions[root.index].combiner
+                              : schedule.crossReductions[root.index].combiner;
+    Type type = isRow ? schedule.rowReductions[root.index].type
+                      : schedule.crossReductions[root.index].type;
+    carried.push_back(identity(combiner, type));
+  }
+  llvm::SmallVector<scf::ForOp> loops;
+  // Row-level scalars go before the loops.
+  Operation *marker = index(0).getDefiningOp();
+  OpBuilder::InsertPoint row(marker->getBlock(), marker->getIterator());
+  auto addLoop = [&](Value from, Value to) {
+    loops.push_back(loop(from, to, carried));
+    carried.assign(loops.back().getRegionIterArgs().begin(),
+                   loops.back().getRegionIterArgs().end());
+    return loops.back().getInductionVar();
+  };
+  if (stage.isFlat) {
+    flatIndex = addLoop(first, end);
+    Value rest = flatIndex;
+    coordinates.assign(nest.columns.size(), {});
+    for (size_t dim = nest.columns.size(); dim-- > 0;) {
+      Value bound = index(nest.columns[dim]);
+      coordinates[dim] =
+          dim == 0 ? rest : arith::RemUIOp::create(builder, loc, rest, bound).getResult();
+      rest = arith::DivUIOp::create(builder, loc, rest, bound);
+    }
+  } else {
+    for (int64_t columns : nest.columns)
+      coordinates.push_back(addLoop(index(0), index(columns)));
+  }
+  if (failed(emitEvaluations(nest, row)))
+    return failure();
+  emitRoots(nest, carried);
+  for (scf::ForOp op : llvm::reverse(loops)) {
+    if (!carried.empty()) {
+      scf::YieldOp::create(builder, loc, carried);
+      carried.assign(op.getResults().begin(), op.getResults().end());
+    }
+    builder.setInsertionPointAfter(op);
+  }
+  for (auto [root, value] : llvm::zip(reductions, carried)) {
+    if (root->kind == Root::Kind::rowReduction)
+      reduced[root->index] = value;
+    else
+      accumulate(schedule.crossReductions[root->index], root->index, value, {});
+  }
+  return success();
+}
+
+//===----------------------------------------------------------------------===//
+// Scalars
+//===----------------------------------------------------------------------===//
+
+LogicalResult StageEmitter::emitEvaluations(const Nest &nest, OpBuilder::InsertPoint row) {
+  auto innermost = builder.saveInsertionPoint();
+  const bool isRowLevel = !stage.isFlat && nest.columns.empty();
+  for (unsigned number : nest.evaluations) {
+    switch (stage.evaluations[number].level) {
+    case Level::stage:
+      builder.restoreInsertionPoint(preamble);
+      break;
+    case Level::row:
+      builder.restoreInsertionPoint(isRowLevel ? innermost : row);
+      break;
+    case Level::element:
+      builder.restoreInsertionPoint(innermost);
+      break;
+    }
+    if (failed(emitEvaluation(number)))
+      return failure();
+  }
+  builder.restoreInsertionPoint(innermost);
+  return success();
+}
+
+LogicalResult StageEmitter::emitEvaluation(unsigned number) {
+  const Evaluation &evaluation = stage.evaluations[number];
+  switch (evaluation.kind) {
+  case Evaluation::Kind::load:
+  case Evaluation::Kind::reload: {
+    const bool isLoad = evaluation.kind == Evaluation::Kind::load;
+    const unsigned argument = isLoad ? evaluation.index : resultArgument(evaluation.index);
+    Type type = isLoad ? kernel.getOperand(evaluation.index).getType()
+                       : kernel.getResult(evaluation.index).getType();
+    Value stored = memref::LoadOp::create(builder, loc, memoryOf(argument),
+                                          memoryPlaces(evaluation.place));
+    Type element = cast<RankedTensorType>(type).getElementType();
+    values[number] = {widenFromStorage(builder, loc, stored, element)};
+    return success();
+  }
+  case Evaluation::Kind::reduced:
+    values[number] = {reduced.lookup(evaluation.index)};
+    return success();
+  case Evaluation::Kind::combined:
+    values[number] = {memref::LoadOp::create(builder, loc, partials[evaluation.index],
+                                             ValueRange{index(0), flatIndex})};
+    return success();
+  case Evaluation::Kind::compute:
+    break;
+  }
+  Values inputs;
+  for (ScalarRef input : evaluation.inputs)
+    inputs.push_back(lookup(input));
+  // The interface is not const.
+  FusibleOpInterface op = evaluation.op;
+  values[number] = op.emitScalarBody(builder, inputs, places(evaluation.place));
+  if (values[number].size() != op.getIterationSpace().outputs.size() &&
+      classify(op.getIterationSpace()) == LoopKind::pointwise)
+    return op->emitOpError("emits another number of scalars than its outputs");
+  return success();
+}
+
+void StageEmitter::emitRoots(const Nest &nest, Values &carried) {
+  unsigned next = 0;
+  for (const Root &root : nest.roots) {
+    Value value = lookup(root.value);
+    switch (root.kind) {
+    case Root::Kind::store: {
+      Type type = kernel.getResult(root.index).getType();
+      Type element = cast<RankedTensorType>(type).getElementType();
+      value = narrowToStorage(builder, loc, value, element);
+      memref::StoreOp::create(builder, loc, value, memoryOf(resultArgument(root.index)),
+                              memoryPlaces(root.place));
+      break;
+    }
+    case Root::Kind::rowReduction:
+      carried[next] =
+          combine(schedule.rowReductions[root.index].combiner, carried[next], value);
+      ++next;
+      break;
+    case Root::Kind::crossReduction: {
+      const CrossReduction &reduction = schedule.crossReductions[root.index];
+      const bool hasLoops = stage.isFlat || !nest.columns.empty();
+      if (root.place.getNumResults() == 0 && hasLoops) {
+        carried[next] = combine(reduction.combiner, carried[next], value);
+        ++next;
+      } else {
+        accumulate(reduction, root.index, value, places(root.place));
+      }
+      break;
+    }
+    }
+  }
+}
+
+// Into the block's own partial results.
+void StageEmitter::accumulate(const CrossReduction &reduction, unsigned number, Value value,
+                              ValueRange place) {
+  Values at{block};
+  at.append(place.begin(), place.end());
+  Value sum = memref::LoadOp::create(builder, loc, partials[number], at);
+  sum = combine(reduction.combiner, sum, value);
+  memref::StoreOp::create(builder, loc, sum, partials[number], at);
+}
+
+Value StageEmitter::combine(Combiner combiner, Value a, Value b) {
+  // maxnumf, not maximumf: LLVM vectorizes reductions of it.
+  if (combiner == Combiner::maximum)
+    return arith::MaxNumFOp::create(builder, loc, a, b);
+  return arith::AddFOp::create(builder, loc, a, b);
+}
+
+Value StageEmitter::identity(Combiner combiner, Type type) {
+  const auto &semantics = cast<FloatType>(type).getFloatSemantics();
+  auto value = combiner == Combiner::maximum ? llvm::APFloat::getInf(semantics, /*Negative=*/true)
+                                             : llvm::APFloat::getZero(semantics);
+  return arith::ConstantOp::create(builder, loc, builder.getFloatAttr(type, value));
+}
+
+Values StageEmitter::places(AffineMap map) {
+  Values result;
+  for (AffineExpr expression : map.getResults())
+    result.push_back(expand(expression));
+  return result;
+}
+
+Values StageEmitter::memoryPlaces(AffineMap map) {
+  if (stage.isFlat && map.getNumResults() != 0)
+    return {flatIndex};
+  return places(map);
+}
+
+Value StageEmitter::expand(AffineExpr expression) {
+  if (auto dim = dyn_cast<AffineDimExpr>(expression))
+    return coordinates[dim.getPosition()];
+  if (auto constant = dyn_cast<AffineConstantExpr>(expression))
+    return index(constant.getValue());
+  auto binary = cast<AffineBinaryOpExpr>(expression);
+  Value a = expand(binary.getLHS()), b = expand(binary.getRHS());
+  switch (binary.getKind()) {
+  case AffineExprKind::Add:
+    return arith::AddIOp::create(builder, loc, a, b);
+  case AffineExprKind::Mul:
+    return arith::MulIOp::create(builder, loc, a, b);
+  case AffineExprKind::FloorDiv:
+    return arith::DivUIOp::create(builder, loc, a, b); // coordinates are not negative
+  default:
+    return arith::RemUIOp::create(builder, loc, a, b);
+  }
+}
+
+llvm::FailureOr<std::vector<EmittedStage>> emitKernel(KernelOp kernel, const KernelTies &ties,
+                                                      StringRef symbol, ModuleOp module) {
+  auto schedule = scheduleKernel(kernel);
+  if (failed(schedule))
+    return failure();
+  std::vector<EmittedStage> stages(schedule->stages.size());
+  for (auto [index, stage] : llvm::enumerate(stages)) {
+    const std::string name = (symbol + "." + llvm::Twine(index)).str();
+    if (failed(StageEmitter(kernel, ties, *schedule, index).emit(name, module, stage)))
+      return failure();
+  }
+  return stages;
+}
+
+} // namespace titan

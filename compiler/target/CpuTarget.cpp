@@ -1,0 +1,287 @@
+#include "compiler/target/CpuTarget.h"
+
+#include "compiler/target/Linker.h"
+
+#include "mlir/Conversion/Passes.h"
+#include "mlir/Dialect/Arith/IR/Arith.h"
+#include "mlir/Dialect/ControlFlow/IR/ControlFlow.h"
+#include "mlir/Dialect/Func/IR/FuncOps.h"
+#include "mlir/Dialect/LLVMIR/LLVMDialect.h"
+#include "mlir/Dialect/Math/IR/Math.h"
+#include "mlir/Dialect/Math/Transforms/Passes.h"
+#include "mlir/Dialect/MemRef/IR/MemRef.h"
+#include "mlir/Dialect/SCF/IR/SCF.h"
+#include "mlir/Dialect/Vector/IR/VectorOps.h"
+#include "mlir/IR/Threading.h"
+#include "mlir/Pass/PassManager.h"
+#include "mlir/Target/LLVMIR/Dialect/Builtin/BuiltinToLLVMIRTranslation.h"
+#include "mlir/Target/LLVMIR/Dialect/LLVMIR/LLVMToLLVMIRTranslation.h"
+#include "mlir/Target/LLVMIR/Export.h"
+#include "mlir/Transforms/GreedyPatternRewriteDriver.h"
+#include "mlir/Transforms/Passes.h"
+#include "llvm/IR/IRBuilder.h"
+#include "llvm/IR/LegacyPassManager.h"
+#include "llvm/IR/Module.h"
+#include "llvm/MC/TargetRegistry.h"
+#include "llvm/Passes/PassBuilder.h"
+#include "llvm/Support/TargetSelect.h"
+#include "llvm/Target/TargetMachine.h"
+#include "llvm/Target/TargetOptions.h"
+#include "llvm/TargetParser/Host.h"
+
+using namespace mlir;
+
+namespace titan {
+
+//===----------------------------------------------------------------------===//
+// The machine
+//===----------------------------------------------------------------------===//
+
+namespace {
+struct CpuLevel {
+  llvm::StringRef name;
+  llvm::StringRef vectorWidth; // in bits; LLVM would not use zmm registers by itself
+  llvm::StringRef features;    // as /proc/cpuinfo names them
+};
+} // namespace
+
+static constexpr CpuLevel kLevels[] = {
+    {"x86-64-v2", "128", "popcnt,sse4_1,sse4_2,ssse3"},
+    {"x86-64-v3", "256", "abm,avx,avx2,bmi1,bmi2,f16c,fma,movbe,popcnt,sse4_1,sse4_2,ssse3"},
+    {"x86-64-v4", "512",
+     "abm,avx,avx2,avx512bw,avx512cd,avx512dq,avx512f,avx512vl,bmi1,bmi2,f16c,fma,movbe,popcnt,"
+     "sse4_1,sse4_2,ssse3"}};
+
+static const CpuLevel *findHostLevel() {
+  const llvm::StringMap<bool> host = llvm::sys::getHostCPUFeatures();
+  auto has = [&](llvm::ArrayRef<llvm::StringRef> names) {
+    return llvm::all_of(names, [&](llvm::StringRef name) { return host.lookup(name); });
+  };
+  if (!has({"sse4.2", "popcnt", "ssse3"}))
+    return nullptr;
+  if (!has({"avx2", "fma", "f16c", "bmi", "bmi2", "lzcnt", "movbe"}))
+    return &kLevels[0];
+  return has({"avx512f", "avx512bw", "avx512cd", "avx512dq", "avx512vl"}) ? &kLevels[2]
+                                                                          : &kLevels[1];
+}
+
+static const CpuLevel *findLevel(llvm::StringRef cpu) {
+  if (cpu == "host")
+    return findHostLevel();
+  const auto *found = llvm::find_if(kLevels, [&](const CpuLevel &level) { return level.name == cpu; });
+  return found == std::end(kLevels) ? nullptr : found;
+}
+
+static std::unique_ptr<llvm::TargetMachine> createMachine(const CpuLevel &level) {
+  LLVMInitializeX86TargetInfo();
+  LLVMInitializeX86Target();
+  LLVMInitializeX86TargetMC();
+  LLVMInitializeX86AsmPrinter();
+  std::string error;
+  const llvm::Triple triple("x86_64-unknown-linux-gnu");
+  const llvm::Target *target = llvm::TargetRegistry::lookupTarget(triple, error);
+  if (!target)
+    return nullptr;
+  return std::unique_ptr<llvm::TargetMachine>(
+      target->createTargetMachine(triple, level.name, "", llvm::TargetOptions(), llvm::Reloc::PIC_,
+                                  std::nullopt, llvm::CodeGenOptLevel::Aggressive));
+}
+
+//===----------------------------------------------------------------------===//
+// Loops to LLVM IR
+//===----------------------------------------------------------------------===//
+
+namespace {
+/// math.exp and its like as polynomials, which vectorize and need no library.
+struct ApproximateMath : PassWrapper<ApproximateMath, OperationPass<func::FuncOp>> {
+  MLIR_DEFINE_EXPLICIT_INTERNAL_INLINE_TYPE_ID(ApproximateMath)
+
+  StringRef getArgument() const override { return "titan-approximate-math"; }
+  void getDependentDialects(DialectRegistry &registry) const override {
+    registry.insert<arith::ArithDialect, math::MathDialect, vector::VectorDialect>();
+  }
+  void runOnOperation() override {
+    RewritePatternSet patterns(&getContext());
+    populateMathPolynomialApproximationPatterns(patterns, MathPolynomialApproximationOptions{});
+    if (failed(applyPatternsGreedily(getOperation(), std::move(patterns))))
+      signalPassFailure();
+  }
+};
+} // namespace
+
+static void loadDialects(MLIRContext *context) {
+  DialectRegistry registry;
+  registerBuiltinDialectTranslation(registry);
+  registerLLVMDialectTranslation(registry);
+  context->appendDialectRegistry(registry);
+  context->loadDialect<arith::ArithDialect, cf::ControlFlowDialect, func::FuncDialect,
+                       LLVM::LLVMDialect, math::MathDialect, memref::MemRefDialect,
+                       scf::SCFDialect, vector::VectorDialect>();
+}
+
+static LogicalResult lowerToLlvm(ModuleOp module) {
+  PassManager passes(module.getContext());
+  passes.enableVerifier(false);
+  passes.addNestedPass<func::FuncOp>(std::make_unique<ApproximateMath>());
+  passes.addPass(createCanonicalizerPass());
+  passes.addPass(createCSEPass());
+  passes.addPass(createSCFToControlFlowPass());
+  passes.addPass(createConvertMathToLLVMPass());
+  passes.addPass(createFinalizeMemRefToLLVMConversionPass());
+  passes.addPass(createArithToLLVMConversionPass());
+  ConvertFuncToLLVMPassOptions functions;
+  functions.useBarePtrCallConv = true;
+  passes.addPass(createConvertFuncToLLVMPass(functions));
+  passes.addPass(createConvertControlFlowToLLVMPass());
+  passes.addPass(createReconcileUnrealizedCastsPass());
+  passes.addPass(createCanonicalizerPass());
+  passes.addPass(createCSEPass());
+  return passes.run(module);
+}
+
+//===----------------------------------------------------------------------===//
+// LLVM IR to an object
+//===----------------------------------------------------------------------===//
+
+// The exported function of a stage: unpacks the arguments and calls the loops. Those stay a function
+// of their own, whose parameters say that nothing aliases.
+static void addEntryPoint(llvm::Module &module, const EmittedStage &stage) {
+  llvm::LLVMContext &context = module.getContext();
+  llvm::Function *body = module.getFunction(stage.function);
+  body->setName(stage.function + ".body");
+  body->setLinkage(llvm::GlobalValue::InternalLinkage);
+  body->addFnAttr(llvm::Attribute::NoInline);
+  llvm::Type *pointer = llvm::PointerType::get(context, 0);
+  llvm::Type *i64 = llvm::Type::getInt64Ty(context);
+  auto *type = llvm::FunctionType::get(llvm::Type::getVoidTy(context), {pointer, i64, i64}, false);
+  auto *entry =
+      llvm::Function::Create(type, llvm::GlobalValue::ExternalLinkage, stage.function, module);
+  llvm::IRBuilder<> builder(llvm::BasicBlock::Create(context, "", entry));
+  llvm::SmallVector<llvm::Value *> arguments;
+  for (const EmittedStage::Pointer &source : stage.pointers) {
+    llvm::Value *place = builder.CreateConstGEP1_64(pointer, entry->getArg(0), source.argument);
+    llvm::Value *buffer = builder.CreateLoad(pointer, place);
+    if (source.byteOffset != 0)
+      buffer = builder.CreateConstGEP1_64(builder.getInt8Ty(), buffer, source.byteOffset);
+    arguments.push_back(buffer);
+  }
+  arguments.push_back(entry->getArg(1));
+  arguments.push_back(entry->getArg(2));
+  builder.CreateCall(body, arguments);
+  builder.CreateRetVoid();
+}
+
+static void optimize(llvm::Module &module, llvm::TargetMachine &machine) {
+  llvm::LoopAnalysisManager loops;
+  llvm::FunctionAnalysisManager functions;
+  llvm::CGSCCAnalysisManager callGraph;
+  llvm::ModuleAnalysisManager modules;
+  llvm::PipelineTuningOptions tuning;
+  tuning.LoopVectorization = true;
+  tuning.SLPVectorization = true;
+  tuning.LoopInterleaving = true;
+  tuning.LoopUnrolling = true;
+  llvm::PassBuilder builder(&machine, tuning);
+  builder.registerModuleAnalyses(modules);
+  builder.registerCGSCCAnalyses(callGraph);
+  builder.registerFunctionAnalyses(functions);
+  builder.registerLoopAnalyses(loops);
+  builder.crossRegisterProxies(loops, functions, callGraph, modules);
+  builder.buildPerModuleDefaultPipeline(llvm::OptimizationLevel::O3).run(module, modules);
+}
+
+static LogicalResult emitObject(ModuleOp module, llvm::ArrayRef<EmittedStage> stages,
+                                const CpuLevel &level, llvm::SmallVectorImpl<char> &object) {
+  auto machine = createMachine(level);
+  if (!machine)
+    return emitError(module.getLoc()) << "this LLVM generates no x86-64 code";
+  llvm::LLVMContext context;
+  auto code = translateModuleToLLVMIR(module, context, "titan");
+  if (!code)
+    return failure();
+  code->setTargetTriple(machine->getTargetTriple());
+  code->setDataLayout(machine->createDataLayout());
+  for (const EmittedStage &stage : stages)
+    addEntryPoint(*code, stage);
+  for (llvm::Function &function : *code) {
+    if (function.isDeclaration())
+      continue;
+    function.addFnAttr("target-cpu", level.name);
+    function.addFnAttr("prefer-vector-width", level.vectorWidth);
+    function.addFnAttr("no-builtins"); // no calls of memset: the image stands alone
+    function.addFnAttr(llvm::Attribute::NoUnwind);
+  }
+  optimize(*code, *machine);
+  llvm::raw_svector_ostream stream(object);
+  llvm::legacy::PassManager codegen;
+  if (machine->addPassesToEmitFile(codegen, stream, nullptr, llvm::CodeGenFileType::ObjectFile))
+    return emitError(module.getLoc()) << "this LLVM writes no object files";
+  codegen.run(*code);
+  return success();
+}
+
+//===----------------------------------------------------------------------===//
+// Kernels to an image
+//===----------------------------------------------------------------------===//
+
+namespace {
+/// Kernels that are compiled together, beside other such parts.
+struct Part {
+  OwningOpRef<ModuleOp> module;
+  std::vector<EmittedStage> stages;
+  llvm::SmallVector<char, 0> object;
+};
+} // namespace
+
+// Independent of the number of threads, for the image is to be the same.
+static constexpr size_t kKernelsPerPart = 4;
+
+llvm::FailureOr<CpuImage> compileForCpu(llvm::ArrayRef<KernelSource> sources,
+                                        const CpuTargetOptions &options) {
+  CpuImage image;
+  if (sources.empty())
+    return image;
+  MLIRContext *context = sources[0].op->getContext();
+  auto unknown = UnknownLoc::get(context);
+  const CpuLevel *level = findLevel(options.cpu);
+  if (!level) {
+    emitError(unknown) << "cpu '" << options.cpu
+                       << "' is no target, use x86-64-v2, x86-64-v3, x86-64-v4 or host";
+    return failure();
+  }
+  image.features = level->features.str();
+  loadDialects(context);
+  std::vector<Part> parts(llvm::divideCeil(sources.size(), kKernelsPerPart));
+  for (auto [index, source] : llvm::enumerate(sources)) {
+    Part &part = parts[index / kKernelsPerPart];
+    if (!part.module)
+      part.module = ModuleOp::create(unknown);
+    auto stages = emitKernel(source.op, source.ties, source.symbol, *part.module);
+    if (failed(stages))
+      return failure();
+    auto &infos = image.kernels.emplace_back();
+    for (EmittedStage &stage : *stages) {
+      infos.push_back({stage.function, stage.blocks});
+      part.stages.push_back(std::move(stage));
+    }
+  }
+  auto compiled = failableParallelForEach(context, parts, [&](Part &part) -> LogicalResult {
+    if (failed(lowerToLlvm(*part.module)))
+      return failure();
+    return emitObject(*part.module, part.stages, *level, part.object);
+  });
+  if (failed(compiled))
+    return failure();
+  llvm::SmallVector<llvm::SmallVector<char, 0>> objects;
+  for (Part &part : parts)
+    objects.push_back(std::move(part.object));
+  auto linked = linkSharedObject(objects, options.linker);
+  if (!linked) {
+    emitError(unknown) << llvm::toString(linked.takeError());
+    return failure();
+  }
+  image.elf = std::move(*linked);
+  return image;
+}
+
+} // namespace titan
