@@ -43,8 +43,8 @@ Status setTarget(CompileOptions &options, const std::string &text) {
 Status setPhase(CompileOptions &options, const std::string &text) {
   if (!findPhase(text)) {
     auto names = llvm::map_range(allPhases(), [](const Phase &phase) { return phase.name; });
-    return invalidArgument(fmt::format("--compile-to {} is no phase; there are {}", text,
-                                       llvm::join(names, ", ")));
+    return invalidArgument(
+        fmt::format("--compile-to {} is no phase; there are {}", text, llvm::join(names, ", ")));
   }
   options.compileTo = text;
   return okStatus();
@@ -84,15 +84,13 @@ constexpr Option kOptions[] = {
 };
 
 /// Applies the option at `arguments[index]` and moves `index` to its last argument.
-Status applyOption(CompileOptions &options, std::span<const std::string> arguments,
-                   size_t &index) {
+Status applyOption(CompileOptions &options, std::span<const std::string> arguments, size_t &index) {
   auto [name, attached] = StringRef(arguments[index]).split('=');
   const bool hasAttached = name.size() != arguments[index].size();
   const Option *option =
       llvm::find_if(kOptions, [&](const Option &candidate) { return candidate.name == name; });
   if (option == std::end(kOptions))
-    return invalidArgument(
-        fmt::format("{} is no option; --help lists them", arguments[index]));
+    return invalidArgument(fmt::format("{} is no option; --help lists them", arguments[index]));
   if (option->flag) {
     if (hasAttached)
       return invalidArgument(fmt::format("{} takes no value", name.str()));

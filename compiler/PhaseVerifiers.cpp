@@ -69,9 +69,8 @@ LogicalResult checkLossFunction(ModuleOp module, StringRef name) {
     return success();
   Type scalar = RankedTensorType::get({}, Float32Type::get(module.getContext()));
   if (function.getResultTypes() != ArrayRef<Type>{scalar, scalar})
-    return function.emitOpError()
-           << "expects results (loss, valid tokens), both " << scalar << ", found "
-           << function.getFunctionType();
+    return function.emitOpError() << "expects results (loss, valid tokens), both " << scalar
+                                  << ", found " << function.getFunctionType();
   return success();
 }
 
@@ -81,8 +80,7 @@ const StringRef kStepFunctions[] = {names::kPrologue, names::kForward, names::kB
 } // namespace
 
 LogicalResult verifyGraph(ModuleOp module) {
-  if (failed(verify(module)) ||
-      failed(checkFunctions(module, {names::kLoss}, kStepFunctions)) ||
+  if (failed(verify(module)) || failed(checkFunctions(module, {names::kLoss}, kStepFunctions)) ||
       failed(checkLossFunction(module, names::kLoss)) ||
       failed(checkLossFunction(module, names::kEval)))
     return failure();

@@ -32,7 +32,7 @@ static void buildLocalPhase(OpPassManager &passes, const JobConfig &job) {
 }
 
 static void buildKernelsPhase(OpPassManager &passes, const JobConfig &) {
-  passes.addPass(createFormKernels());
+  // passes.addPass(createFormKernels());
   passes.addPass(createScheduleInstructions());
 }
 

@@ -18,10 +18,10 @@
 namespace titan {
 
 void registerDialects(mlir::DialectRegistry &registry) {
-  registry.insert<TitanDialect, exec::ExecDialect, mlir::arith::ArithDialect,
-                  mlir::func::FuncDialect, mlir::LLVM::LLVMDialect, mlir::math::MathDialect,
-                  mlir::memref::MemRefDialect, mlir::scf::SCFDialect,
-                  mlir::vector::VectorDialect>();
+  registry
+      .insert<TitanDialect, exec::ExecDialect, mlir::arith::ArithDialect, mlir::func::FuncDialect,
+              mlir::LLVM::LLVMDialect, mlir::math::MathDialect, mlir::memref::MemRefDialect,
+              mlir::scf::SCFDialect, mlir::vector::VectorDialect>();
 }
 
 void registerPasses() {

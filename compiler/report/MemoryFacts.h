@@ -1,0 +1,38 @@
+// What a finished program keeps in memory.
+#pragma once
+
+#include "mlir/IR/BuiltinOps.h"
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+namespace titan {
+
+/// Read from the declarations and buffers of the phase `exec`.
+struct MemoryFacts {
+  /// A segment, or a class of the residuals.
+  struct Item {
+    std::string name;
+    int64_t bytes = 0;
+    int64_t slots = 0;     ///< of a residual class; 0 for a segment
+    int64_t slotBytes = 0; ///< of a residual class
+  };
+  /// A stretch of memory that one tensor takes.
+  struct Buffer {
+    std::string base; ///< segment or residual class
+    std::string name; ///< of the variable, or of the op that uses it and its function
+    int64_t bytes = 0;
+  };
+
+  std::vector<Item> segments;        ///< in the program's order
+  std::vector<Item> residualClasses; ///< parts of the segment of residuals
+  std::vector<Buffer> largest;       ///< variables and buffers, largest first
+
+  int64_t totalBytes() const;
+};
+
+/// `mostBuffers` limits `largest`.
+MemoryFacts collectMemoryFacts(mlir::ModuleOp exec, size_t mostBuffers = 10);
+
+} // namespace titan

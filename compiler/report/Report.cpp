@@ -1,0 +1,85 @@
+#include "compiler/report/Report.h"
+
+#include <spdlog/fmt/fmt.h>
+
+#include <iterator>
+
+namespace titan {
+
+std::string withSeparators(int64_t number) {
+  std::string digits = std::to_string(number);
+  const int64_t first = number < 0 ? 1 : 0;
+  for (int64_t at = static_cast<int64_t>(digits.size()) - 3; at > first; at -= 3)
+    digits.insert(static_cast<size_t>(at), ",");
+  return digits;
+}
+
+std::string humanBytes(int64_t bytes) {
+  constexpr const char *units[] = {"B", "KiB", "MiB", "GiB", "TiB", "PiB"};
+  if (bytes < 1024)
+    return fmt::format("{} B", bytes);
+  double value = static_cast<double>(bytes);
+  size_t unit = 0;
+  for (; value >= 1024 && unit + 1 < std::size(units); ++unit)
+    value /= 1024;
+  return fmt::format("{:.2f} {}", value, units[unit]);
+}
+
+namespace {
+
+/// Lines "  name      number  remark" under headings.
+class Page {
+public:
+  void heading(const std::string &name) { text += (text.empty() ? "" : "\n") + name + "\n"; }
+  void row(const std::string &name, const std::string &value, const std::string &remark = "") {
+    text += fmt::format("  {:<34}{:>26}{}{}\n", name, value, remark.empty() ? "" : "  ", remark);
+  }
+  std::string take() { return std::move(text); }
+
+private:
+  std::string text;
+};
+
+void renderModel(Page &page, const ModelFacts &model, int64_t einsumFlops) {
+  page.heading("model");
+  page.row("parameters", withSeparators(model.parameters));
+  page.row("  input embedding", withSeparators(model.inputEmbedding),
+           model.inputEmbedding ? "only looked up in" : "none: its matrix is the head's too");
+  page.row("  norm weights", withSeparators(model.normWeights));
+  page.row("flops per token", withSeparators(model.flopsPerToken()),
+           "6 x (parameters - input embedding) + 12 x layers x heads x head dim x sequence");
+  page.row("tokens of a local batch", withSeparators(model.tokens));
+  const int64_t expected = model.weightProductFlops();
+  page.row("flops of its matrix products", withSeparators(einsumFlops),
+           einsumFlops == expected
+               ? "= 6 x (parameters - norm weights - input embedding) x tokens"
+               : "but 6 x (parameters - norm weights - input embedding) x tokens = " +
+                     withSeparators(expected));
+}
+
+void renderMemory(Page &page, const MemoryFacts &memory) {
+  page.heading("memory of one rank");
+  for (const MemoryFacts::Item &segment : memory.segments)
+    page.row(segment.name, withSeparators(segment.bytes), humanBytes(segment.bytes));
+  page.row("total", withSeparators(memory.totalBytes()), humanBytes(memory.totalBytes()));
+  if (!memory.residualClasses.empty()) {
+    page.heading("residuals by class");
+    for (const MemoryFacts::Item &item : memory.residualClasses)
+      page.row(item.name, withSeparators(item.bytes),
+               fmt::format("{} x {}", item.slots, humanBytes(item.slotBytes)));
+  }
+  page.heading("largest buffers");
+  for (const MemoryFacts::Buffer &buffer : memory.largest)
+    page.row(buffer.base, withSeparators(buffer.bytes), buffer.name);
+}
+
+} // namespace
+
+std::string renderReport(const Report &report) {
+  Page page;
+  renderModel(page, report.model, report.einsumFlops);
+  renderMemory(page, report.memory);
+  return page.take();
+}
+
+} // namespace titan
