@@ -15,6 +15,9 @@ preset=default
 filter=
 while [ $# -gt 0 ]; do
   case $1 in
+  --preset=* | --filter=*)
+    set -- "${1%%=*}" "${1#*=}" "${@:2}"
+    ;;
   --preset | --filter)
     [ $# -ge 2 ] || fail "$1 wants a value"
     [ "$1" = --preset ] && preset=$2 || filter=$2
@@ -49,6 +52,9 @@ finish() {
   [ "$failed" -eq 0 ] && [ "$passed" -gt 0 ]
   exit
 }
+
+# A run that is cut short has failed, and says so.
+trap 'failed=$((failed + 1)); failures+=("interrupted"); finish' INT TERM
 
 # check NAME COMMAND...: one check of the sources, counted as one test.
 check() {

@@ -5,11 +5,17 @@ import sys
 import xml.etree.ElementTree as ElementTree
 
 
+def selected(case):
+    """Whether the test was to run at all: lit also reports what its --filter leaves out."""
+    skipped = case.find("skipped")
+    return skipped is None or not skipped.get("message", "").startswith("Test not selected")
+
+
 def main():
     if len(sys.argv) != 2:
         sys.exit("usage: lit-counts.py REPORT.xml")
     try:
-        cases = list(ElementTree.parse(sys.argv[1]).iter("testcase"))
+        cases = [case for case in ElementTree.parse(sys.argv[1]).iter("testcase") if selected(case)]
     except (OSError, ElementTree.ParseError) as error:
         sys.exit(f"error: cannot read lit's report {sys.argv[1]}: {error}")
     failed = [case for case in cases if case.find("failure") is not None]

@@ -6,6 +6,7 @@
 #include <array>
 #include <bit>
 #include <cstring>
+#include <utility>
 
 namespace titan::cpu {
 
@@ -52,6 +53,12 @@ Status checkTokens(const EmbeddingShape &shape, const int32_t *tokens) {
                          std::to_string(shape.vocabulary) + ")");
 }
 
+/// Room for the entries twice: the sort moves them back and forth.
+std::pair<Entry *, Entry *> takeEntries(Workspace &space, const EmbeddingShape &shape) {
+  Entry *first = space.take<Entry>(shape.tokens);
+  return {first, space.take<Entry>(shape.tokens)};
+}
+
 /// Sorts positions by token, equal tokens by position (least significant digit first); returns
 /// where the sorted entries are: `entries` or `other`.
 Entry *sortByToken(const EmbeddingShape &shape, const int32_t *tokens, Entry *entries,
@@ -92,7 +99,9 @@ Status embedding(ThreadPool &pool, const EmbeddingShape &shape, const int32_t *t
 }
 
 int64_t embeddingGradWorkspaceBytes(const EmbeddingShape &shape) {
-  return Workspace::bytesFor<Entry>(shape.tokens) * 2;
+  Workspace measured;
+  takeEntries(measured, shape);
+  return measured.usedBytes();
 }
 
 Status embeddingGrad(ThreadPool &pool, const EmbeddingShape &shape, const int32_t *tokens,
@@ -103,8 +112,8 @@ Status embeddingGrad(ThreadPool &pool, const EmbeddingShape &shape, const int32_
   TITAN_RETURN_IF_ERROR(space.check("embedding gradient", embeddingGradWorkspaceBytes(shape)));
   if (shape.tokens == 0)
     return okStatus();
-  Entry *first = space.take<Entry>(shape.tokens);
-  const Entry *sorted = sortByToken(shape, tokens, first, space.take<Entry>(shape.tokens));
+  auto [entries, other] = takeEntries(space, shape);
+  const Entry *sorted = sortByToken(shape, tokens, entries, other);
 
   // A task adds the runs of equal tokens that begin among its entries, within its columns; a run
   // is never shared, so every element of the table is summed by one task in the positions' order.

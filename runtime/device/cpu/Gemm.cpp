@@ -1,5 +1,6 @@
 #include "runtime/device/cpu/Gemm.h"
 #include "runtime/device/cpu/GemmInternal.h"
+#include "runtime/device/cpu/ThreadPool.h"
 
 #include <algorithm>
 
@@ -34,11 +35,29 @@ void clearGemmResult(const GemmShape &shape, float *c) {
       std::fill_n(c + matrix * shape.strideC + row * shape.ldc, shape.n, 0.0f);
 }
 
-int64_t gemmWorkspaceBytes(const GemmShape &, int, Isa) { return 0; }
+static bool isEmpty(const GemmShape &shape) {
+  return std::min({shape.m, shape.n, shape.k, shape.batch}) <= 0;
+}
+
+int64_t gemmWorkspaceBytes(const GemmShape &shape, int threads, Isa isa) {
+  const GemmTiled *tiled = tiledGemm(isa);
+  return tiled && !isEmpty(shape) ? tiled->workspaceBytes(shape, threads) : 0;
+}
 
 Status gemm(ThreadPool &pool, const GemmShape &shape, const float *a, const float *b, float *c,
-            std::span<std::byte>, Isa) {
-  return gemmOneDnn(pool, shape, a, b, c);
+            std::span<std::byte> workspace, Isa isa) {
+  TITAN_RETURN_IF_ERROR(checkGemmShape(shape));
+  const GemmTiled *tiled = tiledGemm(isa);
+  if (!tiled)
+    return gemmOneDnn(pool, shape, a, b, c);
+  if (isEmpty(shape)) {
+    clearGemmResult(shape, c);
+    return okStatus();
+  }
+  Workspace space(workspace);
+  TITAN_RETURN_IF_ERROR(space.check("gemm", tiled->workspaceBytes(shape, pool.size())));
+  tiled->run(pool, shape, a, b, c, space);
+  return okStatus();
 }
 
 } // namespace titan::cpu

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "runtime/device/cpu/Gemm.h"
+#include "runtime/device/cpu/Workspace.h"
 
 namespace titan::cpu {
 
@@ -10,5 +11,15 @@ Status checkGemmShape(const GemmShape &shape);
 
 /// C of a product without terms (k == 0): zero, or unchanged when accumulating.
 void clearGemmResult(const GemmShape &shape, float *c);
+
+/// Our own implementation for one instruction set; its shapes are checked and not empty.
+struct GemmTiled {
+  int64_t (*workspaceBytes)(const GemmShape &shape, int threads);
+  void (*run)(ThreadPool &pool, const GemmShape &shape, const float *a, const float *b, float *c,
+              Workspace space);
+};
+
+/// Null where there is none and oneDNN computes.
+const GemmTiled *tiledGemm(Isa isa);
 
 } // namespace titan::cpu

@@ -31,9 +31,11 @@ inline bool sameBits(const std::vector<float> &a, const std::vector<float> &b) {
          (a.empty() || std::memcmp(a.data(), b.data(), a.size() * sizeof(float)) == 0);
 }
 
-/// The largest difference, in units of the expected array's largest magnitude.
-inline double relativeError(const std::vector<float> &found, const std::vector<double> &expected) {
-  double difference = 0, magnitude = 1e-30;
+/// The largest difference, in units of the expected array's largest magnitude, or of `least` where
+/// what is expected cancels to nothing.
+inline double relativeError(const std::vector<float> &found, const std::vector<double> &expected,
+                            double least = 1e-30) {
+  double difference = 0, magnitude = least;
   for (size_t i = 0; i < expected.size(); ++i) {
     // A NaN must count as wrong: the comparison's negation catches it.
     double error = std::abs(found[i] - expected[i]);

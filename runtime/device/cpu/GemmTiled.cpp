@@ -1,0 +1,238 @@
+// Our own GEMM, one version per instruction set: B is packed once by all threads into panels as
+// wide as the register tile; then chunks of rows of C are handed out, each packing its rows of A.
+// The scheme is that of K. Goto and R. van de Geijn, "Anatomy of High-Performance Matrix
+// Multiplication", 2008.
+
+// AVX2 and AVX-512 have a tile; oneDNN serves the rest. (Highway wants a baseline besides.)
+#define HWY_DISABLED_TARGETS (~(HWY_AVX2 | HWY_AVX3 | HWY_EMU128 | HWY_SCALAR))
+#undef HWY_TARGET_INCLUDE
+#define HWY_TARGET_INCLUDE "runtime/device/cpu/GemmTiled.cpp"
+#include <hwy/foreach_target.h>
+
+#include "runtime/device/cpu/GemmInternal.h"
+#include "runtime/device/cpu/ThreadPool.h"
+#include "runtime/device/cpu/Tile-inl.h"
+#include "runtime/device/cpu/Workspace.h"
+
+#include <algorithm>
+
+#if HWY_TARGET == HWY_AVX2 || HWY_TARGET == HWY_AVX3
+
+HWY_BEFORE_NAMESPACE();
+namespace titan::cpu::HWY_NAMESPACE {
+
+namespace {
+
+/// The depth of a packed block: long enough that loading and storing C is small beside it. A panel
+/// of B of this depth fills the first-level cache of most CPUs, yet measured better than half of
+/// it.
+constexpr int64_t kDepth = 512;
+/// Depth and width of what is packed of B at a time; both bound the workspace, nothing else.
+constexpr int64_t kPackedDepth = 2048;
+constexpr int64_t kPackedWidth = 3072;
+/// Rows of C that are handed out at least.
+constexpr int64_t kUnitRows = 4 * kTileRows;
+/// Rows of A that one thread packs at a time: with kDepth a good part of the second-level cache.
+constexpr int64_t kChunkRows = 5 * kUnitRows;
+/// Up to this many columns a row of A is used too rarely to pay for packing it.
+constexpr int64_t kInPlaceColumns = 768;
+/// Keeps panels of A from competing for the same cache sets.
+constexpr int64_t kPanelPadding = 16;
+
+int64_t ceilDiv(int64_t a, int64_t b) { return (a + b - 1) / b; }
+
+/// How the depth of a product is cut; it depends on nothing but k, and so do the results' bits.
+struct DepthBlocks {
+  int64_t count, depth;
+  explicit DepthBlocks(int64_t k)
+      : count(std::max<int64_t>(ceilDiv(k, kDepth), 1)), depth(ceilDiv(ceilDiv(k, count), 8) * 8) {}
+};
+
+int64_t packedRowBlockFloats() {
+  return (kChunkRows / kTileRows) * (kTileRows * kDepth + kPanelPadding);
+}
+
+/// One multiplication with at most kPackedDepth by kPackedWidth of B.
+struct Block {
+  const GemmShape &shape;
+  int64_t n, k;
+  const float *a, *b;
+  float *c;
+  bool accumulate;
+  float *packedB;
+  float *packedA; ///< a buffer per worker
+  bool inPlace;
+  DepthBlocks depths;
+
+  int64_t panels() const { return ceilDiv(n, kTileColumns); }
+  int64_t panelWidth(int64_t panel) const {
+    return std::min<int64_t>(kTileColumns, n - panel * kTileColumns);
+  }
+  /// Vectors that the tile of a panel has; only the last panel may have fewer than kTileVectors.
+  int64_t panelVectors(int64_t panel) const { return ceilDiv(panelWidth(panel), kLanes); }
+  int64_t depthOf(int64_t depthBlock) const {
+    return std::min(depths.depth, k - depthBlock * depths.depth);
+  }
+  float *packedPanel(int64_t depthBlock, int64_t panel) const {
+    return packedB + depthBlock * depths.depth * panels() * kTileColumns +
+           panel * kTileColumns * depthOf(depthBlock);
+  }
+};
+
+void packPanel(const Block &block, int64_t depthBlock, int64_t panel) {
+  int64_t k0 = depthBlock * block.depths.depth, depth = block.depthOf(depthBlock);
+  int64_t n0 = panel * kTileColumns, width = block.panelWidth(panel);
+  int64_t padded = block.panelVectors(panel) * kLanes;
+  float *to = block.packedPanel(depthBlock, panel);
+  int64_t ldb = block.shape.ldb;
+  if (block.shape.transB) {
+    transposeInto(block.b + n0 * ldb + k0, ldb, width, depth, 1.0f, to, padded, padded);
+    return;
+  }
+  const float *from = block.b + k0 * ldb + n0;
+  for (int64_t p = 0; p < depth; ++p, from += ldb, to += padded) {
+    if (width == kTileColumns) {
+      std::memcpy(to, from, kTileColumns * sizeof(float));
+      continue;
+    }
+    std::memcpy(to, from, width * sizeof(float));
+    std::fill(to + width, to + padded, 0.0f);
+  }
+}
+
+/// A tile at the right edge of C: computed beside it, because it is wider than what is left.
+void edgeTile(TileFunction function, int64_t rows, int64_t width, int64_t k, const float *a,
+              int64_t lda, const float *b, int64_t ldb, float *c, int64_t ldc, bool accumulate) {
+  alignas(64) float result[kTileRows * kTileColumns];
+  function(k, a, lda, b, ldb, result, kTileColumns, false);
+  for (int64_t i = 0; i < rows; ++i)
+    for (int64_t j = 0; j < width; ++j)
+      c[i * ldc + j] = result[i * kTileColumns + j] + (accumulate ? c[i * ldc + j] : 0.0f);
+}
+
+/// Rows [row, row + rows) of C, at most kChunkRows, and panels [firstPanel, lastPanel).
+void computeChunk(const Block &block, int64_t row, int64_t rows, int64_t firstPanel,
+                  int64_t lastPanel, float *packedA) {
+  const GemmShape &shape = block.shape;
+  for (int64_t depthBlock = 0; depthBlock < block.depths.count; ++depthBlock) {
+    int64_t k0 = depthBlock * block.depths.depth, depth = block.depthOf(depthBlock);
+    int64_t panelStride = kTileRows * depth + kPanelPadding;
+    if (shape.transA)
+      packColumnPanels(block.a + k0 * shape.lda + row, shape.lda, rows, depth, packedA,
+                       panelStride);
+    else if (!block.inPlace)
+      packRowPanels(block.a + row * shape.lda + k0, shape.lda, rows, depth, packedA, panelStride);
+    bool accumulate = block.accumulate || depthBlock > 0;
+    for (int64_t panel = firstPanel; panel < lastPanel; ++panel) {
+      int64_t vectors = block.panelVectors(panel), width = block.panelWidth(panel);
+      const float *b = block.packedPanel(depthBlock, panel);
+      float *c = block.c + row * shape.ldc + panel * kTileColumns;
+      for (int64_t i = 0; i < rows; i += kTileRows, c += kTileRows * shape.ldc) {
+        int64_t tileRows = std::min<int64_t>(kTileRows, rows - i);
+        const float *a = block.inPlace ? block.a + (row + i) * shape.lda + k0
+                                       : packedA + i / kTileRows * panelStride;
+        TileFunction function = block.inPlace ? selectTile<Left::inPlace>(tileRows, vectors)
+                                              : selectTile<Left::packed>(tileRows, vectors);
+        if (width == vectors * kLanes)
+          function(depth, a, shape.lda, b, vectors * kLanes, c, shape.ldc, accumulate);
+        else
+          edgeTile(function, tileRows, width, depth, a, shape.lda, b, vectors * kLanes, c,
+                   shape.ldc, accumulate);
+      }
+    }
+  }
+}
+
+void computeBlock(ThreadPool &pool, const Block &block) {
+  pool.parallelFor(block.depths.count * block.panels(), [&](int64_t begin, int64_t end, int) {
+    for (int64_t i = begin; i < end; ++i)
+      packPanel(block, i / block.panels(), i % block.panels());
+  });
+  // Few rows for many threads: columns are divided too.
+  int64_t units = ceilDiv(block.shape.m, kUnitRows);
+  int64_t groups = std::clamp<int64_t>(ceilDiv(4 * pool.size(), units), 1, block.panels());
+  int64_t groupPanels = ceilDiv(block.panels(), groups);
+  groups = ceilDiv(block.panels(), groupPanels);
+  pool.parallelFor(groups * units, [&](int64_t begin, int64_t end, int worker) {
+    float *packedA = block.packedA + worker * packedRowBlockFloats();
+    while (begin < end) {
+      int64_t group = begin / units, unit = begin % units;
+      int64_t taken = std::min({end - begin, units - unit, kChunkRows / kUnitRows});
+      int64_t row = unit * kUnitRows;
+      computeChunk(block, row, std::min(taken * kUnitRows, block.shape.m - row),
+                   group * groupPanels, std::min((group + 1) * groupPanels, block.panels()),
+                   packedA);
+      begin += taken;
+    }
+  });
+}
+
+struct Buffers {
+  float *packedB, *packedA;
+  Buffers(Workspace &space, const GemmShape &shape, int threads) {
+    int64_t n = ceilDiv(std::min(shape.n, kPackedWidth), kTileColumns) * kTileColumns;
+    packedB = space.take<float>(std::min(shape.k, kPackedDepth) * n);
+    packedA = space.take<float>(threads * packedRowBlockFloats());
+  }
+};
+
+} // namespace
+
+int64_t tiledWorkspaceBytes(const GemmShape &shape, int threads) {
+  Workspace measured;
+  Buffers buffers(measured, shape, threads);
+  return measured.usedBytes();
+}
+
+void gemmTiled(ThreadPool &pool, const GemmShape &shape, const float *a, const float *b, float *c,
+               Workspace space) {
+  Buffers buffers(space, shape, pool.size());
+  bool inPlace = !shape.transA && shape.n <= kInPlaceColumns;
+  for (int64_t matrix = 0; matrix < shape.batch; ++matrix) {
+    const float *matrixA = a + matrix * shape.strideA, *matrixB = b + matrix * shape.strideB;
+    float *matrixC = c + matrix * shape.strideC;
+    for (int64_t n0 = 0; n0 < shape.n; n0 += kPackedWidth)
+      for (int64_t k0 = 0; k0 < shape.k; k0 += kPackedDepth) {
+        int64_t depth = std::min(kPackedDepth, shape.k - k0);
+        Block block{shape,
+                    std::min(kPackedWidth, shape.n - n0),
+                    depth,
+                    matrixA + (shape.transA ? k0 * shape.lda : k0),
+                    matrixB + (shape.transB ? n0 * shape.ldb + k0 : k0 * shape.ldb + n0),
+                    matrixC + n0,
+                    shape.accumulate || k0 > 0,
+                    buffers.packedB,
+                    buffers.packedA,
+                    inPlace,
+                    DepthBlocks(depth)};
+        computeBlock(pool, block);
+      }
+  }
+}
+
+} // namespace titan::cpu::HWY_NAMESPACE
+HWY_AFTER_NAMESPACE();
+
+#endif // HWY_TARGET
+
+#if HWY_ONCE
+
+namespace titan::cpu {
+
+const GemmTiled *tiledGemm(Isa isa) {
+#if HWY_TARGETS & HWY_AVX3
+  static constexpr GemmTiled avx512{N_AVX3::tiledWorkspaceBytes, N_AVX3::gemmTiled};
+  if (isa == Isa::avx512)
+    return &avx512;
+#endif
+#if HWY_TARGETS & HWY_AVX2
+  static constexpr GemmTiled avx2{N_AVX2::tiledWorkspaceBytes, N_AVX2::gemmTiled};
+  if (isa == Isa::avx2)
+    return &avx2;
+#endif
+  return nullptr;
+}
+
+} // namespace titan::cpu
+
+#endif // HWY_ONCE

@@ -1,0 +1,110 @@
+// What the benchmarks of CPU kernels share: a clock, medians and the machine's own peak.
+#pragma once
+
+#include "runtime/device/cpu/CpuFeatures.h"
+#include "runtime/device/cpu/ThreadPool.h"
+
+#include <algorithm>
+#include <chrono>
+#include <cstdint>
+#include <cstring>
+#include <memory>
+#include <new>
+#include <random>
+#include <span>
+#include <string>
+#include <vector>
+
+namespace titan::cpu {
+
+inline double secondsNow() {
+  return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
+}
+
+template <typename Body> double secondsOf(Body &&body) {
+  double start = secondsNow();
+  body();
+  return secondsNow() - start;
+}
+
+/// The value below which a share of `q` lies: 0.5 is the median, 0.2 what a busy machine allows.
+inline double quantile(std::vector<double> values, double q) {
+  std::sort(values.begin(), values.end());
+  return values.empty() ? 0 : values[std::min(values.size() - 1, size_t(values.size() * q))];
+}
+
+/// Floats on cache lines of their own, random of magnitude below 1.
+class BenchArray {
+public:
+  explicit BenchArray(int64_t count)
+      : size(count),
+        floats(static_cast<float *>(::operator new(count * sizeof(float), std::align_val_t(64)))) {
+    std::minstd_rand generator(1);
+    for (int64_t i = 0; i < count; ++i)
+      floats.get()[i] = float(generator()) * 1e-9f - 1.07f;
+  }
+  float *data() const { return floats.get(); }
+  std::span<std::byte> bytes() const {
+    return {reinterpret_cast<std::byte *>(floats.get()), size * sizeof(float)};
+  }
+
+private:
+  struct Delete {
+    void operator()(float *p) const { ::operator delete(p, std::align_val_t(64)); }
+  };
+  int64_t size;
+  std::unique_ptr<float, Delete> floats;
+};
+
+/// The value of `--name=value`, or `fallback`.
+inline std::string option(int argc, char **argv, const char *name, const char *fallback) {
+  std::string prefix = std::string("--") + name + "=";
+  for (int i = 1; i < argc; ++i)
+    if (std::strncmp(argv[i], prefix.c_str(), prefix.size()) == 0)
+      return argv[i] + prefix.size();
+  return fallback;
+}
+
+/// Fused multiply-add flops per second of all workers together, from registers alone. In assembly:
+/// compilers spill an array of accumulators, and the number would be too low.
+inline double fmaPeak(ThreadPool &pool, Isa isa) {
+#if defined(__x86_64__)
+  constexpr long iterations = 300000;
+  double start = secondsNow();
+  pool.runOnAll([&](int) {
+    long n = iterations;
+#define TITAN_FMA(i) "vfmadd231ps %%" R "14, %%" R "15, %%" R #i "\n"
+#define TITAN_FMAS                                                                                 \
+  TITAN_FMA(0)                                                                                     \
+  TITAN_FMA(1)                                                                                     \
+  TITAN_FMA(2)                                                                                     \
+  TITAN_FMA(3) TITAN_FMA(4) TITAN_FMA(5) TITAN_FMA(6) TITAN_FMA(7) TITAN_FMA(8) TITAN_FMA(9)       \
+      TITAN_FMA(10) TITAN_FMA(11)
+#define TITAN_CLOBBERS                                                                             \
+  "xmm0", "xmm1", "xmm2", "xmm3", "xmm4", "xmm5", "xmm6", "xmm7", "xmm8", "xmm9", "xmm10",         \
+      "xmm11", "xmm14", "xmm15", "cc"
+    if (isa == Isa::avx512) {
+#define R "zmm"
+      asm volatile("vpxord %%zmm14, %%zmm14, %%zmm14\nvpxord %%zmm15, %%zmm15, %%zmm15\n"
+                   "1:\n" TITAN_FMAS "dec %0\njnz 1b\n"
+                   : "+r"(n)::TITAN_CLOBBERS);
+#undef R
+    } else if (isa == Isa::avx2) {
+#define R "ymm"
+      asm volatile("vpxor %%ymm14, %%ymm14, %%ymm14\nvpxor %%ymm15, %%ymm15, %%ymm15\n"
+                   "1:\n" TITAN_FMAS "dec %0\njnz 1b\n"
+                   : "+r"(n)::TITAN_CLOBBERS);
+#undef R
+    }
+#undef TITAN_FMA
+#undef TITAN_FMAS
+#undef TITAN_CLOBBERS
+  });
+  int lanes = isa == Isa::avx512 ? 16 : isa == Isa::avx2 ? 8 : 0;
+  return 2.0 * 12 * lanes * iterations * pool.size() / (secondsNow() - start);
+#else
+  return 0;
+#endif
+}
+
+} // namespace titan::cpu

@@ -1,0 +1,143 @@
+// gemm() against oneDNN, and MKL where its library is given, on the multiplications of a training
+// step: outputs (NT), input gradients (NN) and weight gradients (TN, added to the gradient).
+//
+//   GemmBench [--threads=N] [--rounds=N] [--mkl=PATH/libmkl_rt.so.2] [--quick=1] [--quantile=0.5]
+//
+// All run once per round, one after another with a pause in which the other libraries' threads
+// fall asleep; the table has medians over the rounds (or another quantile), the last line is
+// weighted by flops.
+
+#include "runtime/device/cpu/Gemm.h"
+#include "test/bench/BenchSupport.h"
+
+#include <cstdio>
+#include <dlfcn.h>
+#include <oneapi/dnnl/dnnl.h>
+#include <unistd.h>
+
+extern "C" void omp_set_num_threads(int threads);
+
+using namespace titan::cpu;
+
+namespace {
+
+using MklSgemm = void (*)(int layout, int transA, int transB, int m, int n, int k, float alpha,
+                          const float *a, int lda, const float *b, int ldb, float beta, float *c,
+                          int ldc);
+
+struct Peers {
+  int threads;
+  MklSgemm mkl = nullptr;
+};
+
+GemmShape shapeOf(const char *kind, int64_t m, int64_t n, int64_t k) {
+  GemmShape shape{m, n, k, kind[0] == 'T', kind[1] == 'T', kind[0] == 'T'};
+  shape.lda = shape.transA ? m : k;
+  shape.ldb = shape.transB ? k : n;
+  shape.ldc = n;
+  return shape;
+}
+
+/// The three multiplications of a projection from `in` to `out` features.
+void addProjection(std::vector<GemmShape> &shapes, int64_t rows, int64_t in, int64_t out) {
+  shapes.push_back(shapeOf("NT", rows, out, in));
+  shapes.push_back(shapeOf("NN", rows, in, out));
+  shapes.push_back(shapeOf("TN", out, in, rows));
+}
+
+void runOneDnn(const GemmShape &s, int threads, const float *a, const float *b, float *c) {
+  omp_set_num_threads(threads);
+  dnnl_sgemm(s.transA ? 'T' : 'N', s.transB ? 'T' : 'N', s.m, s.n, s.k, 1.0f, a, s.lda, b, s.ldb,
+             s.accumulate ? 1.0f : 0.0f, c, s.ldc);
+}
+
+void runMkl(MklSgemm sgemm, const GemmShape &s, const float *a, const float *b, float *c) {
+  constexpr int rowMajor = 101, noTranspose = 111, transpose = 112;
+  sgemm(rowMajor, s.transA ? transpose : noTranspose, s.transB ? transpose : noTranspose, int(s.m),
+        int(s.n), int(s.k), 1.0f, a, int(s.lda), b, int(s.ldb), s.accumulate ? 1.0f : 0.0f, c,
+        int(s.ldc));
+}
+
+struct Times {
+  double ours, oneDnn, mkl, peak;
+};
+
+Times measure(ThreadPool &pool, const GemmShape &shape, const Peers &peers, int rounds, double q) {
+  BenchArray a(shape.m * shape.k), b(shape.k * shape.n), c(shape.m * shape.n);
+  BenchArray workspace(gemmWorkspaceBytes(shape, pool.size()) / sizeof(float));
+  std::vector<double> ours, oneDnn, mkl, peak;
+  auto pause = [] { usleep(4000); };
+  for (int round = 0; round <= rounds; ++round) {
+    pause();
+    peak.push_back(fmaPeak(pool, bestIsa()));
+    auto run = [&] { (void)gemm(pool, shape, a.data(), b.data(), c.data(), workspace.bytes()); };
+    run(); // threads awake, operands where a step would find them
+    ours.push_back(secondsOf(run));
+    pause();
+    auto runPeer = [&] { runOneDnn(shape, peers.threads, a.data(), b.data(), c.data()); };
+    runPeer();
+    oneDnn.push_back(secondsOf(runPeer));
+    pause();
+    if (peers.mkl) {
+      auto runOther = [&] { runMkl(peers.mkl, shape, a.data(), b.data(), c.data()); };
+      runOther();
+      mkl.push_back(secondsOf(runOther));
+    }
+  }
+  return {quantile(ours, q), quantile(oneDnn, q), quantile(mkl, q), quantile(peak, 1 - q)};
+}
+
+} // namespace
+
+int main(int argc, char **argv) {
+  int threads = std::stoi(option(argc, argv, "threads", "2"));
+  int rounds = std::stoi(option(argc, argv, "rounds", "15"));
+  double q = std::stod(option(argc, argv, "quantile", "0.5"));
+  bool quick = option(argc, argv, "quick", "0") == "1";
+  std::string mklPath = option(argc, argv, "mkl", "");
+  Peers peers{threads};
+  if (!mklPath.empty()) {
+    void *library = dlopen(mklPath.c_str(), RTLD_NOW);
+    peers.mkl = library ? reinterpret_cast<MklSgemm>(dlsym(library, "cblas_sgemm")) : nullptr;
+    if (!peers.mkl) {
+      std::fprintf(stderr, "no cblas_sgemm in %s: %s\n", mklPath.c_str(), dlerror());
+      return 1;
+    }
+    if (auto setThreads = reinterpret_cast<void (*)(int)>(dlsym(library, "MKL_Set_Num_Threads")))
+      setThreads(threads);
+  }
+  std::vector<GemmShape> shapes;
+  constexpr int64_t rows = 2048;
+  for (auto [dim, ffn] : {std::pair<int64_t, int64_t>{256, 768}, {1024, 2816}}) {
+    addProjection(shapes, rows, dim, dim);
+    addProjection(shapes, rows, dim, ffn);
+    if (!quick)
+      addProjection(shapes, rows, ffn, dim);
+  }
+
+  ThreadPool pool(threads);
+  std::printf("%s, %d threads; GF/s, quantile %.2f of %d rounds\n",
+              cpuFeatures().describe().c_str(), threads, q, rounds);
+  std::printf("%-4s %5s %5s %5s | %7s %7s %7s | %7s %7s %7s\n", "", "m", "n", "k", "ours", "oneDNN",
+              "MKL", "/peak", "/oneDNN", "/MKL");
+  double flops = 0, ours = 0, oneDnn = 0, mkl = 0, peakTime = 0;
+  for (const GemmShape &shape : shapes) {
+    Times times = measure(pool, shape, peers, rounds, q);
+    double work = 2.0 * shape.m * shape.n * shape.k;
+    std::printf("%c%c%s %5ld %5ld %5ld | %7.1f %7.1f %7.1f | %7.2f %7.2f %7.2f\n",
+                shape.transA ? 'T' : 'N', shape.transB ? 'T' : 'N', shape.accumulate ? "+=" : "= ",
+                long(shape.m), long(shape.n), long(shape.k), work / times.ours / 1e9,
+                work / times.oneDnn / 1e9, peers.mkl ? work / times.mkl / 1e9 : 0.0,
+                work / times.ours / times.peak, times.oneDnn / times.ours, times.mkl / times.ours);
+    std::fflush(stdout);
+    flops += work;
+    ours += times.ours;
+    oneDnn += times.oneDnn;
+    mkl += times.mkl;
+    peakTime += work / times.peak;
+  }
+  std::printf("%-22s | %7.1f %7.1f %7.1f | %7.2f %7.2f %7.2f\n", "all, weighted by flops",
+              flops / ours / 1e9, flops / oneDnn / 1e9, mkl > 0 ? flops / mkl / 1e9 : 0.0,
+              peakTime / ours, oneDnn / ours, mkl / ours);
+  return 0;
+}
