@@ -88,8 +88,8 @@ inline double fmaPeak(ThreadPool &pool, Isa isa, const BenchClock &clock) {
   TITAN_FMA(1)                                                                                     \
   TITAN_FMA(2)                                                                                     \
   TITAN_FMA(3)                                                                                     \
-  TITAN_FMA(4) TITAN_FMA(5) TITAN_FMA(6) TITAN_FMA(7) TITAN_FMA(8) TITAN_FMA(9) TITAN_FMA(10)      \
-      TITAN_FMA(11)
+  TITAN_FMA(4)                                                                                     \
+  TITAN_FMA(5) TITAN_FMA(6) TITAN_FMA(7) TITAN_FMA(8) TITAN_FMA(9) TITAN_FMA(10) TITAN_FMA(11)
 #define TITAN_CLOBBERS                                                                             \
   "xmm0", "xmm1", "xmm2", "xmm3", "xmm4", "xmm5", "xmm6", "xmm7", "xmm8", "xmm9", "xmm10",         \
       "xmm11", "xmm14", "xmm15", "cc"

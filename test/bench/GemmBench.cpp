@@ -64,6 +64,7 @@ struct Times {
 };
 
 Times measure(ThreadPool &pool, const GemmShape &shape, const Peers &peers, int rounds, double q) {
+  const BenchClock &clock = peers.clock;
   BenchArray a(shape.m * shape.k), b(shape.k * shape.n), c(shape.m * shape.n);
   BenchArray workspace(gemmWorkspaceBytes(shape, pool.size()) / sizeof(float));
   std::vector<double> ours, oneDnn, mkl, peak;
