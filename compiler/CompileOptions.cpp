@@ -75,12 +75,17 @@ constexpr Option kOptions[] = {
      .description = "stop after a phase and print its MLIR",
      .value = setPhase},
     {.name = "--report",
+     .placeholder = "",
      .description = "print parameters, flops and memory",
      .flag = &CompileOptions::report},
     {.name = "--time-passes",
+     .placeholder = "",
      .description = "print the time of each pass",
      .flag = &CompileOptions::timePasses},
-    {.name = "--help", .description = "print this", .flag = &CompileOptions::help},
+    {.name = "--help",
+     .placeholder = "",
+     .description = "print this",
+     .flag = &CompileOptions::help},
 };
 
 /// Applies the option at `arguments[index]` and moves `index` to its last argument.

@@ -3,6 +3,7 @@
 #include "compiler/PhaseVerifiers.h"
 #include "passes/Passes.h"
 
+#include "mlir/Dialect/Func/IR/FuncOps.h"
 #include "mlir/Transforms/Passes.h"
 
 using namespace mlir;
@@ -32,7 +33,7 @@ static void buildLocalPhase(OpPassManager &passes, const JobConfig &job) {
 }
 
 static void buildKernelsPhase(OpPassManager &passes, const JobConfig &) {
-  // passes.addPass(createFormKernels());
+  passes.addNestedPass<func::FuncOp>(createFormKernels());
   passes.addPass(createScheduleInstructions());
 }
 

@@ -47,9 +47,12 @@ void addToVariable(OpBuilder &builder, Location loc, StringRef variable, Value v
 }
 
 void eraseDeadOps(Block &block) {
-  for (Operation &op : llvm::make_early_inc_range(llvm::reverse(block.without_terminator())))
-    if (op.use_empty() && isPure(&op) && op.getNumResults())
-      op.erase();
+  for (Operation *op = block.getTerminator()->getPrevNode(); op;) {
+    Operation *previous = op->getPrevNode();
+    if (op->use_empty() && isPure(op) && op->getNumResults())
+      op->erase();
+    op = previous;
+  }
 }
 
 } // namespace titan

@@ -1,7 +1,8 @@
 #include "compiler/reference/CheckCommand.h"
 
+#include "compiler/reference/Golden.h"
 #include "compiler/reference/TrainingStep.h"
-#include "dialects/titan/TitanDialect.h"
+#include "passes/Functions.h"
 
 #include "mlir/Parser/Parser.h"
 #include "llvm/ADT/MapVector.h"
@@ -94,6 +95,8 @@ static Status checkCombination(const CheckOptions &options) {
                     !options.golden.empty();
   if (modes != 1)
     return invalidArgument("expects one of --function, --step, --gradients and --golden");
+  if (options.files.size() == 2 && !options.golden.empty())
+    return invalidArgument("--golden: expects one file, found two");
   if (options.files.size() == 1 && options.step)
     return invalidArgument("--step: expects two files to compare, found one");
   if (options.files.size() == 1 && !options.function.empty() && options.against.empty())
@@ -149,7 +152,8 @@ StatusOr<Program> loadProgram(const std::string &file, const CheckOptions &optio
     return invalidArgument(llvm::formatv("'{0}' cannot be parsed", file));
   program.interpreter = std::make_unique<Interpreter>(
       *program.module, InterpreterOptions{options.precision, options.seed});
-  if (failed(randomizeVariables(*program.module, *program.interpreter, options.seed)))
+  if (options.golden.empty() &&
+      failed(randomizeVariables(*program.module, *program.interpreter, options.seed)))
     return evaluationFailed(program);
   return program;
 }
@@ -206,7 +210,7 @@ Status compareFunctions(Program &first, Program &second, const CheckOptions &opt
 
 Status compareSteps(Program &first, Program &second, const CheckOptions &options,
                     Deviation &deviation) {
-  auto inputs = makeInputs(*first.module, "fwd", options.seed, options.intLimit);
+  auto inputs = makeInputs(*first.module, names::kForward, options.seed, options.intLimit);
   if (failed(inputs))
     return evaluationFailed(first);
   for (Program *program : {&first, &second})
@@ -217,8 +221,8 @@ Status compareSteps(Program &first, Program &second, const CheckOptions &options
 
 /// Gradients accumulate: they start at 0.
 Status zeroGradients(Program &program) {
-  if (program.interpreter->hasFunction("prologue")) {
-    if (failed(program.interpreter->call("prologue", {})))
+  if (program.interpreter->hasFunction(names::kPrologue)) {
+    if (failed(program.interpreter->call(names::kPrologue, {})))
       return evaluationFailed(program);
     return okStatus();
   }
@@ -230,7 +234,7 @@ Status zeroGradients(Program &program) {
 
 Status compareGradients(Program &losses, Program &gradients, const CheckOptions &options,
                         Deviation &deviation) {
-  auto inputs = makeInputs(*losses.module, "loss", options.seed, options.intLimit);
+  auto inputs = makeInputs(*losses.module, names::kLoss, options.seed, options.intLimit);
   if (failed(inputs))
     return evaluationFailed(losses);
   TITAN_RETURN_IF_ERROR(zeroGradients(gradients));
@@ -247,7 +251,17 @@ Status compareGradients(Program &losses, Program &gradients, const CheckOptions 
 } // namespace
 
 Status runCheck(const CheckOptions &options, MLIRContext &context, raw_ostream &report) {
+  if (options.random) {
+    buildRandomProgram(context, *options.random)->print(report);
+    return okStatus();
+  }
   TITAN_ASSIGN_OR_RETURN(Program first, loadProgram(options.files.front(), options, context));
+  if (!options.golden.empty()) {
+    TITAN_ASSIGN_OR_RETURN(Deviation found,
+                           trainAgainstGolden(*first.module, *first.interpreter, options.golden,
+                                              options.steps));
+    return reportDeviation(found, options.tolerance, report);
+  }
   TITAN_ASSIGN_OR_RETURN(Program second, loadProgram(options.files.back(), options, context));
   Deviation deviation;
   if (options.step)

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "compiler/reference/Interpreter.h"
+#include "compiler/reference/RandomProgram.h"
 #include "runtime/base/Status.h"
 
 #include "llvm/Support/raw_ostream.h"
@@ -19,7 +20,7 @@ struct CheckOptions {
   Precision precision = Precision::ideal;
   uint64_t seed = 0;
   double tolerance = 1e-12;
-  int64_t intLimit = 16;        ///< random integers are below it
+  int64_t intLimit = kRandomVocabulary; ///< random integers are below it
   bool step = false;            ///< run whole training steps
   bool gradients = false;       ///< compare with finite differences of @loss
   std::string golden;           ///< prefix of a model's reference numbers

@@ -1,9 +1,7 @@
 #include "compiler/reference/TrainingStep.h"
 
 #include "compiler/reference/Initializers.h"
-#include "dialects/titan/TitanDialect.h"
-
-#include "mlir/Dialect/Func/IR/FuncOps.h"
+#include "passes/Functions.h"
 
 #include <cmath>
 
@@ -11,16 +9,14 @@ using namespace mlir;
 
 namespace titan {
 
-static constexpr StringRef kGradientPrefix = "gradient.";
-
 LogicalResult runMicrobatch(Interpreter &interpreter, ArrayRef<HostTensor> inputs) {
-  FailureOr<SmallVector<HostTensor>> residuals = interpreter.call("fwd", inputs);
+  FailureOr<SmallVector<HostTensor>> residuals = interpreter.call(names::kForward, inputs);
   if (failed(residuals))
     return failure();
   SmallVector<HostTensor> arguments(inputs);
   arguments.append(std::make_move_iterator(residuals->begin()),
                    std::make_move_iterator(residuals->end()));
-  return interpreter.call("bwd", arguments);
+  return interpreter.call(names::kBackward, arguments);
 }
 
 static LogicalResult callIfPresent(Interpreter &interpreter, StringRef function) {
@@ -30,10 +26,10 @@ static LogicalResult callIfPresent(Interpreter &interpreter, StringRef function)
 }
 
 LogicalResult runStep(Interpreter &interpreter, ArrayRef<HostTensor> inputs) {
-  if (failed(callIfPresent(interpreter, "prologue")) ||
+  if (failed(callIfPresent(interpreter, names::kPrologue)) ||
       failed(runMicrobatch(interpreter, inputs)))
     return failure();
-  return callIfPresent(interpreter, "update");
+  return callIfPresent(interpreter, names::kUpdate);
 }
 
 FailureOr<SmallVector<HostTensor>> makeInputs(ModuleOp module, StringRef name, uint64_t seed,
@@ -88,7 +84,7 @@ static FailureOr<double> compareGradient(Interpreter &losses, HostTensor &variab
   FailureOr<double> derivative = differentiate([&](double distance) -> FailureOr<double> {
     for (auto [value, start, along] : llvm::zip_equal(variable.values, origin, direction))
       value = start + distance * along;
-    FailureOr<SmallVector<HostTensor>> results = losses.call("loss", inputs);
+    FailureOr<SmallVector<HostTensor>> results = losses.call(names::kLoss, inputs);
     if (failed(results))
       return failure();
     loss = results->front().values.front();
@@ -112,7 +108,7 @@ FailureOr<Deviation> compareWithDifferences(ModuleOp module, Interpreter &losses
   Deviation deviation;
   for (auto variable : module.getOps<VariableOp>()) {
     StringRef name = variable.getSymName();
-    if (!name.consume_front(kGradientPrefix))
+    if (!name.consume_front(names::kGradientPrefix))
       continue;
     HostTensor *primal = losses.findVariable(name);
     if (!primal)

@@ -3,8 +3,6 @@
 #include "compiler/Diagnostics.h"
 #include "dialects/exec/Exec.h"
 
-#include "llvm/ADT/DenseMap.h"
-
 #include <algorithm>
 #include <map>
 #include <tuple>
@@ -27,7 +25,9 @@ public:
     std::vector<MemoryFacts::Buffer> buffers;
     for (auto &[place, name] : places)
       buffers.push_back({std::get<0>(place), std::move(name), std::get<2>(place)});
-    std::ranges::stable_sort(buffers, std::greater{}, &MemoryFacts::Buffer::bytes);
+    std::ranges::sort(buffers, [](const MemoryFacts::Buffer &a, const MemoryFacts::Buffer &b) {
+      return std::tie(b.bytes, a.name) < std::tie(a.bytes, b.name);
+    });
     if (buffers.size() > most)
       buffers.resize(most);
     return buffers;
@@ -37,7 +37,7 @@ private:
   std::map<std::tuple<std::string, int64_t, int64_t>, std::string> places;
 };
 
-/// Whether the op only describes the buffer: the first instruction that uses it has the name.
+/// Function and source name of the first instruction that uses the buffer.
 std::string nameOf(exec::BufferOp buffer) {
   Operation *named = buffer;
   for (Operation *user : buffer->getUsers())

@@ -81,7 +81,7 @@ int64_t titan::exec::getSpanBytes(MemRefType type) {
 // Attributes
 //===----------------------------------------------------------------------------------------===//
 
-static unsigned getNumParameters(Distribution distribution) {
+unsigned InitializerAttr::getNumNumbers(Distribution distribution) {
   switch (distribution) {
   case Distribution::Constant:
     return 1;
@@ -89,6 +89,9 @@ static unsigned getNumParameters(Distribution distribution) {
     return 2;
   case Distribution::TruncatedNormal:
     return 4;
+  case Distribution::RopeCosine:
+  case Distribution::RopeSine:
+    return 5;
   }
   llvm_unreachable("every distribution is listed");
 }
@@ -101,48 +104,59 @@ Attribute InitializerAttr::parse(AsmParser &parser, Type) {
   const auto distribution = symbolizeDistribution(keyword);
   if (!distribution) {
     parser.emitError(location) << "'" << keyword
-                               << "' is no distribution: expected constant, normal or "
-                                  "truncated_normal";
+                               << "' is no distribution: expected constant, normal, "
+                                  "truncated_normal, rope_cosine or rope_sine";
     return {};
   }
-  double values[4] = {0, 0, 0, 0};
-  for (unsigned i = 0; i < getNumParameters(*distribution); ++i)
-    if (parser.parseComma() || parser.parseFloat(values[i]))
+  SmallVector<APFloat> numbers;
+  while (succeeded(parser.parseOptionalComma())) {
+    double number = 0;
+    if (parser.parseFloat(number))
       return {};
+    numbers.emplace_back(number);
+  }
   if (parser.parseGreater())
     return {};
   return parser.getChecked<InitializerAttr>(location, parser.getContext(), *distribution,
-                                            APFloat(values[0]), APFloat(values[1]),
-                                            APFloat(values[2]), APFloat(values[3]));
+                                            ArrayRef<APFloat>(numbers));
 }
 
 void InitializerAttr::print(AsmPrinter &printer) const {
-  const APFloat values[4] = {getMean(), getStd(), getLower(), getUpper()};
   printer << "<" << stringifyDistribution(getDistribution());
-  for (unsigned i = 0; i < getNumParameters(getDistribution()); ++i) {
+  for (const APFloat &number : getNumbers()) {
     printer << ", ";
-    printer.printFloat(values[i]);
+    printer.printFloat(number);
   }
   printer << ">";
 }
 
 static std::string toText(const APFloat &value) {
-  llvm::SmallString<16> text;
+  SmallString<16> text;
   value.toString(text);
   return std::string(text);
 }
 
-LogicalResult InitializerAttr::verify(llvm::function_ref<InFlightDiagnostic()> emitError,
-                                      Distribution distribution, APFloat mean, APFloat std,
-                                      APFloat lower, APFloat upper) {
-  for (const APFloat *value : {&mean, &std, &lower, &upper})
-    if (&value->getSemantics() != &APFloat::IEEEdouble() || !value->isFinite())
-      return emitError() << "an initializer's numbers are finite doubles, found " << toText(*value);
-  if (std.isNegative() && !std.isZero())
+LogicalResult InitializerAttr::verify(function_ref<InFlightDiagnostic()> emitError,
+                                      Distribution distribution, ArrayRef<APFloat> numbers) {
+  if (numbers.size() != getNumNumbers(distribution))
+    return emitError() << stringifyDistribution(distribution) << " takes "
+                       << getNumNumbers(distribution) << " numbers, found " << numbers.size();
+  for (const APFloat &number : numbers)
+    if (&number.getSemantics() != &APFloat::IEEEdouble() || !number.isFinite())
+      return emitError() << "an initializer's numbers are finite doubles, found " << toText(number);
+  if (distribution == Distribution::RopeCosine || distribution == Distribution::RopeSine) {
+    for (const APFloat &number : numbers)
+      if (!(number > APFloat(0.0)))
+        return emitError() << "the numbers of a rotary table are positive, found "
+                           << toText(number);
+    return success();
+  }
+  if (distribution != Distribution::Constant && numbers[1] < APFloat(0.0))
     return emitError() << "the standard deviation of an initializer is at least 0, found "
-                       << toText(std);
+                       << toText(numbers[1]);
   if (distribution != Distribution::TruncatedNormal)
     return success();
+  const APFloat &mean = numbers[0], &lower = numbers[2], &upper = numbers[3];
   if (!(lower < upper))
     return emitError() << "the bounds of a truncated_normal are increasing, found " << toText(lower)
                        << " and " << toText(upper);

@@ -76,7 +76,9 @@ def Exec_AccessAttr : EnumAttr<Exec_Dialect, Exec_Access, "access">;
 def Exec_Distribution : Exec_Enum<"Distribution", "how a variable starts", [
   I32EnumAttrCase<"Constant", 0, "constant">,
   I32EnumAttrCase<"Normal", 1, "normal">,
-  I32EnumAttrCase<"TruncatedNormal", 2, "truncated_normal">]>;
+  I32EnumAttrCase<"TruncatedNormal", 2, "truncated_normal">,
+  I32EnumAttrCase<"RopeCosine", 3, "rope_cosine">,
+  I32EnumAttrCase<"RopeSine", 4, "rope_sine">]>;
 
 def Exec_Collective : Exec_Enum<"Collective", "what a grouped collective does", [
   I32EnumAttrCase<"AllGather", 0, "all_gather">,
@@ -126,22 +128,35 @@ class Exec_Attr<string name, string attrMnemonic> : AttrDef<Exec_Dialect, name> 
 }
 
 def Exec_InitializerAttr : Exec_Attr<"Initializer", "initializer"> {
-  let summary = "the distribution that a variable's elements are drawn from";
+  let summary = "the distribution that a variable's elements are drawn from, or their formula";
   let description = [{
-    `<constant, value>`, `<normal, mean, std>` or `<truncated_normal, mean, std, lower, upper>`; the
-    bounds are absolute values, not multiples of std. Each element is a function of the seed, the
-    variable's name and the element's index in the global tensor.
+    `<constant, value>`, `<normal, mean, std>`, `<truncated_normal, mean, std, lower, upper>` (the
+    bounds are absolute values, not multiples of std) or, for a table [positions, pairs] of rotary
+    angles, `<rope_cosine, theta, factor, low_frequency, high_frequency, original_length>` and
+    `rope_sine`. Each element is a function of the seed, the variable's name and the element's index
+    in the global tensor.
   }];
-  let parameters = (ins "::titan::exec::Distribution":$distribution, APFloatParameter<"">:$mean,
-                        APFloatParameter<"">:$std, APFloatParameter<"">:$lower,
-                        APFloatParameter<"">:$upper);
-  let builders = [AttrBuilder<(ins "::titan::exec::Distribution":$distribution, "double":$mean,
+  let parameters = (ins "::titan::exec::Distribution":$distribution,
+                        ArrayRefParameter<"::llvm::APFloat">:$numbers);
+  let builders = [AttrBuilder<(ins "::titan::exec::Distribution":$distribution,
+                                   "::llvm::ArrayRef<double>":$numbers), [{
+    ::llvm::SmallVector<::llvm::APFloat> values;
+    for (double number : numbers)
+      values.emplace_back(number);
+    return $_get($_ctxt, distribution, ::llvm::ArrayRef<::llvm::APFloat>(values));
+  }]>,
+                  AttrBuilder<(ins "::titan::exec::Distribution":$distribution, "double":$mean,
                                    CArg<"double", "0.0">:$std, CArg<"double", "0.0">:$lower,
-                                   CArg<"double", "0.0">:$upper),
-                              [{
-    return $_get($_ctxt, distribution, ::llvm::APFloat(mean), ::llvm::APFloat(std),
-                 ::llvm::APFloat(lower), ::llvm::APFloat(upper));
+                                   CArg<"double", "0.0">:$upper), [{
+    const double numbers[] = {mean, std, lower, upper};
+    return get($_ctxt, distribution,
+               ::llvm::ArrayRef<double>(numbers).take_front(getNumNumbers(distribution)));
   }]>];
+  let extraClassDeclaration = [{
+    /// How many numbers a distribution takes.
+    static unsigned getNumNumbers(::titan::exec::Distribution distribution);
+    double getNumber(unsigned index) const { return getNumbers()[index].convertToDouble(); }
+  }];
   let hasCustomAssemblyFormat = 1;
   let genVerifyDecl = 1;
 }

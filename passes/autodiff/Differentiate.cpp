@@ -282,9 +282,18 @@ struct Differentiate : impl::DifferentiateBase<Differentiate> {
                << "the loss does not depend on parameter @" << variable.getSymName();
       const std::string name = (names::kGradientPrefix + variable.getSymName()).str();
       createVariable(getOperation(), variable.getLoc(), name, Role::gradient, tensorType(gradient));
-      addToVariable(builder, locations.at(variable.getSymNameAttr()), name, gradient);
+      Location at = locations.at(variable.getSymNameAttr());
+      Value old = loadAtStart(lastForward, at, name, gradient.getType());
+      StoreOp::create(builder, at, AddOp::create(builder, at, old, gradient), name);
     }
     return success();
+  }
+
+  /// Loads stand before the backward ops, so that sums can be folded into the ops that they add.
+  Value loadAtStart(Operation *lastForward, Location loc, StringRef name, Type type) {
+    OpBuilder builder(&getContext());
+    builder.setInsertionPointAfter(lastForward);
+    return LoadOp::create(builder, loc, type, name);
   }
 
   void addResult(OpBuilder &builder, Location loc, StringRef name, Value value) {

@@ -105,6 +105,16 @@ static exec::InitializerAttr convertInitializer(Attribute attribute) {
     return exec::InitializerAttr::get(context, exec::Distribution::TruncatedNormal,
                                       number(init.getMean()), number(init.getStd()),
                                       number(init.getLower()), number(init.getUpper()));
+  if (auto init = dyn_cast_if_present<RopeTableInitAttr>(attribute)) {
+    const double numbers[] = {number(init.getTheta()), number(init.getFactor()),
+                              number(init.getLowFrequency()), number(init.getHighFrequency()),
+                              number(init.getOriginalLength())};
+    return exec::InitializerAttr::get(context,
+                                      init.getComponent() == RopeComponent::cosine
+                                          ? exec::Distribution::RopeCosine
+                                          : exec::Distribution::RopeSine,
+                                      numbers);
+  }
   return {};
 }
 

@@ -63,9 +63,19 @@ private:
             return other == op || anchorPositions[other] < anchor;
           }))
         prolonged += getByteSize(operand.getType());
-    for (Value result : op->getResults())
-      shortened += getByteSize(result.getType());
+    for (OpResult result : op->getResults())
+      if (takesMemory(result))
+        shortened += getByteSize(result.getType());
     return prolonged < shortened;
+  }
+
+  /// Views and accumulators live in their operand's memory.
+  static bool takesMemory(OpResult result) {
+    auto buffering = dyn_cast<BufferingOpInterface>(result.getOwner());
+    if (!buffering)
+      return true;
+    const auto kind = buffering.getPlacement(result.getResultNumber()).kind;
+    return kind != ResultPlacement::Kind::inPlace && kind != ResultPlacement::Kind::view;
   }
 
   Block &block;

@@ -49,10 +49,8 @@ std::unique_ptr<Tokenizer> makeByteTokenizer() { return std::make_unique<ByteTok
 StatusOr<std::unique_ptr<Tokenizer>> openTokenizer(const std::string &assetsPath) {
   if (assetsPath.empty())
     return makeByteTokenizer();
-  auto tokenizer = HuggingFaceTokenizer::open(assetsPath);
-  if (!tokenizer.ok())
-    return tokenizer.status().withContext("model.hf_assets_path");
-  return std::unique_ptr<Tokenizer>(*std::move(tokenizer));
+  TITAN_ASSIGN_OR_RETURN(auto tokenizer, HuggingFaceTokenizer::open(assetsPath));
+  return std::unique_ptr<Tokenizer>(std::move(tokenizer));
 }
 
 } // namespace titan

@@ -96,10 +96,11 @@ Status readVariable(const fb::Variable &from, Variable &to) {
   TITAN_RETURN_IF_ERROR(readEnum(from.role(), 7, "role", to.role));
   TITAN_RETURN_IF_ERROR(readPlace(from.place(), to.place));
   if (const fb::Initializer *initializer = from.initializer()) {
-    Initializer value{Distribution::constant, initializer->mean(), initializer->std(),
-                      initializer->lower(), initializer->upper()};
+    Initializer value;
     TITAN_RETURN_IF_ERROR(
-        readEnum(initializer->distribution(), 3, "distribution", value.distribution));
+        readEnum(initializer->distribution(), 5, "distribution", value.distribution));
+    if (const auto *numbers = initializer->numbers())
+      value.numbers.assign(numbers->begin(), numbers->end());
     to.initializer = value;
   }
   // A variable is dense. Its extents are not verified yet, so its strides may not overflow here.
@@ -253,9 +254,14 @@ Status readAction(const fb::Action &from, Action &to) {
   to.function = from.function();
   to.stage = from.stage();
   to.microbatch = from.microbatch();
-  if (from.slots())
-    for (const fb::SlotBinding *slot : *from.slots())
-      to.slots.push_back({slot->residual_class(), slot->index()});
+  const std::vector<uint32_t> classes = readIndices(from.slot_classes());
+  const size_t count = from.slot_indices() ? from.slot_indices()->size() : 0;
+  if (count != classes.size())
+    return dataLoss("slots have as many classes as indices, found " +
+                    std::to_string(classes.size()) + " and " + std::to_string(count));
+  for (size_t i = 0; i < count; ++i)
+    to.slots.push_back(
+        {classes[i], from.slot_indices()->Get(static_cast<flatbuffers::uoffset_t>(i))});
   return okStatus();
 }
 

@@ -74,11 +74,9 @@ private:
   }
 
   static std::string initializer(const Initializer &it) {
-    std::string text = std::string(toString(it.distribution)) + "(" + number(it.mean);
-    if (it.distribution != Distribution::constant)
-      text += ", " + number(it.std);
-    if (it.distribution == Distribution::truncatedNormal)
-      text += ", " + number(it.lower) + ", " + number(it.upper);
+    std::string text = std::string(toString(it.distribution)) + "(";
+    for (size_t i = 0; i < it.numbers.size(); ++i)
+      text += (i ? ", " : "") + number(it.numbers[i]);
     return text + ")";
   }
 

@@ -30,8 +30,8 @@ std::string_view toString(Access value) {
 }
 
 std::string_view toString(Distribution value) {
-  static constexpr std::array<std::string_view, 3> names = {"constant", "normal",
-                                                            "truncated_normal"};
+  static constexpr std::array<std::string_view, 5> names = {
+      "constant", "normal", "truncated_normal", "rope_cosine", "rope_sine"};
   return nameOf(value, names);
 }
 
@@ -55,6 +55,21 @@ std::string_view toString(Letter value) {
 std::string_view toString(Mode value) {
   static constexpr std::array<std::string_view, 3> names = {"run", "start", "await"};
   return nameOf(value, names);
+}
+
+int numNumbers(Distribution distribution) {
+  switch (distribution) {
+  case Distribution::constant:
+    return 1;
+  case Distribution::normal:
+    return 2;
+  case Distribution::truncatedNormal:
+    return 4;
+  case Distribution::ropeCosine:
+  case Distribution::ropeSine:
+    return 5;
+  }
+  return 0;
 }
 
 std::string_view mnemonic(const Instruction &instruction) {

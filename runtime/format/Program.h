@@ -26,7 +26,7 @@ inline constexpr int64_t kAlignment = 64;
 enum class Space : uint8_t { device, pinned, host };
 enum class Role : uint8_t { parameter, optimizerState, gradient, derived, counter, input, output };
 enum class Access : uint8_t { read, write, readWrite };
-enum class Distribution : uint8_t { constant, normal, truncatedNormal };
+enum class Distribution : uint8_t { constant, normal, truncatedNormal, ropeCosine, ropeSine };
 enum class Collective : uint8_t {
   allGather,
   reduceScatter,
@@ -109,12 +109,14 @@ struct View {
 View denseView(DType type, std::initializer_list<int64_t> shape);
 View denseView(DType type, const int64_t *shape, int rank);
 
+/// How many numbers an initializer of that distribution has: constant: value; normal: mean, std;
+/// truncatedNormal: mean, std, and absolute lower and upper bound; ropeCosine and ropeSine: theta,
+/// factor, low and high frequency factor, original length.
+int numNumbers(Distribution distribution);
+
 struct Initializer {
   Distribution distribution = Distribution::constant;
-  double mean = 0; ///< or the constant
-  double std = 0;
-  double lower = 0; ///< bounds of a truncated normal, absolute
-  double upper = 0;
+  std::vector<double> numbers;
 };
 
 struct Variable {

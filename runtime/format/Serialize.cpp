@@ -67,9 +67,10 @@ Offset<fb::Variable> Writer::variable(const Variable &variable) {
   auto shape = numbers(variable.view.shape.data(), variable.view.rank);
   auto where = place(variable.place);
   Offset<fb::Initializer> initializer;
-  if (const auto &from = variable.initializer)
-    initializer = fb::CreateInitializer(builder, static_cast<uint8_t>(from->distribution),
-                                        from->mean, from->std, from->lower, from->upper);
+  if (const auto &from = variable.initializer) {
+    auto values = builder.CreateVector(from->numbers);
+    initializer = fb::CreateInitializer(builder, static_cast<uint8_t>(from->distribution), values);
+  }
   return fb::CreateVariable(builder, name, static_cast<uint8_t>(variable.view.type), shape,
                             static_cast<uint8_t>(variable.role), where, initializer);
 }
@@ -182,13 +183,17 @@ Offset<fb::Function> Writer::function(const Function &function) {
 Offset<fb::Timeline> Writer::timeline(const Timeline &timeline) {
   auto section = [&](const std::vector<Action> &actions) {
     return list<fb::Action>(actions, [&](const Action &action) {
-      std::vector<fb::SlotBinding> slots;
-      for (const SlotBinding &slot : action.slots)
-        slots.emplace_back(slot.residualClass, slot.index);
-      auto bindings = builder.CreateVectorOfStructs(slots);
+      std::vector<uint32_t> classes;
+      std::vector<int64_t> indices;
+      for (const SlotBinding &slot : action.slots) {
+        classes.push_back(slot.residualClass);
+        indices.push_back(slot.index);
+      }
+      auto classList = builder.CreateVector(classes);
+      auto indexList = builder.CreateVector(indices);
       return fb::CreateAction(builder, static_cast<uint8_t>(action.mode),
                               static_cast<uint8_t>(action.letter), action.function, action.stage,
-                              action.microbatch, bindings);
+                              action.microbatch, classList, indexList);
     });
   };
   auto name = builder.CreateString(timeline.name);

@@ -114,20 +114,34 @@ private:
                       std::to_string(variable.place.offset));
     if (variable.role == Role::parameter && !variable.initializer)
       return dataLoss("a parameter needs an initializer");
-    return variable.initializer ? verifyInitializer(*variable.initializer) : okStatus();
+    if (!variable.initializer)
+      return okStatus();
+    const Distribution kind = variable.initializer->distribution;
+    if ((kind == Distribution::ropeCosine || kind == Distribution::ropeSine) &&
+        variable.view.rank != 2)
+      return dataLoss("a rotary table has rank 2, found " + std::to_string(variable.view.rank));
+    return verifyInitializer(*variable.initializer);
   }
 
   static Status verifyInitializer(const Initializer &it) {
-    for (double value : {it.mean, it.std, it.lower, it.upper})
-      if (!std::isfinite(value))
-        return dataLoss("an initializer's numbers are finite, found " + std::to_string(value));
-    if (it.std < 0)
-      return dataLoss("the standard deviation is at least 0, found " + std::to_string(it.std));
+    const auto &numbers = it.numbers;
+    if (numbers.size() != static_cast<size_t>(numNumbers(it.distribution)))
+      return dataLoss(std::string(toString(it.distribution)) + " takes " +
+                      std::to_string(numNumbers(it.distribution)) + " numbers, found " +
+                      std::to_string(numbers.size()));
+    const bool rope =
+        it.distribution == Distribution::ropeCosine || it.distribution == Distribution::ropeSine;
+    for (double value : numbers)
+      if (!std::isfinite(value) || (rope && value <= 0))
+        return dataLoss(std::string("an initializer's numbers are finite") +
+                        (rope ? " and positive" : "") + ", found " + std::to_string(value));
+    if (!rope && it.distribution != Distribution::constant && numbers[1] < 0)
+      return dataLoss("the standard deviation is at least 0, found " + std::to_string(numbers[1]));
     if (it.distribution == Distribution::truncatedNormal &&
-        !(it.lower < it.upper && it.lower <= it.mean && it.mean <= it.upper))
+        !(numbers[2] < numbers[3] && numbers[2] <= numbers[0] && numbers[0] <= numbers[3]))
       return dataLoss("a truncated normal has lower < upper around its mean, found [" +
-                      std::to_string(it.lower) + ", " + std::to_string(it.upper) + "] and " +
-                      std::to_string(it.mean));
+                      std::to_string(numbers[2]) + ", " + std::to_string(numbers[3]) + "] and " +
+                      std::to_string(numbers[0]));
     return okStatus();
   }
 

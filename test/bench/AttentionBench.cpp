@@ -1,7 +1,7 @@
 // Causal attention as a share of the fused multiply-add peak, counting the flops of unmasked pairs
 // (2 products forward, 5 backward).
 //
-//   AttentionBench [--threads=N] [--rounds=N] [--length=N] [--quantile=0.5]
+//   AttentionBench [--threads=N] [--rounds=N] [--length=N] [--quantile=0.5] [--clock=wall|cpu]
 //
 // Every round runs the peak, the forward and the backward one after another; the table has medians
 // over the rounds (or another quantile).
@@ -38,7 +38,8 @@ AttentionGradShape shapeOf(int64_t length, int64_t heads, int64_t kvHeads, int64
   return grad;
 }
 
-Times measure(ThreadPool &pool, const AttentionGradShape &grad, int rounds, double q) {
+Times measure(ThreadPool &pool, const AttentionGradShape &grad, int rounds, double q,
+              const BenchClock &clock) {
   const AttentionShape &shape = grad.forward;
   int64_t queryFloats = shape.q.batch, keyFloats = shape.k.batch;
   BenchArray query(queryFloats), key(keyFloats), value(keyFloats), out(queryFloats),
@@ -51,15 +52,15 @@ Times measure(ThreadPool &pool, const AttentionGradShape &grad, int rounds, doub
   AttentionGradInputs gradInputs{inputs, out.data(), lse.data(), outGrad.data()};
   std::vector<double> forward, backward, peak;
   for (int round = 0; round <= rounds; ++round) {
-    peak.push_back(fmaPeak(pool, bestIsa()));
-    double start = secondsNow();
+    peak.push_back(fmaPeak(pool, bestIsa(), clock));
+    double start = clock.now();
     (void)attention(pool, shape, inputs, out.data(), lse.data(), workspace.bytes());
-    double middle = secondsNow();
+    double middle = clock.now();
     (void)attentionGrad(pool, grad, gradInputs, queryGrad.data(), keyGrad.data(), valueGrad.data(),
                         workspace.bytes());
     if (round > 0) { // the first touches the memory
       forward.push_back(middle - start);
-      backward.push_back(secondsNow() - middle);
+      backward.push_back(clock.now() - middle);
     }
   }
   return {quantile(forward, q), quantile(backward, q), quantile(peak, 1 - q)};
@@ -72,6 +73,7 @@ int main(int argc, char **argv) {
   int rounds = std::stoi(option(argc, argv, "rounds", "15"));
   int64_t length = std::stol(option(argc, argv, "length", "2048"));
   double q = std::stod(option(argc, argv, "quantile", "0.5"));
+  BenchClock clock{option(argc, argv, "clock", "wall") == "cpu", threads};
   ThreadPool pool(threads);
   std::printf("%s, %d threads, length %ld, quantile %.2f of %d rounds\n",
               cpuFeatures().describe().c_str(), threads, long(length), q, rounds);
@@ -80,7 +82,7 @@ int main(int argc, char **argv) {
   for (auto [heads, kvHeads, dim] :
        {std::array<int64_t, 3>{16, 16, 16}, {16, 16, 64}, {8, 8, 128}, {16, 4, 64}}) {
     AttentionGradShape shape = shapeOf(length, heads, kvHeads, dim);
-    Times times = measure(pool, shape, rounds, q);
+    Times times = measure(pool, shape, rounds, q, clock);
     double flops = 2.0 * length * (length + 1) * heads * dim;
     std::printf("%4ld/%2ld x %-4ld | %9.2f %7.1f %7.2f | %9.2f %7.1f %7.2f | %7.1f\n", long(heads),
                 long(kvHeads), long(dim), times.forward * 1e3, flops / times.forward / 1e9,

@@ -5,9 +5,9 @@
 #include "runtime/device/cpu/ThreadPool.h"
 
 #include <algorithm>
-#include <chrono>
 #include <cstdint>
 #include <cstring>
+#include <ctime>
 #include <memory>
 #include <new>
 #include <random>
@@ -17,15 +17,24 @@
 
 namespace titan::cpu {
 
-inline double secondsNow() {
-  return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
-}
+/// Wall time, or the CPU time that the process took per thread: on a machine that others use, the
+/// first says nothing, and the second still compares kernels that keep their threads busy.
+struct BenchClock {
+  bool cpuTime = false;
+  int threads = 1;
 
-template <typename Body> double secondsOf(Body &&body) {
-  double start = secondsNow();
-  body();
-  return secondsNow() - start;
-}
+  double now() const {
+    timespec time;
+    clock_gettime(cpuTime ? CLOCK_PROCESS_CPUTIME_ID : CLOCK_MONOTONIC, &time);
+    double seconds = double(time.tv_sec) + double(time.tv_nsec) * 1e-9;
+    return cpuTime ? seconds / threads : seconds;
+  }
+  template <typename Body> double secondsOf(Body &&body) const {
+    double start = now();
+    body();
+    return now() - start;
+  }
+};
 
 /// The value below which a share of `q` lies: 0.5 is the median, 0.2 what a busy machine allows.
 inline double quantile(std::vector<double> values, double q) {
@@ -67,10 +76,10 @@ inline std::string option(int argc, char **argv, const char *name, const char *f
 
 /// Fused multiply-add flops per second of all workers together, from registers alone. In assembly:
 /// compilers spill an array of accumulators, and the number would be too low.
-inline double fmaPeak(ThreadPool &pool, Isa isa) {
+inline double fmaPeak(ThreadPool &pool, Isa isa, const BenchClock &clock) {
 #if defined(__x86_64__)
   constexpr long iterations = 300000;
-  double start = secondsNow();
+  double start = clock.now();
   pool.runOnAll([&](int) {
     long n = iterations;
 #define TITAN_FMA(i) "vfmadd231ps %%" R "14, %%" R "15, %%" R #i "\n"
@@ -78,8 +87,9 @@ inline double fmaPeak(ThreadPool &pool, Isa isa) {
   TITAN_FMA(0)                                                                                     \
   TITAN_FMA(1)                                                                                     \
   TITAN_FMA(2)                                                                                     \
-  TITAN_FMA(3) TITAN_FMA(4) TITAN_FMA(5) TITAN_FMA(6) TITAN_FMA(7) TITAN_FMA(8) TITAN_FMA(9)       \
-      TITAN_FMA(10) TITAN_FMA(11)
+  TITAN_FMA(3)                                                                                     \
+  TITAN_FMA(4)                                                                                     \
+  TITAN_FMA(5) TITAN_FMA(6) TITAN_FMA(7) TITAN_FMA(8) TITAN_FMA(9) TITAN_FMA(10) TITAN_FMA(11)
 #define TITAN_CLOBBERS                                                                             \
   "xmm0", "xmm1", "xmm2", "xmm3", "xmm4", "xmm5", "xmm6", "xmm7", "xmm8", "xmm9", "xmm10",         \
       "xmm11", "xmm14", "xmm15", "cc"
@@ -101,7 +111,7 @@ inline double fmaPeak(ThreadPool &pool, Isa isa) {
 #undef TITAN_CLOBBERS
   });
   int lanes = isa == Isa::avx512 ? 16 : isa == Isa::avx2 ? 8 : 0;
-  return 2.0 * 12 * lanes * iterations * pool.size() / (secondsNow() - start);
+  return 2.0 * 12 * lanes * iterations * pool.size() / (clock.now() - start);
 #else
   return 0;
 #endif

@@ -2,6 +2,7 @@
 // step: outputs (NT), input gradients (NN) and weight gradients (TN, added to the gradient).
 //
 //   GemmBench [--threads=N] [--rounds=N] [--mkl=PATH/libmkl_rt.so.2] [--quick=1] [--quantile=0.5]
+//   [--clock=wall|cpu]
 //
 // All run once per round, one after another with a pause in which the other libraries' threads
 // fall asleep; the table has medians over the rounds (or another quantile), the last line is
@@ -26,7 +27,7 @@ using MklSgemm = void (*)(int layout, int transA, int transB, int m, int n, int 
                           int ldc);
 
 struct Peers {
-  int threads;
+  BenchClock clock;
   MklSgemm mkl = nullptr;
 };
 
@@ -63,25 +64,26 @@ struct Times {
 };
 
 Times measure(ThreadPool &pool, const GemmShape &shape, const Peers &peers, int rounds, double q) {
+  const BenchClock &clock = peers.clock;
   BenchArray a(shape.m * shape.k), b(shape.k * shape.n), c(shape.m * shape.n);
   BenchArray workspace(gemmWorkspaceBytes(shape, pool.size()) / sizeof(float));
   std::vector<double> ours, oneDnn, mkl, peak;
   auto pause = [] { usleep(4000); };
   for (int round = 0; round <= rounds; ++round) {
     pause();
-    peak.push_back(fmaPeak(pool, bestIsa()));
+    peak.push_back(fmaPeak(pool, bestIsa(), clock));
     auto run = [&] { (void)gemm(pool, shape, a.data(), b.data(), c.data(), workspace.bytes()); };
     run(); // threads awake, operands where a step would find them
-    ours.push_back(secondsOf(run));
+    ours.push_back(clock.secondsOf(run));
     pause();
-    auto runPeer = [&] { runOneDnn(shape, peers.threads, a.data(), b.data(), c.data()); };
+    auto runPeer = [&] { runOneDnn(shape, clock.threads, a.data(), b.data(), c.data()); };
     runPeer();
-    oneDnn.push_back(secondsOf(runPeer));
+    oneDnn.push_back(clock.secondsOf(runPeer));
     pause();
     if (peers.mkl) {
       auto runOther = [&] { runMkl(peers.mkl, shape, a.data(), b.data(), c.data()); };
       runOther();
-      mkl.push_back(secondsOf(runOther));
+      mkl.push_back(clock.secondsOf(runOther));
     }
   }
   return {quantile(ours, q), quantile(oneDnn, q), quantile(mkl, q), quantile(peak, 1 - q)};
@@ -95,7 +97,7 @@ int main(int argc, char **argv) {
   double q = std::stod(option(argc, argv, "quantile", "0.5"));
   bool quick = option(argc, argv, "quick", "0") == "1";
   std::string mklPath = option(argc, argv, "mkl", "");
-  Peers peers{threads};
+  Peers peers{{option(argc, argv, "clock", "wall") == "cpu", threads}};
   if (!mklPath.empty()) {
     void *library = dlopen(mklPath.c_str(), RTLD_NOW);
     peers.mkl = library ? reinterpret_cast<MklSgemm>(dlsym(library, "cblas_sgemm")) : nullptr;

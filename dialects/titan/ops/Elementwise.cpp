@@ -10,32 +10,47 @@ namespace titan {
 // Folding of sums into accumulators
 //===----------------------------------------------------------------------===//
 
+/// Moves the rewriter to `op`, the addend that is replaced, if `other` is known there: a product
+/// should run as soon as it can, so that its operands die early.
+static void insertAsEarlyAsPossible(PatternRewriter &rewriter, Operation *op, Value other) {
+  Operation *definition = other.getDefiningOp();
+  if (!definition || (definition->getBlock() == op->getBlock() && definition->isBeforeInBlock(op)))
+    rewriter.setInsertionPoint(op);
+}
+
 /// add(einsum(a, b), c) -> einsum(a, b) acc(c), and likewise for an embedding gradient: a sum of
 /// products, such as the cotangents that meet in the residual stream, becomes a chain of
-/// accumulating products that needs no memory and no pass of its own. Only at float32 or wider:
-/// below, the sum would be rounded at other places.
+/// accumulating products that needs no memory and no pass of its own. Both addends must have no
+/// other use, or the accumulator would have to be copied; and only at float32 or wider, for below
+/// the sum would be rounded at other places.
 static LogicalResult foldIntoAccumulator(AddOp op, PatternRewriter &rewriter) {
   if (tensorType(op).getElementTypeBitWidth() < 32)
     return failure();
   for (unsigned side : {1u, 0u}) {
     Value sum = op->getOperand(side), other = op->getOperand(1 - side);
-    if (!sum.hasOneUse())
+    if (!sum.hasOneUse() || !other.hasOneUse())
       continue;
     if (auto einsum = sum.getDefiningOp<EinsumOp>()) {
+      insertAsEarlyAsPossible(rewriter, einsum, other);
       Value acc = other;
       if (einsum.getAcc())
         acc = AddOp::create(rewriter, op.getLoc(), einsum.getAcc(), other);
-      rewriter.replaceOpWithNewOp<EinsumOp>(op, op.getType(), einsum.getEquation(), einsum.getLhs(),
-                                            einsum.getRhs(), acc);
+      rewriter.replaceOp(op, EinsumOp::create(rewriter, einsum.getLoc(), op.getType(),
+                                              einsum.getEquation(), einsum.getLhs(),
+                                              einsum.getRhs(), acc));
+      rewriter.eraseOp(einsum);
       return success();
     }
     if (auto gradient = sum.getDefiningOp<EmbeddingGradOp>()) {
+      insertAsEarlyAsPossible(rewriter, gradient, other);
       Value acc = other;
       auto zero = gradient.getAcc().getDefiningOp<FullOp>();
       if (!zero || !zero.getValue().isZero())
         acc = AddOp::create(rewriter, op.getLoc(), gradient.getAcc(), other);
-      rewriter.replaceOpWithNewOp<EmbeddingGradOp>(op, op.getType(), gradient.getDresult(),
-                                                   gradient.getTokens(), acc);
+      rewriter.replaceOp(op, EmbeddingGradOp::create(rewriter, gradient.getLoc(), op.getType(),
+                                                     gradient.getDresult(), gradient.getTokens(),
+                                                     acc));
+      rewriter.eraseOp(gradient);
       return success();
     }
   }

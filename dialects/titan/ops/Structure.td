@@ -57,7 +57,7 @@ def Titan_YieldOp : Titan_Op<"yield", [Pure, Terminator, ReturnLike,
   let summary = "the results of a kernel region";
   let arguments = (ins Variadic<Titan_Tensor>:$values);
   let assemblyFormat = "attr-dict ($values^ `:` type($values))?";
-  let builders = [OpBuilder<(ins), [{}]>];
+  let builders = [OpBuilder<(ins), [{ /* yields nothing */ }]>];
 }
 
 #endif

@@ -135,8 +135,20 @@ exec.variable @v : tensor<17xf32> role input in @c + 0
 // -----
 
 exec.segment @s size 256 in device
-// expected-error @+1 {{'uniform' is no distribution: expected constant, normal or truncated_normal}}
+// expected-error @+1 {{'uniform' is no distribution: expected constant, normal, truncated_normal, rope_cosine or rope_sine}}
 exec.variable @v : tensor<f32> role parameter in @s + 0 initializer <uniform, 0.0>
+
+// -----
+
+exec.segment @s size 256 in device
+// expected-error @+1 {{normal takes 2 numbers, found 1}}
+exec.variable @v : tensor<f32> role parameter in @s + 0 initializer <normal, 0.0>
+
+// -----
+
+exec.segment @s size 256 in device
+// expected-error @+1 {{the numbers of a rotary table are positive, found 0}}
+exec.variable @v : tensor<f32> role parameter in @s + 0 initializer <rope_sine, 10000.0, 8.0, 0.0, 4.0, 8192.0>
 
 // -----
 

@@ -24,6 +24,8 @@ exec.variable @layers.0.attention.wq.weight : tensor<16x16xf32> role parameter i
 exec.variable @norm.weight : tensor<16xf32> role parameter in @parameters + 1024 initializer <constant, 1.0>
 // CHECK: initializer <normal, 0.000000e+00, 1.000000e-01>
 exec.variable @tok_embeddings.weight : tensor<8x16xf32> role parameter in @parameters + 2048 initializer <normal, 0.0, 0.1>
+// CHECK: initializer <rope_cosine, 5.000000e+05, 8.000000e+00, 1.000000e+00, 4.000000e+00, 8.192000e+03>
+exec.variable @rope.cosine : tensor<8x8xf32> role derived in @parameters + 4096 initializer <rope_cosine, 500000.0, 8.0, 1.0, 4.0, 8192.0>
 // CHECK: exec.variable @tokens : tensor<2x8xi32> role input in @batch + 0{{$}}
 exec.variable @tokens : tensor<2x8xi32> role input in @batch + 0
 // CHECK: exec.variable @loss_sum : tensor<f32> role output in @io + 0{{$}}

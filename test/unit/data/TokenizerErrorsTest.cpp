@@ -113,7 +113,7 @@ TEST(TokenizerErrors, Files) {
   auto missing = openTokenizer(folder.path.string());
   ASSERT_FALSE(missing.ok());
   EXPECT_EQ(missing.status().code(), StatusCode::notFound);
-  EXPECT_EQ(missing.status().message().substr(0, 35), "model.hf_assets_path: cannot open '");
+  EXPECT_EQ(missing.status().message().substr(0, 13), "cannot open '");
   folder.write("tokenizer.json", fixture().dump());
   EXPECT_TRUE(openTokenizer(folder.path.string()).ok());
   EXPECT_TRUE(openTokenizer((folder / "tokenizer.json").string()).ok());

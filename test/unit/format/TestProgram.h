@@ -52,12 +52,12 @@ inline Program testProgram() {
                   denseView(DType::f32, {16, 16}),
                   Role::parameter,
                   {0, kNone, 0},
-                  Initializer{Distribution::truncatedNormal, 0, 0.02, -0.04, 0.04}},
+                  Initializer{Distribution::truncatedNormal, {0, 0.02, -0.04, 0.04}}},
                  {"norm",
                   denseView(DType::bf16, {16}),
                   Role::parameter,
                   {0, kNone, 1024},
-                  Initializer{Distribution::constant, 1, 0, 0, 0}},
+                  Initializer{Distribution::constant, {1}}},
                  {"tokens", denseView(DType::i32, {2, 4}), Role::input, {2, 0, 0}, std::nullopt}};
   p.images = {{"cpu_kernels", "x86-64", {"avx2", "fma"}, "not really machine code"},
               {"empty", "x86-64", {}, ""}};

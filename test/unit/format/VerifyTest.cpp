@@ -58,10 +58,24 @@ const std::vector<Case> &memoryCases() {
        "a variable is dense"},
       {"noInitializer", [](Program &p) { p.variables[0].initializer.reset(); },
        "a parameter needs an initializer"},
-      {"initializerNan", [](Program &p) { p.variables[0].initializer->mean = NAN; }, "are finite"},
-      {"initializerStd", [](Program &p) { p.variables[0].initializer->std = -1; }, "at least 0"},
-      {"initializerBounds", [](Program &p) { p.variables[0].initializer->lower = 1; },
+      {"initializerNan", [](Program &p) { p.variables[0].initializer->numbers[0] = NAN; },
+       "are finite"},
+      {"initializerStd", [](Program &p) { p.variables[0].initializer->numbers[1] = -1; },
+       "at least 0"},
+      {"initializerBounds", [](Program &p) { p.variables[0].initializer->numbers[2] = 1; },
        "lower < upper"},
+      {"initializerCount", [](Program &p) { p.variables[0].initializer->numbers.pop_back(); },
+       "truncated_normal takes 4 numbers, found 3"},
+      {"ropeNumbers",
+       [](Program &p) {
+         p.variables[0].initializer = Initializer{Distribution::ropeSine, {1e4, 8, 1, 4, 0}};
+       },
+       "finite and positive, found 0"},
+      {"ropeRank",
+       [](Program &p) {
+         p.variables[1].initializer = Initializer{Distribution::ropeSine, {1e4, 8, 1, 4, 8192}};
+       },
+       "a rotary table has rank 2, found 1"},
       {"kernelView", [](Program &p) { p.kernels[0].arguments[0].view.shape[0] = 0; },
        "kernel 'scale': argument 0"},
       {"noStage", [](Program &p) { p.kernels[0].stages.clear(); }, "at least 1 stage"},

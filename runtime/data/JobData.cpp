@@ -1,0 +1,169 @@
+#include "runtime/data/JobData.h"
+
+#include "runtime/data/HeldOut.h"
+
+#include <spdlog/fmt/fmt.h>
+
+namespace titan {
+namespace {
+
+constexpr uint64_t kAutomaticBytes = uint64_t{1} << 30;
+constexpr int64_t kEntropyTokens = int64_t{1} << 28;
+
+bool isSafetensors(const std::string &path) { return path.ends_with(".safetensors"); }
+
+/// Opens token files, and makes those that are missing.
+class IndexOpener {
+public:
+  IndexOpener(const JobConfig &config, int64_t vocabSize, Logger &logger)
+      : config(config), vocabSize(vocabSize), logger(logger) {}
+
+  StatusOr<std::shared_ptr<const TokenIndex>> open(const std::string &path) {
+    if (!tokenizer)
+      TITAN_RETURN_IF_ERROR(openJobTokenizer());
+    auto index = TokenIndex::isTokenFile(path) ? openTokenFile(path) : openText(path);
+    if (!index.ok())
+      return index.status();
+    logger.info("{}: {} tokens in {} documents ({})", path, index->tokens(), index->documents(),
+                tokenizer->name());
+    return std::shared_ptr<const TokenIndex>(std::make_shared<TokenIndex>(*std::move(index)));
+  }
+
+private:
+  Status openJobTokenizer() {
+    auto opened = openTokenizer(config.model.hfAssetsPath);
+    if (!opened.ok())
+      return opened.status().withContext("model.hf_assets_path");
+    tokenizer = *std::move(opened);
+    if (tokenizer->vocabSize() > vocabSize)
+      return invalidArgument(fmt::format(
+          "the {} has {} tokens, but the model's vocabulary has {}; set model.vocab_size to at "
+          "least {}, or model.hf_assets_path to another tokenizer",
+          tokenizer->name(), tokenizer->vocabSize(), vocabSize, tokenizer->vocabSize()));
+    return okStatus();
+  }
+
+  StatusOr<TokenIndex> openTokenFile(const std::string &path) {
+    TITAN_ASSIGN_OR_RETURN(TokenIndex index, TokenIndex::open(path));
+    if (index.prefix().tokenizerHash != tokenizer->hash())
+      return invalidArgument(path + " was built with another tokenizer than the job's (" +
+                             tokenizer->name() +
+                             "); build it again, or set model.hf_assets_path to the one it has");
+    return index;
+  }
+
+  StatusOr<TokenIndex> openText(const std::string &path) {
+    TITAN_ASSIGN_OR_RETURN(const std::vector<std::filesystem::path> files, findInputs(path));
+    const std::optional<std::string> &separator = config.training.textSeparator;
+    TITAN_ASSIGN_OR_RETURN(const uint64_t inputsHash, hashInputs(files, separator));
+    const std::filesystem::path output =
+        std::filesystem::path(config.job.dumpFolder) / "tokens" /
+        fmt::format("{:016x}-{:016x}.tokens", inputsHash, tokenizer->hash());
+    std::error_code error;
+    if (std::filesystem::exists(output, error)) {
+      auto index = openTokenFile(output.string());
+      if (index.ok() && index->prefix().inputsHash == inputsHash)
+        return index;
+      logger.warning("{}; it is built again",
+                     index.ok() ? output.string() + " is of other data" : index.status().message());
+    }
+    TITAN_ASSIGN_OR_RETURN(const uint64_t bytes, inputBytes(files));
+    if (bytes > kAutomaticBytes)
+      return invalidArgument(fmt::format(
+          "'{}' has {} bytes, and at most {} are tokenized at the start of a run; run "
+          "titan-data build --output FILE {}{} and name FILE instead",
+          path, bytes, kAutomaticBytes,
+          config.model.hfAssetsPath.empty() ? "" : "--tokenizer " + config.model.hfAssetsPath + " ",
+          path));
+    logger.info("tokenizing {} ({:.1f} MB, {} files) into {}", path,
+                static_cast<double>(bytes) / 1e6, files.size(), output.string());
+    TITAN_RETURN_IF_ERROR(buildTokenIndex(output, *tokenizer, files, separator, logger));
+    return TokenIndex::open(output);
+  }
+
+  const JobConfig &config;
+  int64_t vocabSize;
+  Logger &logger;
+  std::unique_ptr<Tokenizer> tokenizer;
+};
+
+/// Held-out windows of a file of its own.
+StatusOr<std::unique_ptr<BatchSource>> openValidation(const JobConfig &config, int64_t vocabSize,
+                                                      const std::string &path,
+                                                      IndexOpener &opener) {
+  const ValidationSection &validation = config.validation;
+  if (isSafetensors(path)) {
+    TITAN_ASSIGN_OR_RETURN(auto batches, PretokenizedBatches::open(path, validation.localBatchSize,
+                                                                   validation.seqLen, vocabSize));
+    return std::unique_ptr<BatchSource>(std::move(batches));
+  }
+  TITAN_ASSIGN_OR_RETURN(auto index, opener.open(path));
+  if (index->tokens() <= validation.seqLen)
+    return invalidArgument(fmt::format("{} tokens are too few for a window of {}; legal is "
+                                       "validation.seq_len = {} at most",
+                                       index->tokens(), validation.seqLen + 1,
+                                       index->tokens() - 1));
+  const TokenRange all = {0, index->tokens()};
+  return std::unique_ptr<BatchSource>(std::make_unique<HeldOutWindows>(std::move(index), all));
+}
+
+StatusOr<std::unique_ptr<BatchSource>> openPretokenized(const JobConfig &config,
+                                                        int64_t vocabSize) {
+  const ValidationSection &validation = config.validation;
+  if (validation.enable && !validation.datasetPath)
+    return invalidArgument(
+        "batches from safetensors cannot be split, so that validation needs data "
+        "of its own; set validation.dataset_path");
+  TITAN_ASSIGN_OR_RETURN(
+      auto batches, PretokenizedBatches::open(*config.training.datasetPath, config.globalRows(),
+                                              config.training.seqLen, vocabSize));
+  return std::unique_ptr<BatchSource>(std::move(batches));
+}
+
+/// Training on an index, all of it or what is not held out.
+Status openStream(const JobConfig &config, std::shared_ptr<const TokenIndex> index, JobData &data) {
+  CorpusSplit split = {{0, index->tokens()}, {}};
+  if (config.validation.enable && !config.validation.datasetPath) {
+    TITAN_ASSIGN_OR_RETURN(split, splitCorpus(*index, config.validation.seqLen));
+    data.validation = std::make_unique<HeldOutWindows>(index, split.heldOut);
+    if (index->tokens() <= kEntropyTokens) {
+      TITAN_ASSIGN_OR_RETURN(data.unigramEntropy, unigramEntropy(*index, split));
+    }
+  }
+  TITAN_ASSIGN_OR_RETURN(data.training, TokenStream::create(std::move(index), split.training));
+  return okStatus();
+}
+
+} // namespace
+
+StatusOr<JobData> openJobData(const JobConfig &config, int64_t vocabSize, Logger &logger) {
+  const TrainingSection &training = config.training;
+  if (!training.datasetPath || training.datasetPath->empty())
+    return invalidArgument("training.dataset = \"" + training.dataset +
+                           "\" would have to be downloaded, which Titan does not do; set "
+                           "training.dataset_path to a file, folder or glob of text, JSON lines or "
+                           ".json.gz");
+  JobData data;
+  IndexOpener opener(config, vocabSize, logger);
+  if (isSafetensors(*training.datasetPath)) {
+    auto batches = openPretokenized(config, vocabSize);
+    if (!batches.ok())
+      return batches.status().withContext("training.dataset_path");
+    data.training = *std::move(batches);
+  } else {
+    auto index = opener.open(*training.datasetPath);
+    if (!index.ok())
+      return index.status().withContext("training.dataset_path");
+    TITAN_RETURN_IF_ERROR(openStream(config, *std::move(index), data));
+  }
+  const std::optional<std::string> &heldOutPath = config.validation.datasetPath;
+  if (config.validation.enable && heldOutPath) {
+    auto validation = openValidation(config, vocabSize, *heldOutPath, opener);
+    if (!validation.ok())
+      return validation.status().withContext("validation.dataset_path");
+    data.validation = *std::move(validation);
+  }
+  return data;
+}
+
+} // namespace titan

@@ -1,0 +1,27 @@
+// The data of a job: from its options to batches.
+#pragma once
+
+#include "runtime/base/JobConfig.h"
+#include "runtime/base/Logger.h"
+#include "runtime/data/Batches.h"
+
+namespace titan {
+
+struct JobData {
+  std::unique_ptr<BatchSource> training;
+  std::unique_ptr<BatchSource> validation; ///< null unless validation.enable
+  /// unigramEntropy() of what is held out from the training data; absent when validation is off or
+  /// has data of its own, and for corpora beyond 2^28 tokens.
+  std::optional<double> unigramEntropy;
+};
+
+/// Opens training.dataset_path, and validation.dataset_path if it is set; else, when validation is
+/// on, splits the training data (HeldOut.h). A path is
+///   NAME.safetensors   batches made elsewhere (PretokenizedBatches);
+///   a token file       from titan-data build, with the job's tokenizer;
+///   anything else      text (Documents.h), tokenized into job.dump_folder/tokens/ if it has at
+///                      most 1 GiB, and found there again while text and tokenizer are unchanged.
+/// `vocabSize` is the model's; a tokenizer with more tokens is an error.
+StatusOr<JobData> openJobData(const JobConfig &config, int64_t vocabSize, Logger &logger);
+
+} // namespace titan

@@ -1,0 +1,74 @@
+#include "compiler/CompileOptions.h"
+
+#include <gtest/gtest.h>
+
+namespace titan {
+namespace {
+
+StatusOr<CompileOptions> parse(std::vector<std::string> arguments) {
+  return parseCompileOptions(arguments);
+}
+
+TEST(CompileOptionsTest, TakesAJobAndOverrides) {
+  auto options = parse({"job.toml", "--training.seq_len", "64", "-o", "a.tbin", "--report",
+                        "--compile-to=local", "--model.n_layers=3"});
+  ASSERT_TRUE(options.ok()) << options.status().message();
+  EXPECT_EQ(options->job, "job.toml");
+  EXPECT_EQ(options->output, "a.tbin");
+  EXPECT_EQ(options->compileTo, "local");
+  EXPECT_TRUE(options->report);
+  EXPECT_FALSE(options->timePasses);
+  EXPECT_EQ(options->overrides,
+            (std::vector<std::string>{"training.seq_len=64", "model.n_layers=3"}));
+}
+
+TEST(CompileOptionsTest, ValuesMayStandApart) {
+  auto options =
+      parse({"--compile-to", "step", "--world-size", "1", "--target", "cpu", "job.toml"});
+  ASSERT_TRUE(options.ok()) << options.status().message();
+  EXPECT_EQ(options->compileTo, "step");
+  EXPECT_EQ(options->target, "cpu");
+}
+
+TEST(CompileOptionsTest, HelpNeedsNoJob) {
+  auto options = parse({"--help"});
+  ASSERT_TRUE(options.ok());
+  EXPECT_TRUE(options->help);
+  EXPECT_NE(compileUsage().find("--compile-to PHASE"), std::string::npos);
+}
+
+struct BadArguments {
+  std::vector<std::string> arguments;
+  const char *message;
+};
+
+class BadArgumentsTest : public testing::TestWithParam<BadArguments> {};
+
+TEST_P(BadArgumentsTest, AreRefused) {
+  auto options = parse(GetParam().arguments);
+  ASSERT_FALSE(options.ok());
+  EXPECT_EQ(options.status().message(), GetParam().message);
+}
+
+INSTANTIATE_TEST_SUITE_P(
+    CompileOptionsTest, BadArgumentsTest,
+    testing::Values(
+        BadArguments{{}, "no job file; say titan-compile JOB.toml, or --help"},
+        BadArguments{{"a.toml", "b.toml"}, "b.toml is a second job file, after a.toml; give one"},
+        BadArguments{{"a.toml", "--reprot"}, "--reprot is no option; --help lists them"},
+        BadArguments{{"a.toml", "--report=html"}, "--report takes no value"},
+        BadArguments{{"a.toml", "-o"}, "-o needs a value: -o FILE"},
+        BadArguments{{"a.toml", "-o", ""}, "-o needs the name of a file, such as -o model.tbin"},
+        BadArguments{{"a.toml", "--compile-to=sharded"},
+                     "--compile-to sharded is no phase; there are graph, step, local, kernels, "
+                     "exec"},
+        BadArguments{{"a.toml", "--target=cuda:sm_90"},
+                     "--target cuda:sm_90 is no target; there is cpu"},
+        BadArguments{{"a.toml", "--world-size", "two"},
+                     "--world-size two is not a number of ranks, such as --world-size 1"},
+        BadArguments{{"a.toml", "--world-size=8"},
+                     "--world-size 8 is not supported: one rank is all that this version compiles "
+                     "for; use --world-size 1"}));
+
+} // namespace
+} // namespace titan
