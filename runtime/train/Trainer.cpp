@@ -11,6 +11,8 @@
 namespace titan {
 namespace {
 
+/// Between two lines that say how far a long set-up is.
+constexpr double kProgressSeconds = 5;
 constexpr std::string_view kEmbedding = "tok_embeddings.weight";
 
 double secondsSince(std::chrono::steady_clock::time_point start) {
@@ -58,7 +60,7 @@ Status Trainer::prepare(const format::Program &program, Device &device) {
     TITAN_ASSIGN_OR_RETURN(evalInputs, bindInputs("eval_"));
   }
   TITAN_RETURN_IF_ERROR(initialize());
-  TITAN_ASSIGN_OR_RETURN(VariableMemory embedding, executor->find(kEmbedding));
+  TITAN_ASSIGN_OR_RETURN(VariableRef embedding, executor->find(kEmbedding));
   TITAN_ASSIGN_OR_RETURN(data, openJobData(job, embedding.variable->view.shape[0], logger));
   TITAN_RETURN_IF_ERROR(checkBatches());
   if (job.metrics.jsonl) {
@@ -73,11 +75,10 @@ Status Trainer::prepare(const format::Program &program, Device &device) {
 }
 
 Status Trainer::bindScalars() {
-  auto bind = [&](const char *name, auto &pointer) -> Status {
-    TITAN_ASSIGN_OR_RETURN(VariableMemory memory, executor->find(name));
-    if (memory.variable->view.type != DType::f32 || memory.variable->view.rank != 0)
+  auto bind = [&](const char *name, VariableRef &scalar) -> Status {
+    TITAN_ASSIGN_OR_RETURN(scalar, executor->find(name));
+    if (scalar.variable->view.type != DType::f32 || scalar.variable->view.rank != 0)
       return invalidArgument("the program's variable '" + std::string(name) + "' is no f32 scalar");
-    pointer = memory.floats().data();
     return okStatus();
   };
   TITAN_RETURN_IF_ERROR(bind("lr", scalars.lr));
@@ -89,16 +90,48 @@ Status Trainer::bindScalars() {
   return bind("finite", scalars.finite);
 }
 
+Status Trainer::writeScalar(const VariableRef &variable, double value) {
+  const float single = static_cast<float>(value);
+  return executor->write(variable, std::as_bytes(std::span(&single, 1)));
+}
+
+StatusOr<double> Trainer::readScalar(const VariableRef &variable) const {
+  float single = 0;
+  TITAN_RETURN_IF_ERROR(executor->read(variable, std::as_writable_bytes(std::span(&single, 1))));
+  return static_cast<double>(single);
+}
+
+StatusOr<Trainer::StepResult> Trainer::readResult() const {
+  StepResult result;
+  TITAN_ASSIGN_OR_RETURN(result.lossSum, readScalar(scalars.lossSum));
+  TITAN_ASSIGN_OR_RETURN(result.validTokens, readScalar(scalars.validTokens));
+  TITAN_ASSIGN_OR_RETURN(result.gradNorm, readScalar(scalars.gradNorm));
+  TITAN_ASSIGN_OR_RETURN(const double finite, readScalar(scalars.finite));
+  result.finite = finite == 1;
+  return result;
+}
+
 StatusOr<Trainer::Inputs> Trainer::bindInputs(const std::string &prefix) const {
-  TITAN_ASSIGN_OR_RETURN(VariableMemory tokens, executor->find(prefix + "tokens"));
-  TITAN_ASSIGN_OR_RETURN(VariableMemory labels, executor->find(prefix + "labels"));
-  for (const VariableMemory &memory : {tokens, labels})
-    if (const format::View &view = memory.variable->view;
-        view.type != DType::i32 || view.rank != 2 || !(view == tokens.variable->view))
-      return invalidArgument("the program's input '" + memory.variable->name +
-                             "' is not i32 [rows, seq] like '" + prefix + "tokens'");
-  const format::View &view = tokens.variable->view;
-  return Inputs{tokens.integers(), labels.integers(), view.shape[0], view.shape[1]};
+  Inputs result;
+  TITAN_ASSIGN_OR_RETURN(result.tokens, executor->find(prefix + "tokens"));
+  TITAN_ASSIGN_OR_RETURN(result.labels, executor->find(prefix + "labels"));
+  const format::View &view = result.tokens.variable->view;
+  if (view.type != DType::i32 || view.rank != 2 || !(view == result.labels.variable->view))
+    return invalidArgument("the program's inputs '" + prefix + "tokens' and '" + prefix +
+                           "labels' are not both i32 [rows, seq]");
+  result.rows = view.shape[0];
+  result.seq = view.shape[1];
+  result.tokenBatch.resize(static_cast<size_t>(view.numElements()));
+  result.labelBatch.resize(static_cast<size_t>(view.numElements()));
+  return result;
+}
+
+/// Gives the program the next rows of a source.
+Status Trainer::fill(Inputs &batch, BatchSource &source) {
+  TITAN_RETURN_IF_ERROR(
+      source.next(batch.rows, batch.seq, batch.tokenBatch.data(), batch.labelBatch.data()));
+  TITAN_RETURN_IF_ERROR(executor->write(batch.tokens, std::as_bytes(std::span(batch.tokenBatch))));
+  return executor->write(batch.labels, std::as_bytes(std::span(batch.labelBatch)));
 }
 
 Status Trainer::initialize() {
@@ -106,9 +139,13 @@ Status Trainer::initialize() {
       job.debug.seed ? static_cast<uint64_t>(*job.debug.seed) : std::random_device()();
   if (!job.debug.seed && !job.checkpoint.initialLoadPath)
     logger.info("seed {} (set debug.seed to repeat the run)", seed);
-  for (const format::Variable &variable : executor->getProgram().variables)
-    if (variable.initializer)
-      TITAN_RETURN_IF_ERROR(initializeVariable(variable, seed, executor->at(variable).floats()));
+  auto lastReport = Clock::now();
+  TITAN_RETURN_IF_ERROR(executor->initialize(seed, [&](double share) {
+    if (secondsSince(lastReport) < kProgressSeconds)
+      return;
+    lastReport = Clock::now();
+    logger.info("initializing parameters: {:.0f} %", 100 * share);
+  }));
   if (job.checkpoint.initialLoadPath) {
     TITAN_RETURN_IF_ERROR(loadParameters(*executor, *job.checkpoint.initialLoadPath));
     logger.info("parameters loaded from {}", *job.checkpoint.initialLoadPath);
@@ -153,15 +190,16 @@ StatusOr<bool> Trainer::runStep(double lr) {
     return false;
   }
   ++step;
-  *scalars.lr = static_cast<float>(lr);
   const auto exponent = static_cast<double>(step);
-  *scalars.biasCorrection1 = static_cast<float>(1 - std::pow(job.optimizer.beta1, exponent));
-  *scalars.biasCorrection2 = static_cast<float>(1 - std::pow(job.optimizer.beta2, exponent));
+  TITAN_RETURN_IF_ERROR(writeScalar(scalars.lr, lr));
+  TITAN_RETURN_IF_ERROR(
+      writeScalar(scalars.biasCorrection1, 1 - std::pow(job.optimizer.beta1, exponent)));
+  TITAN_RETURN_IF_ERROR(
+      writeScalar(scalars.biasCorrection2, 1 - std::pow(job.optimizer.beta2, exponent)));
   TITAN_RETURN_IF_ERROR(executor->run(trainTimeline, Section::prologue));
   for (int64_t i = 0; i < microbatches; ++i) {
     const auto start = Clock::now();
-    TITAN_RETURN_IF_ERROR(
-        data.training->next(inputs.rows, inputs.seq, inputs.tokens.data(), inputs.labels.data()));
+    TITAN_RETURN_IF_ERROR(fill(inputs, *data.training));
     dataSeconds += secondsSince(start);
     TITAN_RETURN_IF_ERROR(executor->run(trainTimeline, Section::body));
   }
@@ -170,11 +208,12 @@ StatusOr<bool> Trainer::runStep(double lr) {
 }
 
 Status Trainer::finishStep(double lr) {
-  if (*scalars.finite == 0) {
-    const std::string bad = findBadGradient(*executor);
+  TITAN_ASSIGN_OR_RETURN(const StepResult result, readResult());
+  if (!result.finite) {
+    TITAN_ASSIGN_OR_RETURN(const std::string bad, findBadGradient(*executor));
     return internalError("step " + std::to_string(step) + ": loss " +
-                         std::to_string(*scalars.lossSum / *scalars.validTokens) +
-                         ", gradient norm " + std::to_string(*scalars.gradNorm) + "; " +
+                         std::to_string(result.loss()) + ", gradient norm " +
+                         std::to_string(result.gradNorm) + "; " +
                          (bad.empty() ? "no gradient is infinite or no number itself"
                                       : "the first gradient that is not finite is '" + bad + "'") +
                          "; the parameters are those before the step");
@@ -184,15 +223,15 @@ Status Trainer::finishStep(double lr) {
   tokens += stepTokens;
   ++steps;
   if (step == 1 || step % job.metrics.logFreq == 0 || step == job.training.steps)
-    TITAN_RETURN_IF_ERROR(log(lr));
+    TITAN_RETURN_IF_ERROR(log(result, lr));
   return validateIfDue();
 }
 
-Status Trainer::log(double lr) {
+Status Trainer::log(const StepResult &result, double lr) {
   StepRecord record;
   record.step = step;
-  record.loss = static_cast<double>(*scalars.lossSum) / *scalars.validTokens;
-  record.gradNorm = *scalars.gradNorm;
+  record.loss = result.loss();
+  record.gradNorm = result.gradNorm;
   record.lr = lr;
   record.tokensSeen = tokensSeen;
   record.tokensSinceLog = tokens;
@@ -225,8 +264,8 @@ Status Trainer::validateIfDue() {
 StatusOr<double> Trainer::evaluate(int64_t atStep) {
   if (!data.validation)
     return invalidArgument("an evaluation needs validation.enable = true");
-  TITAN_ASSIGN_OR_RETURN(VariableMemory lossSum, executor->find("eval_loss_sum"));
-  TITAN_ASSIGN_OR_RETURN(VariableMemory valid, executor->find("eval_valid_tokens"));
+  TITAN_ASSIGN_OR_RETURN(const VariableRef lossSum, executor->find("eval_loss_sum"));
+  TITAN_ASSIGN_OR_RETURN(const VariableRef validTokens, executor->find("eval_valid_tokens"));
   const auto start = Clock::now();
   data.validation->rewind();
   double loss = 0, count = 0;
@@ -234,12 +273,13 @@ StatusOr<double> Trainer::evaluate(int64_t atStep) {
   for (; job.validation.steps < 0 || batches < job.validation.steps; ++batches) {
     if (auto left = data.validation->remainingRows(evalInputs.seq); left && *left <= 0)
       break;
-    TITAN_RETURN_IF_ERROR(data.validation->next(
-        evalInputs.rows, evalInputs.seq, evalInputs.tokens.data(), evalInputs.labels.data()));
+    TITAN_RETURN_IF_ERROR(fill(evalInputs, *data.validation));
     TITAN_RETURN_IF_ERROR(executor->run(evalTimeline, Section::prologue));
     TITAN_RETURN_IF_ERROR(executor->run(evalTimeline, Section::body));
-    loss += lossSum.floats()[0];
-    count += valid.floats()[0];
+    TITAN_ASSIGN_OR_RETURN(const double batchLoss, readScalar(lossSum));
+    TITAN_ASSIGN_OR_RETURN(const double batchCount, readScalar(validTokens));
+    loss += batchLoss;
+    count += batchCount;
   }
   if (count == 0)
     return invalidArgument("the held-out data has no window of " + std::to_string(evalInputs.seq) +
@@ -259,8 +299,10 @@ StatusOr<double> Trainer::evaluate(int64_t atStep) {
 Status Trainer::finish() {
   if (stopped())
     logger.info("stopped after step {} of {}", step, job.training.steps);
-  if (job.debug.dumpGradients && step > 0)
-    TITAN_RETURN_IF_ERROR(dumpGradients(*executor, *scalars.validTokens, *job.debug.dumpGradients));
+  if (job.debug.dumpGradients && step > 0) {
+    TITAN_ASSIGN_OR_RETURN(const StepResult result, readResult());
+    TITAN_RETURN_IF_ERROR(dumpGradients(*executor, result.validTokens, *job.debug.dumpGradients));
+  }
   if (job.debug.dumpParameters)
     TITAN_RETURN_IF_ERROR(dumpParameters(*executor, *job.debug.dumpParameters));
   if (!job.validation.enable)
