@@ -15,8 +15,8 @@ namespace titan {
 namespace {
 
 /// The kernels of the program, each distinct one once. A kernel's arguments are its operands, its
-/// results and its scratch, if it needs any. `ties` says for each result which operand's memory it
-/// took over, or -1; such a result stands among the arguments all the same.
+/// results and its scratch; `ties` says per result which operand's memory it takes over, or -1.
+/// Such a result stands among the arguments a second time.
 class KernelTable {
 public:
   KernelTable(ModuleOp module) : builder(module.getContext()), module(module) {}
@@ -68,8 +68,8 @@ private:
                                exec::CostAttr::get(builder.getContext(), plan->flops,
                                                    plan->bytesRead + plan->bytesWritten),
                                FlatSymbolRefAttr());
-    result->setAttr("ties", builder.getDenseI64ArrayAttr(
-                                SmallVector<int64_t>(ties.begin(), ties.end())));
+    result->setAttr("ties",
+                    builder.getDenseI64ArrayAttr(SmallVector<int64_t>(ties.begin(), ties.end())));
     IRMapping mapping;
     kernel.getBody().cloneInto(&result.getBody(), mapping);
     return result;
