@@ -1,8 +1,12 @@
 #include "compiler/Compile.h"
 
 #include "compiler/Diagnostics.h"
+#include "compiler/KernelImage.h"
 #include "compiler/Phases.h"
+#include "compiler/emit/Emit.h"
 #include "compiler/report/Report.h"
+#include "dialects/exec/Exec.h"
+#include "runtime/format/ProgramFile.h"
 
 #include "mlir/Pass/PassManager.h"
 #include "mlir/Support/Timing.h"
@@ -27,8 +31,11 @@ public:
 
 private:
   TimingScope startTiming();
+  Status runPhases();
   Status runPhase(const Phase &phase);
   void observe(const Phase &phase);
+  void describeProgram();
+  Status emit();
   Status print();
 
   ModuleOp module;
@@ -38,11 +45,15 @@ private:
   llvm::raw_ostream &out;
   DiagnosticCollector diagnostics;
   std::string timings;
-  llvm::raw_string_ostream timingStream{timings};
+  llvm::raw_string_ostream timingStream{timings}; ///< the manager still writes to it at its end
   DefaultTimingManager timing;
   TimingScope rootTiming;
   Report report;
 };
+
+double secondsSince(std::chrono::steady_clock::time_point start) {
+  return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+}
 
 int64_t countOps(ModuleOp module) {
   int64_t count = 0;
@@ -77,9 +88,8 @@ Status Compiler::runPhase(const Phase &phase) {
   verifierTiming.stop();
   for (const std::string &warning : diagnostics.takeWarnings())
     logger.warning("{}", warning);
-  const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - start;
   logger.info("compiled to {:<8} {:>9} ops {:>8.2f} s", phase.name.str(),
-              withSeparators(countOps(module)), seconds.count());
+              withSeparators(countOps(module)), secondsSince(start));
   return okStatus();
 }
 
@@ -109,7 +119,33 @@ Status Compiler::print() {
   return okStatus();
 }
 
-Status Compiler::run() {
+void Compiler::describeProgram() {
+  auto program = *module.getOps<exec::ProgramOp>().begin();
+  Builder builder(module.getContext());
+  program.setTarget(StringRef(options.target).split(':').first);
+  program.setFlopsPerToken(report.model.flopsPerToken());
+  program.setJob(toToml(job));
+  program.setSourcesAttr(builder.getStrArrayAttr({options.job}));
+}
+
+Status Compiler::emit() {
+  const auto start = std::chrono::steady_clock::now();
+  TimingScope timing = rootTiming.nest("kernel image");
+  describeProgram();
+  if (failed(emitKernelImage(module, options.target)))
+    return diagnostics.failure().withContext("machine code");
+  timing.stop();
+  timing = rootTiming.nest("program file");
+  FailureOr<format::Program> program = exportProgram(module);
+  if (failed(program))
+    return diagnostics.failure().withContext("program file");
+  const std::string path = options.output.empty() ? "model.tbin" : options.output;
+  TITAN_RETURN_IF_ERROR(format::saveProgram(*program, path).withContext("-o " + path));
+  logger.info("wrote {} {:>21.2f} s", path, secondsSince(start));
+  return okStatus();
+}
+
+Status Compiler::runPhases() {
   for (const Phase &phase : allPhases()) {
     TITAN_RETURN_IF_ERROR(runPhase(phase));
     observe(phase);
@@ -118,7 +154,17 @@ Status Compiler::run() {
   }
   if (options.report)
     out << renderReport(report);
-  return okStatus();
+  return emit();
+}
+
+Status Compiler::run() {
+  const Status status = runPhases();
+  rootTiming.stop();
+  if (options.timePasses) {
+    timing.print();
+    logger.info("time of each pass\n{}", timings);
+  }
+  return status;
 }
 
 Status compile(ModuleOp module, const CompileOptions &options, const JobConfig &job, Logger &logger,

@@ -170,9 +170,8 @@ KernelRunner::run(const std::vector<std::vector<double>> &arguments) {
         buffers[operand] = bytes->data();
       } else {
         auto size = tensorType(result).getNumElements();
-        bytes = std::make_shared<Bytes>(
-            encode(result.getType(),
-                   std::vector<double>(size, std::numeric_limits<double>::quiet_NaN())));
+        bytes = std::make_shared<Bytes>(encode(
+            result.getType(), std::vector<double>(size, std::numeric_limits<double>::quiet_NaN())));
       }
       buffers.push_back(bytes->data());
       memory[result] = bytes;
