@@ -1,0 +1,273 @@
+// A program as plain data: what the program file holds, one struct per op of the exec dialect.
+//
+// A Program may hold anything; verifyProgram (Verify.h) says whether it is sound. Indices refer to
+// the vectors of the same Program or, for buffers and instructions, of the same Function.
+#pragma once
+
+#include "runtime/base/DType.h"
+
+#include <array>
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <variant>
+#include <vector>
+
+namespace titan::format {
+
+/// An index that refers to nothing.
+inline constexpr uint32_t kNone = 0xffffffff;
+inline constexpr int kMaxRank = 6;
+/// Alignment of segments' contents and of the file's data sections, in bytes.
+inline constexpr int64_t kAlignment = 64;
+
+// The values of the enumerations are part of the format: append, never renumber.
+enum class Space : uint8_t { device, pinned, host };
+enum class Role : uint8_t { parameter, optimizerState, gradient, derived, counter, input, output };
+enum class Access : uint8_t { read, write, readWrite };
+enum class Distribution : uint8_t { constant, normal, truncatedNormal };
+enum class Collective : uint8_t {
+  allGather,
+  reduceScatter,
+  allReduce,
+  allToAll,
+  broadcast,
+  send,
+  receive
+};
+enum class Reduction : uint8_t { none, sum, max };
+/// The letters P U F B I W R G S V O.
+enum class Letter : uint8_t {
+  prologue,
+  unshard,
+  forward,
+  backward,
+  inputBackward,
+  weightBackward,
+  reshard,
+  reduceGradients,
+  send,
+  receive,
+  update
+};
+enum class Mode : uint8_t { run, start, await };
+
+std::string_view toString(Space value);
+std::string_view toString(Role value);
+std::string_view toString(Access value);
+std::string_view toString(Distribution value);
+std::string_view toString(Collective value);
+std::string_view toString(Reduction value);
+std::string_view toString(Letter value);
+std::string_view toString(Mode value);
+
+struct Axis {
+  std::string name;
+  int64_t size = 1;
+};
+
+struct Segment {
+  std::string name;
+  int64_t size = 0; ///< bytes
+  Space space = Space::device;
+};
+
+/// Slot i is bytes [offset + i * bytes, offset + (i + 1) * bytes) of the segment.
+struct ResidualClass {
+  std::string name;
+  uint32_t segment = 0;
+  int64_t offset = 0;
+  int64_t slots = 1;
+  int64_t bytes = 0;
+};
+
+/// A byte offset in a segment or, unless residualClass is kNone, in the bound slot of that class
+/// (then segment is the class's).
+struct Place {
+  uint32_t segment = 0;
+  uint32_t residualClass = kNone;
+  int64_t offset = 0;
+};
+
+/// Static extents and strides in elements. Example: the left half of the columns of a dense 4x8 is
+/// shape {4, 4} with strides {8, 1}.
+struct View {
+  DType type = DType::f32;
+  uint8_t rank = 0;
+  std::array<int64_t, kMaxRank> shape{};
+  std::array<int64_t, kMaxRank> strides{};
+
+  /// Elements, and elements from the first to the last. Only of verified views: no overflow check.
+  int64_t numElements() const;
+  int64_t span() const;
+  bool isContiguous() const;
+  bool operator==(const View &) const = default;
+};
+
+/// A dense, row-major view.
+View denseView(DType type, std::initializer_list<int64_t> shape);
+View denseView(DType type, const int64_t *shape, int rank);
+
+struct Initializer {
+  Distribution distribution = Distribution::constant;
+  double mean = 0; ///< or the constant
+  double std = 0;
+  double lower = 0; ///< bounds of a truncated normal, absolute
+  double upper = 0;
+};
+
+struct Variable {
+  std::string name;
+  View view; ///< dense, row-major
+  Role role = Role::parameter;
+  Place place;
+  std::optional<Initializer> initializer;
+};
+
+/// Machine code of kernels; the bytes stand in the file's data section.
+struct Image {
+  std::string name;
+  std::string target;
+  std::vector<std::string> features;
+  std::string_view contents; ///< owned by the file, or by whoever builds the program
+};
+
+struct Cost {
+  int64_t flops = 0;
+  int64_t bytes = 0;
+};
+
+struct Stage {
+  std::string symbol;
+  int64_t blocks = 1;
+};
+
+struct Argument {
+  Access access = Access::read;
+  View view;
+};
+
+struct Kernel {
+  std::string name;
+  std::vector<Argument> arguments;
+  std::vector<Stage> stages;
+  std::optional<Cost> cost;
+  uint32_t image = kNone;
+};
+
+struct Buffer {
+  Place place;
+  View view;
+};
+
+// Instructions: the exec dialect's documentation says what each does. Fields of type uint32_t are
+// buffers unless said otherwise; those that default to kNone are optional.
+
+struct Launch {
+  uint32_t kernel = 0; ///< index of the kernel
+  std::vector<uint32_t> buffers;
+};
+struct Gemm {
+  uint32_t a = 0, b = 0, c = 0, workspace = kNone;
+  bool transA = false, transB = false, accumulate = false;
+  int64_t m = 1, n = 1, k = 1, lda = 1, ldb = 1, ldc = 1;
+  int64_t batch = 1, strideA = 0, strideB = 0, strideC = 0;
+};
+struct Attention {
+  uint32_t q = 0, k = 0, v = 0, positions = kNone, out = 0, lse = 0, scratch = kNone;
+  float scale = 1;
+  bool causal = false;
+};
+struct AttentionGrad {
+  uint32_t q = 0, k = 0, v = 0, positions = kNone, out = 0, lse = 0;
+  uint32_t dout = 0, dq = 0, dk = 0, dv = 0, scratch = kNone;
+  float scale = 1;
+  bool causal = false;
+};
+struct Embedding {
+  uint32_t tokens = 0, table = 0, out = 0;
+};
+struct EmbeddingGrad {
+  uint32_t dout = 0, tokens = 0, dtable = 0, scratch = kNone;
+};
+struct Fill {
+  uint32_t buffer = 0;
+  double value = 0;
+};
+struct Copy {
+  uint32_t source = 0, destination = 0;
+};
+struct CheckFinite {
+  std::vector<uint32_t> values;
+  uint32_t flag = 0;
+};
+struct Start {
+  Collective collective = Collective::allReduce;
+  Reduction reduction = Reduction::none;
+  std::vector<std::string> axes;
+  int64_t peer = -1; ///< -1: none
+  std::vector<uint32_t> sources, destinations;
+};
+struct Await {
+  uint32_t start = 0; ///< index of the instruction
+};
+
+using Instruction = std::variant<Launch, Gemm, Attention, AttentionGrad, Embedding, EmbeddingGrad,
+                                 Fill, Copy, CheckFinite, Start, Await>;
+
+/// "launch", "gemm", ...: the exec dialect's mnemonic.
+std::string_view mnemonic(const Instruction &instruction);
+
+struct Function {
+  std::string name;
+  bool isAsync = false; ///< its starts are awaited by timeline entries
+  std::optional<Cost> cost;
+  std::vector<Buffer> buffers;
+  std::vector<Instruction> instructions;
+};
+
+struct SlotBinding {
+  uint32_t residualClass = 0;
+  int64_t index = 0;
+  bool operator==(const SlotBinding &) const = default;
+};
+
+struct Action {
+  Mode mode = Mode::run;
+  Letter letter = Letter::forward;
+  uint32_t function = 0;
+  int64_t stage = 0;
+  int64_t microbatch = 0;
+  std::vector<SlotBinding> slots;
+};
+
+struct Timeline {
+  std::string name;
+  std::vector<Action> prologue, body, epilogue;
+};
+
+struct Program {
+  std::string target;
+  std::vector<Axis> mesh;
+  int64_t flopsPerToken = 0;
+  std::string job; ///< TOML text
+  std::vector<std::string> sources;
+  std::vector<Segment> segments;
+  std::vector<ResidualClass> residualClasses;
+  std::vector<Variable> variables;
+  std::vector<Image> images;
+  std::vector<Kernel> kernels;
+  std::vector<Function> functions;
+  std::vector<Timeline> timelines;
+};
+
+/// Index of the element called `name`, or kNone.
+template <typename T> uint32_t findByName(const std::vector<T> &list, std::string_view name) {
+  for (size_t i = 0; i < list.size(); ++i)
+    if (list[i].name == name)
+      return static_cast<uint32_t>(i);
+  return kNone;
+}
+
+} // namespace titan::format

@@ -1,0 +1,230 @@
+// The semantic verifier: every rule, broken once.
+#include "test/unit/format/TestProgram.h"
+
+#include "runtime/format/Verify.h"
+
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <functional>
+
+using namespace titan;
+using namespace titan::format;
+
+namespace {
+
+struct Case {
+  const char *name;
+  std::function<void(Program &)> damage;
+  const char *message; ///< part of the error
+};
+
+/// The instruction of type T in the compute function.
+template <typename T> T &op(Program &p) {
+  for (Instruction &instruction : p.functions[0].instructions)
+    if (T *found = std::get_if<T>(&instruction))
+      return *found;
+  throw std::runtime_error("the test program lacks the instruction");
+}
+
+const std::vector<Case> &memoryCases() {
+  static const std::vector<Case> cases = {
+      {"target", [](Program &p) { p.target.clear(); }, "the program names no target"},
+      {"flops", [](Program &p) { p.flopsPerToken = -1; }, "flops per token are at least 0"},
+      {"axisSize", [](Program &p) { p.mesh[0].size = 0; }, "mesh axis 'pp': size is at least 1"},
+      {"axisTwice", [](Program &p) { p.mesh[0].name = "tp"; }, "the name 'tp' is taken"},
+      {"noName", [](Program &p) { p.variables[1].name = ""; }, "variable 1 has no name"},
+      {"nameTaken", [](Program &p) { p.kernels[0].name = "w"; }, "the name 'w' is taken"},
+      {"segmentSize", [](Program &p) { p.segments[0].size = -1; },
+       "segment 'parameters': size is at least 0, found -1"},
+      {"classSegment", [](Program &p) { p.residualClasses[0].segment = 3; },
+       "segment 3 does not exist"},
+      {"classOffset", [](Program &p) { p.residualClasses[0].offset = 8; },
+       "offset is a multiple of 64, found 8"},
+      {"classSlots", [](Program &p) { p.residualClasses[0].slots = 0; }, "slots are at least 1"},
+      {"classTooLarge", [](Program &p) { p.residualClasses[1].slots = INT64_MAX; },
+       "residual class 'fwd_to_bwd': 9223372036854775807 slots of 256 bytes"},
+      {"classesOverlap", [](Program &p) { p.residualClasses[0].bytes = 192; },
+       "residual class 'fwd_to_bwd' overlaps residual class 'batch'"},
+      {"variablesOverlap", [](Program &p) { p.variables[1].place.offset = 960; },
+       "variable 'norm' overlaps variable 'w'"},
+      {"variableOffset", [](Program &p) { p.variables[1].place.offset = 1026; },
+       "offset is a multiple of 64, found 1026"},
+      {"variablePlace", [](Program &p) { p.variables[1].place.offset = 2048; },
+       "32 bytes at offset 2048 exceed 'parameters' of 2048 bytes"},
+      {"variableHuge", [](Program &p) { p.variables[0].view.shape[0] = INT64_MAX; },
+       "the bytes below 2^62"},
+      {"variableStrided", [](Program &p) { p.variables[0].view.strides[0] = 17; },
+       "a variable is dense"},
+      {"noInitializer", [](Program &p) { p.variables[0].initializer.reset(); },
+       "a parameter needs an initializer"},
+      {"initializerNan", [](Program &p) { p.variables[0].initializer->mean = NAN; }, "are finite"},
+      {"initializerStd", [](Program &p) { p.variables[0].initializer->std = -1; }, "at least 0"},
+      {"initializerBounds", [](Program &p) { p.variables[0].initializer->lower = 1; },
+       "lower < upper"},
+      {"kernelView", [](Program &p) { p.kernels[0].arguments[0].view.shape[0] = 0; },
+       "kernel 'scale': argument 0"},
+      {"noStage", [](Program &p) { p.kernels[0].stages.clear(); }, "at least 1 stage"},
+      {"noBlocks", [](Program &p) { p.kernels[0].stages[0].blocks = 0; }, "at least 1 block"},
+      {"noImage", [](Program &p) { p.kernels[0].image = kNone; }, "image 4294967295 does not"},
+  };
+  return cases;
+}
+
+const std::vector<Case> &instructionCases() {
+  static const std::vector<Case> cases = {
+      {"bufferClass", [](Program &p) { p.functions[0].buffers[6].place.residualClass = 2; },
+       "function 'fwd': buffer 6: residual class 2 does not exist"},
+      {"bufferClassSegment", [](Program &p) { p.functions[0].buffers[6].place.segment = 1; },
+       "is in segment 2, found 1"},
+      {"bufferOffset", [](Program &p) { p.functions[0].buffers[1].place.offset = 2; },
+       "offset is a multiple of the element's 4 bytes, found 2"},
+      {"bufferNegative", [](Program &p) { p.functions[0].buffers[1].place.offset = -4; },
+       "found -4"},
+      {"bufferSlot", [](Program &p) { p.functions[0].buffers[6].place.offset = 100; },
+       "32 bytes at offset 100 exceed 'batch' of 128 bytes"},
+      {"launchKernel", [](Program &p) { op<Launch>(p).kernel = 1; },
+       "instruction 0 (launch): kernel 1 does not exist"},
+      {"launchCount", [](Program &p) { op<Launch>(p).buffers.pop_back(); },
+       "passes 1 buffers, kernel 'scale' takes 2"},
+      {"launchBuffer", [](Program &p) { op<Launch>(p).buffers[0] = 10; },
+       "buffer 10 does not exist: there are 10"},
+      {"launchType", [](Program &p) { op<Launch>(p).buffers[0] = 0; },
+       "buffer 0 is not of the type of argument 0 of kernel 'scale'"},
+      {"gemmSize", [](Program &p) { op<Gemm>(p).m = 0; }, "m, n, k and batch are at least 1"},
+      {"gemmRows", [](Program &p) { op<Gemm>(p).m = 5; }, "a needs 80 elements, its buffer spans"},
+      {"gemmLeading", [](Program &p) { op<Gemm>(p).ldb = 8; }, "ldb is at least the 16"},
+      {"gemmOverflow", [](Program &p) { op<Gemm>(p).ldc = INT64_MAX; }, "more than 2^63"},
+      {"gemmStride", [](Program &p) { op<Gemm>(p).strideA = -1; }, "stride of a is at least 0"},
+      {"gemmItems",
+       [](Program &p) {
+         op<Gemm>(p).m = 1;
+         op<Gemm>(p).batch = 2;
+         op<Gemm>(p).strideC = 8;
+       },
+       "items of c overlap: stride of c is at least 16, found 8"},
+      {"gemmWorkspace", [](Program &p) { op<Gemm>(p).workspace = 77; }, "workspace: buffer 77"},
+      {"attentionRank", [](Program &p) { op<Attention>(p).q = 5; }, "rank 4, found 3 and 4"},
+      {"attentionHeads",
+       [](Program &p) { p.functions[0].buffers[4].view = denseView(DType::f32, {2, 4, 3, 8}); },
+       "heads are a multiple of kv heads"},
+      {"attentionOut", [](Program &p) { op<Attention>(p).out = 4; }, "out has shape [2, 4, 2, 8]"},
+      {"attentionStride",
+       [](Program &p) {
+         p.functions[0].buffers[3].view = denseView(DType::f32, {2, 4, 4, 8});
+         p.functions[0].buffers[3].view.strides = {256, 64, 16, 2};
+       },
+       "the elements of a head are adjacent, found stride 2"},
+      {"attentionLse", [](Program &p) { op<Attention>(p).lse = 1; }, "lse has shape [4, 16]"},
+      {"attentionLseType", [](Program &p) { p.functions[0].buffers[5].view.type = DType::bf16; },
+       "lse has element type bf16, expected f32"},
+      {"attentionPositions", [](Program &p) { op<Attention>(p).positions = 5; },
+       "positions has shape [2, 4, 4], expected [2, 4]"},
+      {"attentionScratch", [](Program &p) { op<Attention>(p).scratch = 10; }, "scratch: buffer 10"},
+      {"gradShape", [](Program &p) { op<AttentionGrad>(p).dk = 3; }, "dk has shape [2, 4, 4, 8]"},
+      {"gradBuffer", [](Program &p) { op<AttentionGrad>(p).dv = 99; }, "dv: buffer 99"},
+      {"embeddingTable", [](Program &p) { op<Embedding>(p).table = 7; }, "table has rank 2"},
+      {"embeddingOut", [](Program &p) { op<Embedding>(p).out = 1; }, "out has shape [4, 16]"},
+      {"embeddingTokens",
+       [](Program &p) {
+         op<Attention>(p).positions = kNone;
+         p.functions[0].buffers[6].view.type = DType::u8;
+       },
+       "tokens has element type u8, expected i32"},
+      {"embeddingRows", [](Program &p) { p.functions[0].buffers[7].view.strides = {128, 16, 1}; },
+       "out has rows a fixed distance apart"},
+      {"embeddingGrad", [](Program &p) { op<EmbeddingGrad>(p).dtable = 10; }, "dtable: buffer 10"},
+      {"fill", [](Program &p) { op<Fill>(p).buffer = kNone; }, "buffer 4294967295 does not exist"},
+      {"copy", [](Program &p) { op<Copy>(p).destination = 0; }, "destination has shape [16, 16]"},
+      {"finiteNone", [](Program &p) { op<CheckFinite>(p).values.clear(); }, "at least 1 buffer"},
+      {"finiteType", [](Program &p) { op<CheckFinite>(p).values[0] = 6; },
+       "buffer 6 holds floating point values, found i32"},
+      {"finiteFlag", [](Program &p) { op<CheckFinite>(p).flag = 1; }, "flag is one element"},
+      {"startReduction", [](Program &p) { op<Start>(p).reduction = Reduction::none; },
+       "all_reduce needs a reduction, found none"},
+      {"startAxis", [](Program &p) { op<Start>(p).axes[0] = "dp"; }, "the mesh has no axis 'dp'"},
+      {"startPeer", [](Program &p) { op<Start>(p).peer = 0; }, "has no peer, found 0"},
+      {"startPairs", [](Program &p) { op<Start>(p).sources.clear(); },
+       "as many sources as destinations, found 0 and 1"},
+      {"startSize", [](Program &p) { op<Start>(p).destinations[0] = 0; },
+       "pair 0 does not fit: [4, 16] and [16, 16] over 1 ranks"},
+      {"receivePeer", [](Program &p) { std::get<Start>(p.functions[1].instructions[0]).peer = 2; },
+       "peer is below the 2 ranks of the group, found 2"},
+      {"receiveSource",
+       [](Program &p) { std::get<Start>(p.functions[1].instructions[0]).sources = {0}; },
+       "receive has only destinations"},
+      {"awaitOther", [](Program &p) { op<Await>(p).start = 0; }, "0 is no earlier start"},
+      {"awaitLater", [](Program &p) { op<Await>(p).start = 11; }, "11 is no earlier start"},
+      {"awaitTwice", [](Program &p) { p.functions[0].instructions.push_back(Await{9}); },
+       "instruction 9 is awaited twice"},
+      {"awaitNever", [](Program &p) { p.functions[0].instructions.pop_back(); },
+       "instruction 9 (start) is never awaited"},
+      {"asyncAwait", [](Program &p) { p.functions[1].instructions.push_back(Await{0}); },
+       "stands in an async function"},
+      {"asyncNoStart", [](Program &p) { p.functions[1].instructions.clear(); },
+       "is async and starts no collective"},
+  };
+  return cases;
+}
+
+const std::vector<Case> &timelineCases() {
+  static const std::vector<Case> cases = {
+      {"stage", [](Program &p) { p.timelines[0].body[1].stage = -1; }, "at least 0, found -1"},
+      {"function", [](Program &p) { p.timelines[0].body[1].function = 3; },
+       "timeline 'train': body: entry 1: function 3 does not exist"},
+      {"mode", [](Program &p) { p.timelines[0].body[1].mode = Mode::start; },
+       "function 'fwd' is not async, but the entry says start"},
+      {"class", [](Program &p) { p.timelines[0].body[1].slots[0].residualClass = 2; },
+       "residual class 2 does not exist"},
+      {"slot", [](Program &p) { p.timelines[0].body[1].slots[0].index = 2; },
+       "slot 2 of residual class 'batch' does not exist: it has 2"},
+      {"twice", [](Program &p) { p.timelines[0].body[1].slots[1] = {0, 1}; },
+       "binds residual class 'batch' twice"},
+      {"unbound", [](Program &p) { p.timelines[0].body[1].slots.clear(); },
+       "binds no slot of residual class 'batch', which 'fwd' uses"},
+      {"prologue", [](Program &p) { p.timelines[0].prologue[0].letter = Letter::forward; },
+       "F stands in the body"},
+      {"body", [](Program &p) { p.timelines[0].body[4].letter = Letter::update; },
+       "O stands in the prologue or epilogue"},
+      {"order", [](Program &p) { std::swap(p.timelines[0].body[1], p.timelines[0].body[4]); },
+       "B of stage 0 microbatch 0 needs an earlier F"},
+      {"weights", [](Program &p) { p.timelines[0].body[4].letter = Letter::weightBackward; },
+       "W of stage 0 microbatch 0 needs an earlier I"},
+      {"again", [](Program &p) { p.timelines[0].body[4].letter = Letter::forward; },
+       "F of stage 0 microbatch 0 stands twice"},
+      {"startTwice", [](Program &p) { p.timelines[0].body[2] = p.timelines[0].body[0]; },
+       "starts again before it is awaited"},
+      {"awaitFirst", [](Program &p) { std::swap(p.timelines[0].body[0], p.timelines[0].body[2]); },
+       "awaits what was not started in this section"},
+      {"awaitSlots", [](Program &p) { p.timelines[0].body[2].slots[0].index = 0; },
+       "binds other slots than its start"},
+      {"awaitNever", [](Program &p) { p.timelines[0].body.erase(p.timelines[0].body.begin() + 2); },
+       "entry 0 is never awaited in its section"},
+      {"slotTaken",
+       [](Program &p) {
+         for (int i : {3, 5})
+           p.timelines[0].body[static_cast<size_t>(i)].slots[0].index = 0;
+       },
+       "slot 0 of residual class 'batch' still belongs to stage 0 microbatch 0"},
+  };
+  return cases;
+}
+
+class VerifyTest : public testing::TestWithParam<Case> {};
+
+} // namespace
+
+TEST_P(VerifyTest, RefusesWithTheReason) {
+  Program program = testProgram();
+  ASSERT_TRUE(verifyProgram(program).ok()) << verifyProgram(program).message();
+  GetParam().damage(program);
+  const Status status = verifyProgram(program);
+  EXPECT_EQ(status.code(), StatusCode::dataLoss);
+  EXPECT_NE(status.message().find(GetParam().message), std::string::npos) << status.message();
+}
+
+static std::string nameOf(const testing::TestParamInfo<Case> &info) { return info.param.name; }
+
+INSTANTIATE_TEST_SUITE_P(Memory, VerifyTest, testing::ValuesIn(memoryCases()), nameOf);
+INSTANTIATE_TEST_SUITE_P(Instructions, VerifyTest, testing::ValuesIn(instructionCases()), nameOf);
+INSTANTIATE_TEST_SUITE_P(Timelines, VerifyTest, testing::ValuesIn(timelineCases()), nameOf);
