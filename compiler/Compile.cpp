@@ -75,18 +75,14 @@ Status Compiler::runPhase(const Phase &phase) {
   const auto start = std::chrono::steady_clock::now();
   PassManager passes(module.getContext(), ModuleOp::getOperationName());
 #ifdef NDEBUG
-  // The phase's verifier looks at the whole module once.
+  // The phase's own verifier, its last pass, looks at the whole module once.
   passes.enableVerifier(false);
 #endif
   TimingScope phaseTiming = rootTiming.nest(phase.name);
   passes.enableTiming(phaseTiming);
-  phase.build(passes, job);
+  addPhase(passes, phase, job);
   if (failed(passes.run(module)))
     return diagnostics.failure().withContext("phase " + phase.name.str());
-  TimingScope verifierTiming = phaseTiming.nest("verifier");
-  if (failed(phase.verify(module)))
-    return diagnostics.failure().withContext("after phase " + phase.name.str());
-  verifierTiming.stop();
   for (const std::string &warning : diagnostics.takeWarnings())
     logger.warning("{}", warning);
   logger.info("compiled to {:<8} {:>9} ops {:>8.2f} s", phase.name.str(),
