@@ -6,13 +6,12 @@
 #include "compiler/emit/Emit.h"
 #include "compiler/report/Report.h"
 #include "dialects/exec/Exec.h"
+#include "runtime/base/File.h"
 #include "runtime/format/ProgramFile.h"
 #include "runtime/format/Verify.h"
 
 #include "mlir/Pass/PassManager.h"
 #include "mlir/Support/Timing.h"
-#include "llvm/Support/FileSystem.h"
-#include "llvm/Support/ToolOutputFile.h"
 
 #include <chrono>
 
@@ -104,16 +103,10 @@ Status Compiler::print() {
     module.print(out);
     return okStatus();
   }
-  std::error_code error;
-  llvm::ToolOutputFile file(options.output, error, llvm::sys::fs::OF_Text);
-  if (error)
-    return invalidArgument("-o " + options.output + ": " + error.message());
-  module.print(file.os());
-  file.os().flush();
-  if (file.os().has_error())
-    return internalError("-o " + options.output + ": " + file.os().error().message());
-  file.keep();
-  return okStatus();
+  std::string text;
+  llvm::raw_string_ostream stream(text);
+  module.print(stream);
+  return writeFileAtomically(options.output, text).withContext("-o " + options.output);
 }
 
 void Compiler::describeProgram() {

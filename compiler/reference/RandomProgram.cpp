@@ -36,7 +36,8 @@ public:
     for (int64_t blocks = draw(3, 14); blocks > 0; --blocks)
       values.push_back(addBlock());
     Value head = draw(0, 2) ? addParameter("head", {kRandomVocabulary, dim}, 0.5) : table;
-    auto loss = HeadLossOp::create(builder, loc, scalar, scalar, normalize(sumUnused()), head,
+    Value last = normalize(sumUnused());
+    auto loss = HeadLossOp::create(builder, loc, scalar, scalar, last, head,
                                    function.getArgument(1));
     func::ReturnOp::create(builder, loc, loss.getResults());
     return owner;
@@ -96,18 +97,21 @@ private:
   /// value [.., width] times a new weight [size, width] transposed.
   Value project(Value value, int64_t size) {
     const int64_t width = tensorType(value).getShape().back();
+    Value weight = addParameter("weight", {size, width}, 1.0);
     return EinsumOp::create(builder, loc, getType({rows, sequence, size}), "bsd,nd->bsn", value,
-                            addParameter("weight", {size, width}, 1.0), Value());
+                            weight, Value());
   }
   Value normalize(Value value) {
-    auto norm = RmsNormOp::create(builder, loc, rowType, getType({rows, sequence}), value,
-                                  addParameter("norm", {dim}, 1.0), builder.getF64FloatAttr(1e-2));
+    Value weight = addParameter("norm", {dim}, 1.0);
+    auto norm = RmsNormOp::create(builder, loc, rowType, getType({rows, sequence}), value, weight,
+                                  builder.getF64FloatAttr(1e-2));
     return norm.getResult();
   }
   /// 1 + x^2: positive, and smooth where logarithms and roots are taken.
   Value squarePlusOne(Value x) { return add(mul(x, x), full(x.getType(), 1)); }
 
-  // Blocks: each makes a value of the shape [rows, sequence, dim].
+  // Blocks: each makes a value of the shape [rows, sequence, dim]. What draws or creates stands in
+  // a statement of its own: the order in which arguments are evaluated is the compiler's choice.
   Value addBlock() {
     static constexpr Block blocks[] = {
         &RandomProgram::combine,   &RandomProgram::applyFunction, &RandomProgram::applyNorm,
@@ -124,8 +128,10 @@ private:
       return add(a, b);
     case 1:
       return SubOp::create(builder, loc, rowType, a, b);
-    case 2:
-      return mul(normalize(a), normalize(b));
+    case 2: {
+      Value left = normalize(a), right = normalize(b);
+      return mul(left, right);
+    }
     default:
       return DivOp::create(builder, loc, rowType, a, squarePlusOne(b));
     }
@@ -154,13 +160,15 @@ private:
   Value applyNorm() { return normalize(pick()); }
 
   Value applyBias() {
-    return add(pick(), broadcast(addParameter("bias", {dim}, 1.0), {2}));
+    Value x = pick(), bias = addParameter("bias", {dim}, 1.0);
+    return add(x, broadcast(bias, {2}));
   }
 
   Value feedForward() {
     Value x = normalize(pick());
     const int64_t hidden = draw(3, 9);
-    return project(mul(silu(project(x, hidden)), project(x, hidden)), dim);
+    Value gate = project(x, hidden), up = project(x, hidden);
+    return project(mul(silu(gate), up), dim);
   }
 
   Value attend() {
@@ -175,11 +183,13 @@ private:
       query = RopeOp::create(builder, loc, query.getType(), query, cosine, sine, UnitAttr());
       key = RopeOp::create(builder, loc, key.getType(), key, cosine, sine, UnitAttr());
     }
+    UnitAttr causal = draw(0, 3) ? builder.getUnitAttr() : UnitAttr();
     auto attention = AttentionOp::create(
         builder, loc, query.getType(), getType({rows, heads, sequence}), query, key, value,
         Value(), Value(), builder.getF64FloatAttr(1 / std::sqrt(static_cast<double>(width))),
-        draw(0, 3) ? builder.getUnitAttr() : UnitAttr());
-    return add(pick(), project(reshape(attention.getResult(), {rows, sequence, dim}), dim));
+        causal);
+    Value mixed = project(reshape(attention.getResult(), {rows, sequence, dim}), dim);
+    return add(pick(), mixed);
   }
 
   Value addTable(RopeComponent component) {

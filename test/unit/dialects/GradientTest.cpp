@@ -15,7 +15,6 @@ namespace titan {
 namespace {
 
 constexpr double kTolerance = 1e-7;
-constexpr int64_t kIntLimit = 8; // classes and table rows in the samples
 
 /// The arguments that a sample's op can be differentiated by.
 SmallVector<int64_t> getPrimals(func::FuncOp function) {
@@ -74,17 +73,6 @@ class GradientTest : public testing::Test {
 protected:
   void SetUp() override { ASSERT_TRUE(samples.getModule()); }
 
-  /// Random arguments as the function wants them.
-  SmallVector<HostTensor> makeArguments(func::FuncOp function) {
-    SmallVector<HostTensor> arguments =
-        *makeInputs(samples.getModule(), function.getSymName(), /*seed=*/1, kIntLimit);
-    for (HostTensor &argument : arguments)
-      if (function->hasAttr("test.positive") && !argument.type.getElementType().isInteger())
-        for (double &value : argument.values)
-          value = 0.5 + std::fabs(value);
-    return arguments;
-  }
-
   /// <cotangent, first result> as arguments `index` moves along `direction`.
   FailureOr<double> differentiateAlong(Interpreter &interpreter, StringRef function,
                                        SmallVector<HostTensor> arguments, unsigned index,
@@ -104,7 +92,7 @@ protected:
     ASSERT_TRUE(succeeded(buildVjpFunction(function)));
     auto vjp = samples.getModule().lookupSymbol<func::FuncOp>("vjp");
     Interpreter interpreter(samples.getModule());
-    SmallVector<HostTensor> arguments = makeArguments(function);
+    SmallVector<HostTensor> arguments = samples.makeArguments(function);
     const HostTensor cotangent =
         makeRandomTensor(cast<RankedTensorType>(vjp.getArgumentTypes().back()), "cotangent", 1, 1);
     SmallVector<HostTensor> extended = arguments;
