@@ -67,6 +67,14 @@ TEST_F(InitializersTest, TruncatedNormalStaysWithinItsCuts) {
   EXPECT_NEAR(getStd(tensor), 0.5396, 0.01); // of the normal distribution cut at one sigma
 }
 
+// Beyond 5 sigma almost no sample lies: there the distribution is nearly exponential.
+TEST_F(InitializersTest, TruncatedNormalTakesUnlikelyCuts) {
+  const HostTensor tensor =
+      fill({10000}, TruncatedNormalInitAttr::get(&context, 0.0, 1.0, 5.0, 9.0));
+  EXPECT_GE(*std::min_element(tensor.values.begin(), tensor.values.end()), 5.0);
+  EXPECT_NEAR(getMean(tensor), 5.1865, 0.01);
+}
+
 // Llama 3.1's scaling in its three ranges of wavelengths, for theta 500000 and 64 pairs.
 TEST_F(InitializersTest, RopeTableScalesLongWavelengths) {
   auto table = [&](RopeComponent component, double factor) {
