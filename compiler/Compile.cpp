@@ -7,6 +7,7 @@
 #include "compiler/report/Report.h"
 #include "dialects/exec/Exec.h"
 #include "runtime/format/ProgramFile.h"
+#include "runtime/format/Verify.h"
 
 #include "mlir/Pass/PassManager.h"
 #include "mlir/Support/Timing.h"
@@ -134,14 +135,17 @@ Status Compiler::emit() {
   describeProgram();
   if (failed(emitKernelImage(module, options.target)))
     return diagnostics.failure().withContext("machine code");
+  logger.info("compiled to {:<8} {:>5} kernels {:>8.2f} s", "image",
+              llvm::range_size(module.getOps<exec::KernelOp>()), secondsSince(start));
   timing.stop();
   timing = rootTiming.nest("program file");
   FailureOr<format::Program> program = exportProgram(module);
   if (failed(program))
     return diagnostics.failure().withContext("program file");
   const std::string path = options.output.empty() ? "model.tbin" : options.output;
+  TITAN_RETURN_IF_ERROR(format::verifyProgram(*program).withContext("program file"));
   TITAN_RETURN_IF_ERROR(format::saveProgram(*program, path).withContext("-o " + path));
-  logger.info("wrote {} {:>21.2f} s", path, secondsSince(start));
+  logger.info("wrote {}", path);
   return okStatus();
 }
 

@@ -71,9 +71,9 @@ private:
   OpBuilder builder;
   Location loc;
   OpBuilder::InsertPoint preamble;
-  llvm::SmallVector<Values> values;     // per evaluation, per output
-  Values coordinates;                   // of the domain: rows, then columns
-  Value flatIndex;                      // of the element, in a flat stage
+  llvm::SmallVector<Values> values; // per evaluation, per output
+  Values coordinates;               // of the domain: rows, then columns
+  Value flatIndex;                  // of the element, in a flat stage
   Value block;
   llvm::DenseMap<unsigned, Value> memory;   // by launch argument
   llvm::DenseMap<unsigned, Value> partials; // by cross reduction
@@ -146,8 +146,7 @@ LogicalResult StageEmitter::emit(StringRef symbol, ModuleOp module, EmittedStage
   const size_t numPointers = types.size();
   types.append(2, builder.getI64Type());
   builder.setInsertionPointToEnd(module.getBody());
-  auto function =
-      func::FuncOp::create(builder, loc, symbol, builder.getFunctionType(types, {}));
+  auto function = func::FuncOp::create(builder, loc, symbol, builder.getFunctionType(types, {}));
   emitted.function = symbol.str();
   emitted.blocks = stage.blocks;
   Block *body = function.addEntryBlock();
@@ -177,9 +176,8 @@ LogicalResult StageEmitter::emit(StringRef symbol, ModuleOp module, EmittedStage
       builder.getContext(), arith::FastMathFlags::reassoc | arith::FastMathFlags::contract |
                                 arith::FastMathFlags::nsz | arith::FastMathFlags::arcp |
                                 arith::FastMathFlags::afn);
-  function.walk([&](arith::ArithFastMathInterface op) {
-    op->setAttr(op.getFastMathAttrName(), flags);
-  });
+  function.walk(
+      [&](arith::ArithFastMathInterface op) { op->setAttr(op.getFastMathAttrName(), flags); });
   return status;
 }
 
@@ -281,8 +279,8 @@ LogicalResult StageEmitter::emitNest(const Nest &nest, Value first, Value end) {
     const bool isRow = root.kind == Root::Kind::rowReduction;
     Combiner combiner = isRow ? schedule.rowReductions[root.index].combiner
                               : schedule.crossReductions[root.index].combiner;
-    Type type = isRow ? schedule.rowReductions[root.index].type
-                      : schedule.crossReductions[root.index].type;
+    Type type =
+        isRow ? schedule.rowReductions[root.index].type : schedule.crossReductions[root.index].type;
     carried.push_back(identity(combiner, type));
   }
   llvm::SmallVector<scf::ForOp> loops;
@@ -363,8 +361,8 @@ LogicalResult StageEmitter::emitEvaluation(unsigned number) {
     const unsigned argument = isLoad ? evaluation.index : resultArgument(evaluation.index);
     Type type = isLoad ? kernel.getOperand(evaluation.index).getType()
                        : kernel.getResult(evaluation.index).getType();
-    Value stored = memref::LoadOp::create(builder, loc, memoryOf(argument),
-                                          memoryPlaces(evaluation.place));
+    Value stored =
+        memref::LoadOp::create(builder, loc, memoryOf(argument), memoryPlaces(evaluation.place));
     Type element = cast<RankedTensorType>(type).getElementType();
     values[number] = {widenFromStorage(builder, loc, stored, element)};
     return success();
@@ -405,8 +403,7 @@ void StageEmitter::emitRoots(const Nest &nest, Values &carried) {
       break;
     }
     case Root::Kind::rowReduction:
-      carried[next] =
-          combine(schedule.rowReductions[root.index].combiner, carried[next], value);
+      carried[next] = combine(schedule.rowReductions[root.index].combiner, carried[next], value);
       ++next;
       break;
     case Root::Kind::crossReduction: {

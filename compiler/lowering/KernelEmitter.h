@@ -32,8 +32,7 @@ struct EmittedStage {
 /// integer instructions, rounding to nearest even; everything narrower than f32 is computed in f32.
 /// Pointers do not alias, since a tied result has none of its own. The dialects must be loaded.
 /// Fails with an error at the kernel or one of its ops.
-llvm::FailureOr<std::vector<EmittedStage>> emitKernel(KernelOp kernel, const KernelTies &ties,
-                                                      llvm::StringRef symbol,
-                                                      mlir::ModuleOp module);
+llvm::FailureOr<std::vector<EmittedStage>>
+emitKernel(KernelOp kernel, const KernelTies &ties, llvm::StringRef symbol, mlir::ModuleOp module);
 
 } // namespace titan

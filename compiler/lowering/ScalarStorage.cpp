@@ -33,8 +33,7 @@ static Value narrowToBFloat16(OpBuilder &builder, Location loc, Value scalar) {
   odd = arith::AndIOp::create(builder, loc, odd, integer(builder, loc, 1));
   Value bias = arith::AddIOp::create(builder, loc, odd, integer(builder, loc, 0x7fff));
   Value rounded = arith::AddIOp::create(builder, loc, bits, bias);
-  Value isNan =
-      arith::CmpFOp::create(builder, loc, arith::CmpFPredicate::UNO, scalar, scalar);
+  Value isNan = arith::CmpFOp::create(builder, loc, arith::CmpFPredicate::UNO, scalar, scalar);
   Value kept =
       arith::SelectOp::create(builder, loc, isNan, integer(builder, loc, 0x7fc00000), rounded);
   kept = arith::ShRUIOp::create(builder, loc, kept, sixteen);

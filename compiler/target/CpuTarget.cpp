@@ -68,7 +68,8 @@ static const CpuLevel *findHostLevel() {
 static const CpuLevel *findLevel(llvm::StringRef cpu) {
   if (cpu == "host")
     return findHostLevel();
-  const auto *found = llvm::find_if(kLevels, [&](const CpuLevel &level) { return level.name == cpu; });
+  const auto *found =
+      llvm::find_if(kLevels, [&](const CpuLevel &level) { return level.name == cpu; });
   return found == std::end(kLevels) ? nullptr : found;
 }
 
@@ -115,8 +116,8 @@ static void loadDialects(MLIRContext *context) {
   registerLLVMDialectTranslation(registry);
   context->appendDialectRegistry(registry);
   context->loadDialect<arith::ArithDialect, cf::ControlFlowDialect, func::FuncDialect,
-                       LLVM::LLVMDialect, math::MathDialect, memref::MemRefDialect,
-                       scf::SCFDialect, vector::VectorDialect>();
+                       LLVM::LLVMDialect, math::MathDialect, memref::MemRefDialect, scf::SCFDialect,
+                       vector::VectorDialect>();
 }
 
 static LogicalResult lowerToLlvm(ModuleOp module) {
@@ -143,8 +144,8 @@ static LogicalResult lowerToLlvm(ModuleOp module) {
 // LLVM IR to an object
 //===----------------------------------------------------------------------===//
 
-// The exported function of a stage: unpacks the arguments and calls the loops. Those stay a function
-// of their own, whose parameters say that nothing aliases.
+// The exported function of a stage: unpacks the arguments and calls the loops. Those stay a
+// function of their own, whose parameters say that nothing aliases.
 static void addEntryPoint(llvm::Module &module, const EmittedStage &stage) {
   llvm::LLVMContext &context = module.getContext();
   llvm::Function *body = module.getFunction(stage.function);

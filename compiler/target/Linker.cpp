@@ -70,14 +70,13 @@ static llvm::Expected<std::string> findLinker(llvm::StringRef linker) {
   return failure("no linker: ld.lld-22 and ld.lld are not in PATH (Debian package lld-22)");
 }
 
-llvm::Expected<std::vector<char>> linkSharedObject(llvm::ArrayRef<llvm::SmallVector<char, 0>> objects,
-                                                   llvm::StringRef linker) {
+llvm::Expected<std::vector<char>>
+linkSharedObject(llvm::ArrayRef<llvm::SmallVector<char, 0>> objects, llvm::StringRef linker) {
   auto program = findLinker(linker);
   if (!program)
     return program.takeError();
-  llvm::SmallVector<std::string> arguments = {*program,         "-shared",       "-o",
-                                              "-",              "--strip-all",   "-z",
-                                              "defs",           "--build-id=none"};
+  llvm::SmallVector<std::string> arguments = {*program,      "-shared", "-o",   "-",
+                                              "--strip-all", "-z",      "defs", "--build-id=none"};
   std::vector<std::unique_ptr<MemoryFile>> inputs;
   for (llvm::ArrayRef<char> object : objects) {
     inputs.push_back(std::make_unique<MemoryFile>());

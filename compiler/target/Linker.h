@@ -12,7 +12,7 @@ namespace titan {
 
 /// Runs lld on objects in memory. `linker` is the program; empty: it is searched. Undefined symbols
 /// are errors.
-llvm::Expected<std::vector<char>> linkSharedObject(llvm::ArrayRef<llvm::SmallVector<char, 0>> objects,
-                                                   llvm::StringRef linker);
+llvm::Expected<std::vector<char>>
+linkSharedObject(llvm::ArrayRef<llvm::SmallVector<char, 0>> objects, llvm::StringRef linker);
 
 } // namespace titan

@@ -28,7 +28,7 @@ public:
 private:
   struct Op {
     Operation *op;
-    IterationSpace space;       // if fusible
+    IterationSpace space;         // if fusible
     std::optional<unsigned> node; // none for an op that is copied into its users' kernels
     bool isFusible = false;
     bool isCopied = false;
@@ -57,7 +57,7 @@ private:
   llvm::SmallVector<Operation *> nodeOps;
   llvm::DenseMap<Value, unsigned> values;
   llvm::DenseMap<Value, llvm::SmallVector<unsigned, 2>> readers; // nodes, also through copies
-  llvm::SmallVector<std::pair<Value, Value>> replacements; // op's result, kernel's result
+  llvm::SmallVector<std::pair<Value, Value>> replacements;       // op's result, kernel's result
 };
 
 struct FormKernels : impl::FormKernelsBase<FormKernels> {
@@ -138,8 +138,8 @@ void KernelFormer::addInputs(FusionNode &node, Value value, AffineMap map) {
       break;
     ++input.aligned;
   }
-  input.readsOwnElement = map.isIdentity() &&
-                          tensorType(value).getShape() == llvm::ArrayRef<int64_t>(node.bounds);
+  input.readsOwnElement =
+      map.isIdentity() && tensorType(value).getShape() == llvm::ArrayRef<int64_t>(node.bounds);
   node.inputs.push_back(input);
   readers[value].push_back(nodes.size());
 }
@@ -160,8 +160,7 @@ FusionNode KernelFormer::describe(const Op &info) {
   node.canBePulled = canBePulled(space, info.op);
   node.bounds.assign(space.bounds.begin(), space.bounds.end());
   node.numRows = llvm::count(space.isReduction, node.kind == LoopKind::columnSum);
-  node.standsAlone = node.kind == LoopKind::rowReduction &&
-                     !llvm::is_sorted(space.isReduction);
+  node.standsAlone = node.kind == LoopKind::rowReduction && !llvm::is_sorted(space.isReduction);
   for (const Access &access : space.inputs)
     addInputs(node, info.op->getOperand(access.index), access.map);
   return node;
@@ -218,9 +217,8 @@ void KernelFormer::buildKernel(llvm::ArrayRef<unsigned> members, OpBuilder &buil
     locations.push_back(nodeOps[member]->getLoc());
     for (Value result : nodeOps[member]->getResults()) {
       const bool isReadOutside =
-          llvm::any_of(readers.lookup(result), [&](unsigned reader) {
-            return !llvm::is_contained(members, reader);
-          }) ||
+          llvm::any_of(readers.lookup(result),
+                       [&](unsigned reader) { return !llvm::is_contained(members, reader); }) ||
           llvm::is_contained(result.getUsers(), block.getTerminator());
       if (isReadOutside)
         results.push_back(result);

@@ -25,8 +25,8 @@ struct Stores {
 };
 } // namespace
 
-static llvm::SmallVector<llvm::SmallVector<unsigned>>
-findReusable(KernelOp kernel, const KernelSchedule &schedule) {
+static llvm::SmallVector<llvm::SmallVector<unsigned>> findReusable(KernelOp kernel,
+                                                                   const KernelSchedule &schedule) {
   llvm::SmallVector<llvm::SmallVector<Load>> loads(kernel.getNumOperands());
   llvm::SmallVector<Stores> stores(kernel.getNumResults());
   for (auto [stageIndex, stage] : llvm::enumerate(schedule.stages)) {

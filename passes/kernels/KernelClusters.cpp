@@ -22,14 +22,14 @@ int64_t countElements(llvm::ArrayRef<int64_t> bounds) {
 }
 
 struct Cluster {
-  llvm::SmallVector<unsigned> members;   // all but `late`, ascending
-  llvm::SmallVector<unsigned> late;      // computed when partial sums are combined
-  std::optional<Bounds> rows;            // if a reduction decides them
-  Bounds bounds;                         // the longest loops
-  size_t shortest = 0;                   // the least number of loops
-  unsigned aligned = ~0u;                // loops that agree along every inner edge
+  llvm::SmallVector<unsigned> members; // all but `late`, ascending
+  llvm::SmallVector<unsigned> late;    // computed when partial sums are combined
+  std::optional<Bounds> rows;          // if a reduction decides them
+  Bounds bounds;                       // the longest loops
+  size_t shortest = 0;                 // the least number of loops
+  unsigned aligned = ~0u;              // loops that agree along every inner edge
   bool standsAlone = false;
-  llvm::SmallVector<unsigned> inputs;    // tensors, not scalars; ascending
+  llvm::SmallVector<unsigned> inputs; // tensors, not scalars; ascending
 };
 
 /// What a merge makes of two clusters.
@@ -114,7 +114,8 @@ bool Clustering::planEdges(Cluster &from, Cluster &to, Plan &plan) {
         return true;
       }
       const bool isReduced = nodes[input.producer].kind == LoopKind::rowReduction;
-      if (isLate(consumer) || absorbed[consumer] || (!isReduced && !nodes[input.producer].canBePulled))
+      if (isLate(consumer) || absorbed[consumer] ||
+          (!isReduced && !nodes[input.producer].canBePulled))
         return false;
       plan.aligned = std::min(plan.aligned, input.aligned);
     }

@@ -83,9 +83,7 @@ private:
   Level levelOf(AffineMap map) const;
   AffineMap rootLoops(const OpInfo &info) const;
   AffineMap dims(llvm::ArrayRef<unsigned> positions) const;
-  AffineMap identity(unsigned rank) const {
-    return dims(llvm::to_vector(llvm::seq(0u, rank)));
-  }
+  AffineMap identity(unsigned rank) const { return dims(llvm::to_vector(llvm::seq(0u, rank))); }
 
   KernelOp kernel;
   MLIRContext *context;
@@ -134,23 +132,21 @@ LogicalResult Scheduler::collect() {
       if (producer == numbers.end())
         continue;
       const OpInfo &from = ops[producer->second];
-      info.isLate |= from.isLate || from.kind == LoopKind::columnSum ||
-                     from.kind == LoopKind::fullReduction;
+      info.isLate |=
+          from.isLate || from.kind == LoopKind::columnSum || from.kind == LoopKind::fullReduction;
       const bool reduces = from.kind == LoopKind::rowReduction;
       info.after = std::max(info.after, reduces ? from.after + 1 : from.after);
     }
     if (info.isLate && info.kind != LoopKind::pointwise)
       return op.emitOpError("reduces the result of a reduction over rows in one kernel");
-    Type type = getComputeType(
-        cast<RankedTensorType>(op.getResult(0).getType()).getElementType());
+    Type type = getComputeType(cast<RankedTensorType>(op.getResult(0).getType()).getElementType());
     if (info.kind == LoopKind::rowReduction) {
       info.reduction = schedule.rowReductions.size();
       schedule.rowReductions.push_back({info.space.combiner, type});
     } else if (info.kind != LoopKind::pointwise) {
       info.reduction = schedule.crossReductions.size();
       auto shape = cast<RankedTensorType>(op.getResult(0).getType()).getShape();
-      schedule.crossReductions.push_back(
-          {info.space.combiner, type, llvm::to_vector(shape), 0});
+      schedule.crossReductions.push_back({info.space.combiner, type, llvm::to_vector(shape), 0});
     }
     numDims = std::max<unsigned>(numDims, info.space.bounds.size());
     numbers[&op] = ops.size();
@@ -225,7 +221,8 @@ std::optional<llvm::SmallVector<int64_t>> Scheduler::chooseRows() const {
     llvm::ArrayRef<int64_t> bounds = info.space.bounds;
     if (longest.empty())
       longest = bounds;
-    auto [here, there] = std::mismatch(bounds.begin(), bounds.end(), longest.begin(), longest.end());
+    auto [here, there] =
+        std::mismatch(bounds.begin(), bounds.end(), longest.begin(), longest.end());
     common = std::min<size_t>(common, here - bounds.begin());
     if (bounds.size() > longest.size())
       longest = bounds;
@@ -340,11 +337,10 @@ LogicalResult Scheduler::addRoot(const PendingRoot &pending) {
   if (info.kind == LoopKind::pointwise)
     return addStores(info, loops, evaluation);
   const bool isRow = info.kind == LoopKind::rowReduction;
-  stage->nests[nest].roots.push_back(
-      {isRow ? Root::Kind::rowReduction : Root::Kind::crossReduction,
-       {*evaluation, 0},
-       info.reduction,
-       info.space.outputs[0].map.compose(loops)});
+  stage->nests[nest].roots.push_back({isRow ? Root::Kind::rowReduction : Root::Kind::crossReduction,
+                                      {*evaluation, 0},
+                                      info.reduction,
+                                      info.space.outputs[0].map.compose(loops)});
   return success();
 }
 
@@ -385,13 +381,11 @@ std::optional<unsigned> Scheduler::evaluateOp(OpInfo &info, AffineMap loops) {
       return found->second.evaluation;
   Evaluation evaluation{Evaluation::Kind::compute, levelOf(loops), loops, 0, info.op, {}};
   for (const Access &access : info.space.inputs) {
-    auto input =
-        evaluate(info.op->getOperand(access.index), access.map.compose(loops), info.op);
+    auto input = evaluate(info.op->getOperand(access.index), access.map.compose(loops), info.op);
     if (!input)
       return std::nullopt;
     evaluation.inputs.push_back(*input);
-    evaluation.level =
-        std::max(evaluation.level, stage->evaluations[input->evaluation].level);
+    evaluation.level = std::max(evaluation.level, stage->evaluations[input->evaluation].level);
   }
   const unsigned index = append(std::move(evaluation));
   known[key] = {index, nest};
@@ -422,8 +416,7 @@ std::optional<ScalarRef> Scheduler::evaluate(Value value, AffineMap place, Opera
       return ScalarRef{*evaluation, output};
     }
   }
-  std::pair<const void *, const void *> key(value.getAsOpaquePointer(),
-                                            place.getAsOpaquePointer());
+  std::pair<const void *, const void *> key(value.getAsOpaquePointer(), place.getAsOpaquePointer());
   if (auto found = known.find(key); found != known.end())
     if (stage->evaluations[found->second.evaluation].level != Level::element ||
         found->second.nest == nest)
@@ -485,8 +478,8 @@ LogicalResult Scheduler::scheduleLate() {
     for (OpInfo &info : ops) {
       if (!info.isYielded)
         continue;
-      const bool combines = info.kind == LoopKind::columnSum ||
-                            info.kind == LoopKind::fullReduction;
+      const bool combines =
+          info.kind == LoopKind::columnSum || info.kind == LoopKind::fullReduction;
       if (combines && llvm::is_contained(stage->combines, info.reduction)) {
         auto value = evaluateReduction(info, place, info.op);
         if (!value)

@@ -19,8 +19,8 @@ IterationSpace RopeOp::getIterationSpace() {
   };
   AffineMap first = at({batch, position, head, pair * 2});
   AffineMap second = at({batch, position, head, pair * 2 + 1});
-  AffineMap angle = tensorType(getCosine()).getRank() == 3 ? at({batch, position, pair})
-                                                           : at({position, pair});
+  AffineMap angle =
+      tensorType(getCosine()).getRank() == 3 ? at({batch, position, pair}) : at({position, pair});
   space.inputs = {{0, first}, {0, second}, {1, angle}, {2, angle}};
   space.outputs = {{0, first}, {0, second}};
   return space;

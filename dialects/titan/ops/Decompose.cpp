@@ -24,8 +24,7 @@ Value ProgramBuilder::broadcast(Value value, llvm::ArrayRef<int64_t> shape,
   return BroadcastOp::create(builder, loc, type, value, dimensions);
 }
 
-Value ProgramBuilder::reduce(Reduction reduction, Value value,
-                             llvm::ArrayRef<int64_t> dimensions) {
+Value ProgramBuilder::reduce(Reduction reduction, Value value, llvm::ArrayRef<int64_t> dimensions) {
   RankedTensorType type = tensorType(value);
   SmallVector<int64_t> kept;
   for (auto [dimension, size] : llvm::enumerate(type.getShape()))

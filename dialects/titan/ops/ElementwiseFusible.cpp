@@ -25,21 +25,13 @@ static Value sigmoid(OpBuilder &builder, Location loc, Value x) {
   IterationSpace Op::getIterationSpace() { return getPointwiseSpace(*this); }                      \
   SmallVector<Value> Op::emitScalarBody(OpBuilder &builder, ValueRange inputs, ValueRange indices)
 
-TITAN_POINTWISE(AddOp) {
-  return {arith::AddFOp::create(builder, getLoc(), inputs[0], inputs[1])};
-}
+TITAN_POINTWISE(AddOp) { return {arith::AddFOp::create(builder, getLoc(), inputs[0], inputs[1])}; }
 
-TITAN_POINTWISE(SubOp) {
-  return {arith::SubFOp::create(builder, getLoc(), inputs[0], inputs[1])};
-}
+TITAN_POINTWISE(SubOp) { return {arith::SubFOp::create(builder, getLoc(), inputs[0], inputs[1])}; }
 
-TITAN_POINTWISE(MulOp) {
-  return {arith::MulFOp::create(builder, getLoc(), inputs[0], inputs[1])};
-}
+TITAN_POINTWISE(MulOp) { return {arith::MulFOp::create(builder, getLoc(), inputs[0], inputs[1])}; }
 
-TITAN_POINTWISE(DivOp) {
-  return {arith::DivFOp::create(builder, getLoc(), inputs[0], inputs[1])};
-}
+TITAN_POINTWISE(DivOp) { return {arith::DivFOp::create(builder, getLoc(), inputs[0], inputs[1])}; }
 
 TITAN_POINTWISE(MinimumOp) {
   return {arith::MinimumFOp::create(builder, getLoc(), inputs[0], inputs[1])};

@@ -16,8 +16,7 @@ SmallVector<Value> RmsNormOp::decompose(OpBuilder &builder) {
   Value x = program.widen(getInput());
   Value sum = program.reduce(Reduction::sum, program.mul(x, x), {last});
   Value mean = program.mul(sum, program.full(rows, 1.0 / static_cast<double>(shape.back())));
-  Value rstd =
-      program.rsqrt(program.add(mean, program.full(rows, getEpsilon().convertToDouble())));
+  Value rstd = program.rsqrt(program.add(mean, program.full(rows, getEpsilon().convertToDouble())));
   Value normalized = program.mul(x, program.broadcast(rstd, shape, rowDimensions));
   Value weight = program.broadcast(program.widen(getWeight()), shape, {last});
   Value result = program.mul(normalized, weight);
@@ -47,8 +46,8 @@ SmallVector<Value> RmsNormGradOp::decompose(OpBuilder &builder) {
   Value dinput = program.sub(program.mul(g, rstdWide),
                              program.mul(x, program.broadcast(factor, shape, rowDimensions)));
   Value product = program.mul(program.mul(dy, rstdWide), x);
-  Value dweight = rowDimensions.empty() ? product
-                                        : program.reduce(Reduction::sum, product, rowDimensions);
+  Value dweight =
+      rowDimensions.empty() ? product : program.reduce(Reduction::sum, product, rowDimensions);
   return {program.castTo(dinput, tensorType(getDinput()).getElementType()),
           program.castTo(dweight, tensorType(getDweight()).getElementType())};
 }

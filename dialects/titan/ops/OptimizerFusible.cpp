@@ -31,8 +31,8 @@ SmallVector<Value> AdamUpdateOp::emitScalarBody(OpBuilder &builder, ValueRange i
   if (!getDecoupled())
     gradient = add(gradient, mul(decay, parameter));
   Value newAverage = add(mul(constant(beta1), average), mul(constant(1.0 - beta1), gradient));
-  Value newSquare = add(mul(constant(beta2), averageSquare),
-                        mul(constant(1.0 - beta2), mul(gradient, gradient)));
+  Value newSquare =
+      add(mul(constant(beta2), averageSquare), mul(constant(1.0 - beta2), mul(gradient, gradient)));
   // The reciprocals are of scalars: once per kernel, not per element.
   Value mean = mul(newAverage, div(constant(1.0), correction1));
   Value square = mul(newSquare, div(constant(1.0), correction2));

@@ -143,6 +143,19 @@ void KernelRunner::launch(size_t kernel, const std::vector<void *> &buffers) {
   }
 }
 
+std::vector<unsigned> KernelRunner::places() {
+  auto function = *module->getOps<func::FuncOp>().begin();
+  std::vector<unsigned> places;
+  for (Value operand : sources[0].op.getInputs())
+    places.push_back(cast<BlockArgument>(operand).getArgNumber());
+  Operation *end = function.front().getTerminator();
+  for (Value result : sources[0].op.getResults()) {
+    auto found = llvm::find(end->getOperands(), result);
+    places.push_back(function.getNumArguments() + (found - end->operand_begin()));
+  }
+  return places;
+}
+
 void KernelRunner::call(void *const *buffers) {
   for (const StageInfo &stage : cpuImage.kernels[0])
     reinterpret_cast<TitanKernelStage *>(loaded->lookup(stage.symbol))(buffers, 0, stage.blocks);

@@ -32,7 +32,7 @@ private:
 };
 
 struct RunOptions {
-  bool tie = false;        ///< results take over what memory they may
+  bool tie = false;         ///< results take over what memory they may
   bool splitBlocks = false; ///< one call per block, last block first
   std::string cpu = "host";
 };
@@ -51,6 +51,10 @@ public:
 
   /// The function's results. Memory that a kernel must write holds NaN before.
   std::vector<std::vector<double>> run(const std::vector<std::vector<double>> &arguments);
+
+  /// The only kernel's operands and results as places in the list of the function's arguments and
+  /// results.
+  std::vector<unsigned> places();
 
   /// Calls the only kernel on buffers of the caller: operands, results, scratch.
   void call(void *const *buffers);
