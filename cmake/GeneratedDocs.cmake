@@ -1,7 +1,9 @@
-# Reference pages that mlir-tblgen renders from the .td files.
+# Reference pages that mlir-tblgen renders from the .td files, and tools from what they know.
 #
 # titan_generate_docs(PAGE x.md SOURCE dialects/x.td OPTIONS -gen-... [TITLE "..."]): one page. PAGE is a
 # path below build/docs and, committed, below docs/generated. TITLE is for what mlir-tblgen gives none.
+#
+# titan_generate_docs_by(TOOL titan-x PAGE x.md): one page, what the tool prints.
 #
 # titan_add_docs_targets(), after the last page:
 #   generate-docs   renders the pages and copies them into docs/generated
@@ -33,6 +35,18 @@ function(titan_generate_docs)
     COMMAND "${CMAKE_COMMAND}" -E cat "${page}.title" "${page}.body" > "${page}"
     DEPENDS "${page}.title" "${page}.body"
     COMMENT "Titling docs/generated/${ARG_PAGE}"
+    VERBATIM)
+  set_property(GLOBAL APPEND PROPERTY TITAN_DOCS_PAGES "${ARG_PAGE}")
+endfunction()
+
+function(titan_generate_docs_by)
+  cmake_parse_arguments(ARG "" "TOOL;PAGE" "" ${ARGN})
+  set(page "${CMAKE_BINARY_DIR}/docs/${ARG_PAGE}")
+  add_custom_command(
+    OUTPUT "${page}"
+    COMMAND ${ARG_TOOL} > "${page}"
+    DEPENDS ${ARG_TOOL}
+    COMMENT "Rendering docs/generated/${ARG_PAGE}"
     VERBATIM)
   set_property(GLOBAL APPEND PROPERTY TITAN_DOCS_PAGES "${ARG_PAGE}")
 endfunction()

@@ -1,13 +1,17 @@
 #include "compiler/Compile.h"
 
 #include "compiler/Diagnostics.h"
+#include "compiler/KernelImage.h"
 #include "compiler/Phases.h"
+#include "compiler/emit/Emit.h"
 #include "compiler/report/Report.h"
+#include "dialects/exec/Exec.h"
+#include "runtime/base/File.h"
+#include "runtime/format/ProgramFile.h"
+#include "runtime/format/Verify.h"
 
 #include "mlir/Pass/PassManager.h"
 #include "mlir/Support/Timing.h"
-#include "llvm/Support/FileSystem.h"
-#include "llvm/Support/ToolOutputFile.h"
 
 #include <chrono>
 
@@ -27,8 +31,11 @@ public:
 
 private:
   TimingScope startTiming();
+  Status runPhases();
   Status runPhase(const Phase &phase);
   void observe(const Phase &phase);
+  void describeProgram();
+  Status emit();
   Status print();
 
   ModuleOp module;
@@ -38,11 +45,15 @@ private:
   llvm::raw_ostream &out;
   DiagnosticCollector diagnostics;
   std::string timings;
-  llvm::raw_string_ostream timingStream{timings};
+  llvm::raw_string_ostream timingStream{timings}; ///< the manager still writes to it at its end
   DefaultTimingManager timing;
   TimingScope rootTiming;
   Report report;
 };
+
+double secondsSince(std::chrono::steady_clock::time_point start) {
+  return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+}
 
 int64_t countOps(ModuleOp module) {
   int64_t count = 0;
@@ -63,23 +74,18 @@ Status Compiler::runPhase(const Phase &phase) {
   const auto start = std::chrono::steady_clock::now();
   PassManager passes(module.getContext(), ModuleOp::getOperationName());
 #ifdef NDEBUG
-  // The phase's verifier looks at the whole module once.
+  // The phase's own verifier, its last pass, looks at the whole module once.
   passes.enableVerifier(false);
 #endif
   TimingScope phaseTiming = rootTiming.nest(phase.name);
   passes.enableTiming(phaseTiming);
-  phase.build(passes, job);
+  addPhase(passes, phase, job);
   if (failed(passes.run(module)))
     return diagnostics.failure().withContext("phase " + phase.name.str());
-  TimingScope verifierTiming = phaseTiming.nest("verifier");
-  if (failed(phase.verify(module)))
-    return diagnostics.failure().withContext("after phase " + phase.name.str());
-  verifierTiming.stop();
   for (const std::string &warning : diagnostics.takeWarnings())
     logger.warning("{}", warning);
-  const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - start;
   logger.info("compiled to {:<8} {:>9} ops {:>8.2f} s", phase.name.str(),
-              withSeparators(countOps(module)), seconds.count());
+              withSeparators(countOps(module)), secondsSince(start));
   return okStatus();
 }
 
@@ -97,19 +103,42 @@ Status Compiler::print() {
     module.print(out);
     return okStatus();
   }
-  std::error_code error;
-  llvm::ToolOutputFile file(options.output, error, llvm::sys::fs::OF_Text);
-  if (error)
-    return invalidArgument("-o " + options.output + ": " + error.message());
-  module.print(file.os());
-  file.os().flush();
-  if (file.os().has_error())
-    return internalError("-o " + options.output + ": " + file.os().error().message());
-  file.keep();
+  std::string text;
+  llvm::raw_string_ostream stream(text);
+  module.print(stream);
+  return writeFileAtomically(options.output, text).withContext("-o " + options.output);
+}
+
+void Compiler::describeProgram() {
+  auto program = *module.getOps<exec::ProgramOp>().begin();
+  Builder builder(module.getContext());
+  program.setTarget(StringRef(options.target).split(':').first);
+  program.setFlopsPerToken(report.model.flopsPerToken());
+  program.setJob(toToml(job));
+  program.setSourcesAttr(builder.getStrArrayAttr({options.job}));
+}
+
+Status Compiler::emit() {
+  const auto start = std::chrono::steady_clock::now();
+  TimingScope timing = rootTiming.nest("kernel image");
+  describeProgram();
+  if (failed(emitKernelImage(module, options.target)))
+    return diagnostics.failure().withContext("machine code");
+  logger.info("compiled to {:<8} {:>5} kernels {:>8.2f} s", "image",
+              llvm::range_size(module.getOps<exec::KernelOp>()), secondsSince(start));
+  timing.stop();
+  timing = rootTiming.nest("program file");
+  FailureOr<format::Program> program = exportProgram(module);
+  if (failed(program))
+    return diagnostics.failure().withContext("program file");
+  const std::string path = options.output.empty() ? "model.tbin" : options.output;
+  TITAN_RETURN_IF_ERROR(format::verifyProgram(*program).withContext("program file"));
+  TITAN_RETURN_IF_ERROR(format::saveProgram(*program, path).withContext("-o " + path));
+  logger.info("wrote {}", path);
   return okStatus();
 }
 
-Status Compiler::run() {
+Status Compiler::runPhases() {
   for (const Phase &phase : allPhases()) {
     TITAN_RETURN_IF_ERROR(runPhase(phase));
     observe(phase);
@@ -118,7 +147,17 @@ Status Compiler::run() {
   }
   if (options.report)
     out << renderReport(report);
-  return okStatus();
+  return emit();
+}
+
+Status Compiler::run() {
+  const Status status = runPhases();
+  rootTiming.stop();
+  if (options.timePasses) {
+    timing.print();
+    logger.info("time of each pass\n{}", timings);
+  }
+  return status;
 }
 
 Status compile(ModuleOp module, const CompileOptions &options, const JobConfig &job, Logger &logger,

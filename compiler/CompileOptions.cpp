@@ -1,5 +1,6 @@
 #include "compiler/CompileOptions.h"
 
+#include "compiler/KernelImage.h"
 #include "compiler/Phases.h"
 
 #include "llvm/ADT/STLExtras.h"
@@ -34,8 +35,11 @@ Status setWorldSize(CompileOptions &options, const std::string &text) {
 }
 
 Status setTarget(CompileOptions &options, const std::string &text) {
-  if (text != "cpu")
-    return invalidArgument(fmt::format("--target {} is no target; there is cpu", text));
+  if (!isTarget(text))
+    return invalidArgument(
+        fmt::format("--target {} is no target; there are cpu (this machine's instruction set), "
+                    "cpu:x86-64-v2, cpu:x86-64-v3 and cpu:x86-64-v4",
+                    text));
   options.target = text;
   return okStatus();
 }
@@ -68,7 +72,7 @@ constexpr Option kOptions[] = {
      .value = setWorldSize},
     {.name = "--target",
      .placeholder = "TARGET",
-     .description = "what the kernels are for: cpu",
+     .description = "what the kernels are for: cpu, or cpu:x86-64-v3 (AVX2) and the like",
      .value = setTarget},
     {.name = "--compile-to",
      .placeholder = "PHASE",

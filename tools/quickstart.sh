@@ -32,9 +32,7 @@ say "compile $job"
 build/bin/titan-compile "$job" -o "$out/model.tbin"
 
 say "train (log: $out/train.log)"
-logged "$out/train.log" build/bin/titan-run "$out/model.tbin" \
-  --training.dataset_path "$out/corpus/train.jsonl" \
-  --validation.enable --validation.dataset_path "$out/corpus/validation.jsonl" "$@" ||
+logged "$out/train.log" build/bin/titan-run "$out/model.tbin" "$@" || # the job names the corpus
   fail "training failed; its output is in $out/train.log"
 
 # The last number in the log that stands after the given words.

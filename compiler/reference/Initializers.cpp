@@ -58,8 +58,7 @@ struct RopeScaling {
 
 } // namespace
 
-static LogicalResult fillRopeTable(HostTensor &tensor, RopeTableInitAttr table,
-                                   Location location) {
+static LogicalResult fillRopeTable(HostTensor &tensor, RopeTableInitAttr table, Location location) {
   if (tensor.shape().size() != 2)
     return emitError(location) << "a rope table has the shape [positions, pairs], found "
                                << tensor.type;
@@ -77,23 +76,48 @@ static LogicalResult fillRopeTable(HostTensor &tensor, RopeTableInitAttr table,
   return success();
 }
 
-static void fillTruncatedNormal(HostTensor &tensor, TruncatedNormalInitAttr normal,
-                                const CounterGenerator &generator) {
-  const double mean = normal.getMean().convertToDouble(), std = normal.getStd().convertToDouble();
-  const double lower = normal.getLower().convertToDouble();
-  const double upper = normal.getUpper().convertToDouble();
-  // Inversion by bisection of the distribution function: any cuts work, however unlikely.
-  auto cumulative = [&](double x) {
+namespace {
+
+/// A normal distribution cut at [lower, upper].
+struct TruncatedNormal {
+  double mean, std, lower, upper;
+
+  explicit TruncatedNormal(TruncatedNormalInitAttr normal)
+      : mean(normal.getMean().convertToDouble()), std(normal.getStd().convertToDouble()),
+        lower(normal.getLower().convertToDouble()), upper(normal.getUpper().convertToDouble()) {}
+
+  double cumulative(double x) const {
     return 0.5 * std::erfc((mean - x) / std / std::numbers::sqrt2);
-  };
-  const double below = cumulative(lower), above = cumulative(upper);
-  for (auto [index, value] : llvm::enumerate(tensor.values)) {
-    const double wanted = below + (above - below) * generator.uniform(index);
+  }
+
+  /// Inverts the distribution function by bisection: right for any cuts, however unlikely, and
+  /// slow.
+  double invert(double uniform) const {
+    const double wanted = cumulative(lower) + (cumulative(upper) - cumulative(lower)) * uniform;
     double low = lower, high = upper;
     for (int i = 0; i < 48; ++i)
       (cumulative((low + high) / 2) < wanted ? low : high) = (low + high) / 2;
-    value = (low + high) / 2;
+    return (low + high) / 2;
   }
+
+  /// Most cuts leave almost all samples in: the first one will mostly do.
+  double sample(const CounterGenerator &generator, uint64_t index) const {
+    constexpr uint64_t kAttempts = 4;
+    for (uint64_t attempt = 0; attempt < kAttempts; ++attempt) {
+      const double value = mean + std * generator.normal(index * kAttempts + attempt);
+      if (value >= lower && value <= upper)
+        return value;
+    }
+    return invert(generator.uniform(~index));
+  }
+};
+
+} // namespace
+
+static void fillTruncatedNormal(HostTensor &tensor, const TruncatedNormal &normal,
+                                const CounterGenerator &generator) {
+  for (auto [index, value] : llvm::enumerate(tensor.values))
+    value = normal.sample(generator, index);
 }
 
 LogicalResult initialize(HostTensor &tensor, Attribute initializer,
@@ -111,7 +135,7 @@ LogicalResult initialize(HostTensor &tensor, Attribute initializer,
         return success();
       })
       .Case([&](TruncatedNormalInitAttr normal) {
-        fillTruncatedNormal(tensor, normal, generator);
+        fillTruncatedNormal(tensor, TruncatedNormal(normal), generator);
         return success();
       })
       .Case([&](RopeTableInitAttr table) { return fillRopeTable(tensor, table, location); })

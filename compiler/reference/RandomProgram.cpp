@@ -24,9 +24,9 @@ public:
     auto tokenType = RankedTensorType::get({rows, sequence}, builder.getI32Type());
     auto scalar = getType({});
     builder.setInsertionPointToEnd(module.getBody());
-    function = func::FuncOp::create(
-        builder, loc, names::kLoss,
-        builder.getFunctionType({tokenType, tokenType}, {scalar, scalar}));
+    function =
+        func::FuncOp::create(builder, loc, names::kLoss,
+                             builder.getFunctionType({tokenType, tokenType}, {scalar, scalar}));
     function.setArgAttr(0, names::kInputName, builder.getStringAttr("tokens"));
     function.setArgAttr(1, names::kInputName, builder.getStringAttr("labels"));
     builder.setInsertionPointToEnd(function.addEntryBlock());
@@ -36,8 +36,9 @@ public:
     for (int64_t blocks = draw(3, 14); blocks > 0; --blocks)
       values.push_back(addBlock());
     Value head = draw(0, 2) ? addParameter("head", {kRandomVocabulary, dim}, 0.5) : table;
-    auto loss = HeadLossOp::create(builder, loc, scalar, scalar, normalize(sumUnused()), head,
-                                   function.getArgument(1));
+    Value last = normalize(sumUnused());
+    auto loss =
+        HeadLossOp::create(builder, loc, scalar, scalar, last, head, function.getArgument(1));
     func::ReturnOp::create(builder, loc, loss.getResults());
     return owner;
   }
@@ -58,10 +59,8 @@ private:
 
   /// A new parameter's value; every use loads it by itself, as inlined layers do.
   Value addParameter(StringRef kind, ArrayRef<int64_t> shape, double scale) {
-    const std::string name =
-        ("random." + Twine(parameterCount++) + "." + kind).str();
-    VariableOp variable =
-        createVariable(module, loc, name, Role::parameter, getType(shape));
+    const std::string name = ("random." + Twine(parameterCount++) + "." + kind).str();
+    VariableOp variable = createVariable(module, loc, name, Role::parameter, getType(shape));
     const double fanIn = shape.size() > 1 ? static_cast<double>(shape.back()) : 1;
     variable.setInitializerAttr(
         NormalInitAttr::get(builder.getContext(), 0.0, scale / std::sqrt(fanIn)));
@@ -96,24 +95,27 @@ private:
   /// value [.., width] times a new weight [size, width] transposed.
   Value project(Value value, int64_t size) {
     const int64_t width = tensorType(value).getShape().back();
+    Value weight = addParameter("weight", {size, width}, 1.0);
     return EinsumOp::create(builder, loc, getType({rows, sequence, size}), "bsd,nd->bsn", value,
-                            addParameter("weight", {size, width}, 1.0), Value());
+                            weight, Value());
   }
   Value normalize(Value value) {
-    auto norm = RmsNormOp::create(builder, loc, rowType, getType({rows, sequence}), value,
-                                  addParameter("norm", {dim}, 1.0), builder.getF64FloatAttr(1e-2));
+    Value weight = addParameter("norm", {dim}, 1.0);
+    auto norm = RmsNormOp::create(builder, loc, rowType, getType({rows, sequence}), value, weight,
+                                  builder.getF64FloatAttr(1e-2));
     return norm.getResult();
   }
   /// 1 + x^2: positive, and smooth where logarithms and roots are taken.
   Value squarePlusOne(Value x) { return add(mul(x, x), full(x.getType(), 1)); }
 
-  // Blocks: each makes a value of the shape [rows, sequence, dim].
+  // Blocks: each makes a value of the shape [rows, sequence, dim]. What draws or creates stands in
+  // a statement of its own: the order in which arguments are evaluated is the compiler's choice.
   Value addBlock() {
-    static constexpr Block blocks[] = {
-        &RandomProgram::combine,   &RandomProgram::applyFunction, &RandomProgram::applyNorm,
-        &RandomProgram::applyBias, &RandomProgram::feedForward,   &RandomProgram::attend,
-        &RandomProgram::mixRows,   &RandomProgram::turn,          &RandomProgram::stack,
-        &RandomProgram::narrow};
+    static constexpr Block blocks[] = {&RandomProgram::combine,     &RandomProgram::applyFunction,
+                                       &RandomProgram::applyNorm,   &RandomProgram::applyBias,
+                                       &RandomProgram::feedForward, &RandomProgram::attend,
+                                       &RandomProgram::mixRows,     &RandomProgram::turn,
+                                       &RandomProgram::stack,       &RandomProgram::narrow};
     return (this->*blocks[draw(0, std::size(blocks) - 1)])();
   }
 
@@ -124,8 +126,10 @@ private:
       return add(a, b);
     case 1:
       return SubOp::create(builder, loc, rowType, a, b);
-    case 2:
-      return mul(normalize(a), normalize(b));
+    case 2: {
+      Value left = normalize(a), right = normalize(b);
+      return mul(left, right);
+    }
     default:
       return DivOp::create(builder, loc, rowType, a, squarePlusOne(b));
     }
@@ -154,13 +158,15 @@ private:
   Value applyNorm() { return normalize(pick()); }
 
   Value applyBias() {
-    return add(pick(), broadcast(addParameter("bias", {dim}, 1.0), {2}));
+    Value x = pick(), bias = addParameter("bias", {dim}, 1.0);
+    return add(x, broadcast(bias, {2}));
   }
 
   Value feedForward() {
     Value x = normalize(pick());
     const int64_t hidden = draw(3, 9);
-    return project(mul(silu(project(x, hidden)), project(x, hidden)), dim);
+    Value gate = project(x, hidden), up = project(x, hidden);
+    return project(mul(silu(gate), up), dim);
   }
 
   Value attend() {
@@ -175,11 +181,12 @@ private:
       query = RopeOp::create(builder, loc, query.getType(), query, cosine, sine, UnitAttr());
       key = RopeOp::create(builder, loc, key.getType(), key, cosine, sine, UnitAttr());
     }
+    UnitAttr causal = draw(0, 3) ? builder.getUnitAttr() : UnitAttr();
     auto attention = AttentionOp::create(
-        builder, loc, query.getType(), getType({rows, heads, sequence}), query, key, value,
-        Value(), Value(), builder.getF64FloatAttr(1 / std::sqrt(static_cast<double>(width))),
-        draw(0, 3) ? builder.getUnitAttr() : UnitAttr());
-    return add(pick(), project(reshape(attention.getResult(), {rows, sequence, dim}), dim));
+        builder, loc, query.getType(), getType({rows, heads, sequence}), query, key, value, Value(),
+        Value(), builder.getF64FloatAttr(1 / std::sqrt(static_cast<double>(width))), causal);
+    Value mixed = project(reshape(attention.getResult(), {rows, sequence, dim}), dim);
+    return add(pick(), mixed);
   }
 
   Value addTable(RopeComponent component) {
@@ -187,8 +194,8 @@ private:
     RankedTensorType type = getType({sequence, pairs});
     if (!module.lookupSymbol(name)) {
       VariableOp table = createVariable(module, loc, name, Role::derived, type);
-      table.setInitializerAttr(RopeTableInitAttr::get(builder.getContext(), component, 100.0, 1.0,
-                                                      1.0, 4.0, 8192.0));
+      table.setInitializerAttr(
+          RopeTableInitAttr::get(builder.getContext(), component, 100.0, 1.0, 1.0, 4.0, 8192.0));
     }
     return LoadOp::create(builder, loc, type, name);
   }

@@ -32,15 +32,25 @@ LogicalResult runStep(Interpreter &interpreter, ArrayRef<HostTensor> inputs) {
   return callIfPresent(interpreter, names::kUpdate);
 }
 
+static void ignoreSomeLabels(HostTensor &labels) {
+  constexpr size_t kEvery = 5;
+  for (size_t i = kEvery - 1; i < labels.values.size(); i += kEvery)
+    labels.values[i] = -100;
+}
+
 FailureOr<SmallVector<HostTensor>> makeInputs(ModuleOp module, StringRef name, uint64_t seed,
                                               int64_t intLimit) {
   auto function = module.lookupSymbol<func::FuncOp>(name);
   if (!function)
     return module.emitError() << "the module has no function @" << name;
   SmallVector<HostTensor> inputs;
-  for (auto [index, type] : llvm::enumerate(function.getArgumentTypes()))
+  for (auto [index, type] : llvm::enumerate(function.getArgumentTypes())) {
     inputs.push_back(makeRandomTensor(cast<RankedTensorType>(type),
                                       ("argument." + Twine(index)).str(), seed, intLimit));
+    auto input = function.getArgAttrOfType<StringAttr>(index, names::kInputName);
+    if (input && input.getValue() == "labels")
+      ignoreSomeLabels(inputs.back());
+  }
   return inputs;
 }
 

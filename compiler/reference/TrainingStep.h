@@ -12,7 +12,8 @@ mlir::LogicalResult runMicrobatch(Interpreter &interpreter, llvm::ArrayRef<HostT
 /// does without.
 mlir::LogicalResult runStep(Interpreter &interpreter, llvm::ArrayRef<HostTensor> inputs);
 
-/// Random inputs of a function of the module, by position.
+/// Random inputs of a function of the module, by position; of an input named "labels" every fifth
+/// is to be ignored.
 mlir::FailureOr<llvm::SmallVector<HostTensor>>
 makeInputs(mlir::ModuleOp module, llvm::StringRef function, uint64_t seed, int64_t intLimit);
 
@@ -30,7 +31,6 @@ mlir::FailureOr<double> differentiate(Line line);
 /// gradient.
 mlir::FailureOr<Deviation> compareWithDifferences(mlir::ModuleOp module, Interpreter &losses,
                                                   Interpreter &gradients,
-                                                  llvm::ArrayRef<HostTensor> inputs,
-                                                  uint64_t seed);
+                                                  llvm::ArrayRef<HostTensor> inputs, uint64_t seed);
 
 } // namespace titan

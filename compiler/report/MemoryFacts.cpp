@@ -3,8 +3,10 @@
 #include "compiler/Diagnostics.h"
 #include "dialects/exec/Exec.h"
 
-#include <algorithm>
+#include "llvm/ADT/StringExtras.h"
+
 #include <map>
+#include <set>
 #include <tuple>
 
 using namespace mlir;
@@ -12,29 +14,45 @@ using namespace mlir;
 namespace titan {
 namespace {
 
-/// One entry per place in memory, the first name that is found for it.
+/// "layers.12.feed_forward.w1" -> "layers.N.feed_forward.w1"
+std::string withoutNumbers(StringRef name) {
+  SmallVector<StringRef> parts;
+  name.split(parts, '.');
+  for (StringRef &part : parts)
+    if (!part.empty() && llvm::all_of(part, llvm::isDigit))
+      part = "N";
+  return llvm::join(parts, ".");
+}
+
+/// Collects buffers, each place in memory once, by the first name that is found for it.
 class LargestBuffers {
 public:
   void add(StringRef base, int64_t offset, int64_t bytes, llvm::function_ref<std::string()> name) {
-    auto [place, isNew] = places.try_emplace({base.str(), offset, bytes});
+    if (!places.insert({base.str(), offset, bytes}).second)
+      return;
+    const std::string fullName = name();
+    auto [group, isNew] = groups.try_emplace({-bytes, base.str(), withoutNumbers(fullName)});
     if (isNew)
-      place->second = name();
+      group->second = {base.str(), fullName, bytes, 1};
+    else
+      ++group->second.count;
   }
 
   std::vector<MemoryFacts::Buffer> take(size_t most) {
     std::vector<MemoryFacts::Buffer> buffers;
-    for (auto &[place, name] : places)
-      buffers.push_back({std::get<0>(place), std::move(name), std::get<2>(place)});
-    std::ranges::sort(buffers, [](const MemoryFacts::Buffer &a, const MemoryFacts::Buffer &b) {
-      return std::tie(b.bytes, a.name) < std::tie(a.bytes, b.name);
-    });
-    if (buffers.size() > most)
-      buffers.resize(most);
+    for (auto &[key, buffer] : groups) {
+      if (buffers.size() == most)
+        break;
+      if (buffer.count > 1)
+        buffer.name = std::get<2>(key);
+      buffers.push_back(std::move(buffer));
+    }
     return buffers;
   }
 
 private:
-  std::map<std::tuple<std::string, int64_t, int64_t>, std::string> places;
+  std::set<std::tuple<std::string, int64_t, int64_t>> places;
+  std::map<std::tuple<int64_t, std::string, std::string>, MemoryFacts::Buffer> groups;
 };
 
 /// Function and source name of the first instruction that uses the buffer.

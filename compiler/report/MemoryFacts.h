@@ -18,11 +18,13 @@ struct MemoryFacts {
     int64_t slots = 0;     ///< of a residual class; 0 for a segment
     int64_t slotBytes = 0; ///< of a residual class
   };
-  /// A stretch of memory that one tensor takes.
+  /// A stretch of memory that one tensor takes, or several alike: of the same size, whose names
+  /// differ in numbers only.
   struct Buffer {
     std::string base; ///< segment or residual class
-    std::string name; ///< of the variable, or of the op that uses it and its function
-    int64_t bytes = 0;
+    std::string name; ///< of the variable, or function and op; numbers are "N" if there are several
+    int64_t bytes = 0; ///< of one
+    int64_t count = 1;
   };
 
   std::vector<Item> segments;        ///< in the program's order

@@ -70,7 +70,8 @@ void renderMemory(Page &page, const MemoryFacts &memory) {
   }
   page.heading("largest buffers");
   for (const MemoryFacts::Buffer &buffer : memory.largest)
-    page.row(buffer.base, withSeparators(buffer.bytes), buffer.name);
+    page.row(buffer.base, withSeparators(buffer.bytes),
+             buffer.count == 1 ? buffer.name : fmt::format("{} x {}", buffer.count, buffer.name));
 }
 
 } // namespace

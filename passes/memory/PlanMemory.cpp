@@ -2,6 +2,7 @@
 #include "passes/Functions.h"
 #include "passes/Passes.h"
 #include "passes/kernels/KernelAnalysis.h"
+#include "passes/memory/CheckPlacement.h"
 #include "passes/memory/ProgramLayout.h"
 #include "passes/memory/ValuePlacement.h"
 
@@ -14,9 +15,9 @@ namespace titan {
 
 namespace {
 
-/// The kernels of the program, each distinct one once. A kernel's arguments are its operands, then
-/// the results that took over no operand's memory, then its scratch; `result_arguments` says which
-/// argument holds each result.
+/// The kernels of the program, each distinct one once. A kernel's arguments are its operands, its
+/// results and its scratch; `ties` says per result which operand's memory it takes over, or -1.
+/// Such a result stands among the arguments a second time.
 class KernelTable {
 public:
   KernelTable(ModuleOp module) : builder(module.getContext()), module(module) {}
@@ -45,7 +46,6 @@ private:
     if (failed(plan))
       return failure();
     SmallVector<Attribute> types, accesses, stages;
-    SmallVector<int64_t> resultArguments;
     auto argument = [&](MemRefType type, exec::Access access) {
       types.push_back(TypeAttr::get(type));
       accesses.push_back(exec::AccessAttr::get(builder.getContext(), access));
@@ -54,11 +54,8 @@ private:
       argument(getBufferType(type), llvm::is_contained(ties, static_cast<int>(i))
                                         ? exec::Access::ReadWrite
                                         : exec::Access::Read);
-    for (auto [type, tie] : llvm::zip_equal(kernel.getResultTypes(), ties)) {
-      resultArguments.push_back(tie >= 0 ? tie : static_cast<int64_t>(types.size()));
-      if (tie < 0)
-        argument(getBufferType(type), exec::Access::Write);
-    }
+    for (Type type : kernel.getResultTypes())
+      argument(getBufferType(type), exec::Access::Write);
     if (plan->scratchBytes)
       argument(getScratchType(builder, plan->scratchBytes), exec::Access::ReadWrite);
     const std::string name = "kernel" + std::to_string(count++);
@@ -72,7 +69,8 @@ private:
                                exec::CostAttr::get(builder.getContext(), plan->flops,
                                                    plan->bytesRead + plan->bytesWritten),
                                FlatSymbolRefAttr());
-    result->setAttr("result_arguments", builder.getDenseI64ArrayAttr(resultArguments));
+    result->setAttr("ties",
+                    builder.getDenseI64ArrayAttr(SmallVector<int64_t>(ties.begin(), ties.end())));
     IRMapping mapping;
     kernel.getBody().cloneInto(&result.getBody(), mapping);
     return result;
@@ -146,9 +144,8 @@ private:
     SmallVector<Value> arguments;
     for (Value operand : kernel.getInputs())
       arguments.push_back(getBuffer(operand));
-    for (auto [result, tie] : llvm::zip_equal(kernel.getResults(), ties))
-      if (tie < 0)
-        arguments.push_back(getBuffer(result));
+    for (Value result : kernel.getResults())
+      arguments.push_back(getBuffer(result));
     if (auto scratch = placement.getScratch(kernel))
       arguments.push_back(getBuffer(
           *scratch, target->getArgumentType(target->getNumArguments() - 1), kernel.getLoc()));
@@ -176,7 +173,7 @@ struct PlanMemory : impl::PlanMemoryBase<PlanMemory> {
     for (func::FuncOp function : functions) {
       FunctionLayout functionLayout = layout.getFunctionLayout(function);
       ValuePlacement placement(function, functionLayout);
-      if (failed(placement.run()))
+      if (failed(placement.run()) || failed(checkPlacement(function, functionLayout, placement)))
         return signalPassFailure();
       arenaBytes = std::max(arenaBytes, placement.getArenaBytes());
       builder.setInsertionPointToEnd(module.getBody());

@@ -3,6 +3,7 @@
 #include <spdlog/fmt/fmt.h>
 
 #include <algorithm>
+#include <cassert>
 #include <cmath>
 
 namespace titan {
@@ -12,7 +13,8 @@ constexpr int64_t kFewDocuments = 20;
 constexpr int64_t kHeldOutShare = 20; ///< one part of so many
 
 /// Occurrences of each token.
-StatusOr<std::vector<int64_t>> countTokens(const TokenIndex &index, TokenRange range) {
+StatusOr<std::vector<int64_t>> countTokens(const TokenText &text) {
+  const auto &[index, range] = text;
   std::vector<int64_t> counts(static_cast<size_t>(index.vocabSize()));
   std::vector<int32_t> buffer;
   for (int64_t begin = range.begin; begin < range.end;) {
@@ -45,16 +47,17 @@ StatusOr<CorpusSplit> splitCorpus(const TokenIndex &index, int64_t seq) {
   return CorpusSplit{{0, begin}, {begin, tokens}};
 }
 
-StatusOr<double> unigramEntropy(const TokenIndex &index, const CorpusSplit &split) {
-  TITAN_ASSIGN_OR_RETURN(const std::vector<int64_t> training, countTokens(index, split.training));
-  TITAN_ASSIGN_OR_RETURN(const std::vector<int64_t> heldOut, countTokens(index, split.heldOut));
-  const auto total = static_cast<double>(split.training.size() + index.vocabSize());
+StatusOr<double> unigramEntropy(const TokenText &training, const TokenText &heldOut) {
+  assert(training.index.vocabSize() == heldOut.index.vocabSize());
+  TITAN_ASSIGN_OR_RETURN(const std::vector<int64_t> trainingCounts, countTokens(training));
+  TITAN_ASSIGN_OR_RETURN(const std::vector<int64_t> heldOutCounts, countTokens(heldOut));
+  const auto total = static_cast<double>(training.range.size() + training.index.vocabSize());
   double sum = 0;
-  for (size_t token = 0; token < training.size(); ++token)
-    if (heldOut[token])
-      sum -= static_cast<double>(heldOut[token]) *
-             std::log(static_cast<double>(training[token] + 1) / total);
-  return sum / static_cast<double>(split.heldOut.size());
+  for (size_t token = 0; token < trainingCounts.size(); ++token)
+    if (heldOutCounts[token])
+      sum -= static_cast<double>(heldOutCounts[token]) *
+             std::log(static_cast<double>(trainingCounts[token] + 1) / total);
+  return sum / static_cast<double>(heldOut.range.size());
 }
 
 } // namespace titan

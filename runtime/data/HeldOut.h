@@ -15,9 +15,15 @@ struct CorpusSplit {
 /// that are left for training.
 StatusOr<CorpusSplit> splitCorpus(const TokenIndex &index, int64_t seq);
 
+/// A range of an index: some text.
+struct TokenText {
+  const TokenIndex &index;
+  TokenRange range;
+};
+
 /// Mean negative logarithm (nats per token) of the held-out tokens under the frequencies of the
 /// training tokens, each of the vocabulary's tokens counted once more: what a model that knows only
-/// frequencies would reach. Fails on damaged tokens.
-StatusOr<double> unigramEntropy(const TokenIndex &index, const CorpusSplit &split);
+/// frequencies would reach. Both come from one tokenizer. Fails on damaged tokens.
+StatusOr<double> unigramEntropy(const TokenText &training, const TokenText &heldOut);
 
 } // namespace titan

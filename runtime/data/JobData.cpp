@@ -87,52 +87,95 @@ private:
   std::unique_ptr<Tokenizer> tokenizer;
 };
 
-/// Held-out windows of a file of its own.
-StatusOr<std::unique_ptr<BatchSource>> openValidation(const JobConfig &config, int64_t vocabSize,
-                                                      const std::string &path,
-                                                      IndexOpener &opener) {
-  const ValidationSection &validation = config.validation;
-  if (isSafetensors(path)) {
-    TITAN_ASSIGN_OR_RETURN(auto batches, PretokenizedBatches::open(path, validation.localBatchSize,
-                                                                   validation.seqLen, vocabSize));
-    return std::unique_ptr<BatchSource>(std::move(batches));
+/// Some text of the job, and the index that it is in.
+struct Text {
+  std::shared_ptr<const TokenIndex> index;
+  TokenRange range;
+};
+
+/// Opens the parts of a job's data. A text is absent where batches come from safetensors.
+class DataOpener {
+public:
+  DataOpener(const JobConfig &config, int64_t vocabSize, Logger &logger)
+      : config(config), vocabSize(vocabSize), opener(config, vocabSize, logger) {}
+
+  StatusOr<JobData> open() {
+    const ValidationSection &validation = config.validation;
+    TITAN_RETURN_IF_ERROR(openTraining().withContext("training.dataset_path"));
+    if (validation.enable && validation.datasetPath)
+      TITAN_RETURN_IF_ERROR(openValidation().withContext("validation.dataset_path"));
+    else if (validation.enable)
+      TITAN_RETURN_IF_ERROR(splitTraining());
+    TITAN_RETURN_IF_ERROR(makeSources());
+    return std::move(data);
   }
-  TITAN_ASSIGN_OR_RETURN(auto index, opener.open(path));
-  if (index->tokens() <= validation.seqLen)
-    return invalidArgument(fmt::format("{} tokens are too few for a window of {}; legal is "
-                                       "validation.seq_len = {} at most",
-                                       index->tokens(), validation.seqLen + 1,
-                                       index->tokens() - 1));
-  const TokenRange all = {0, index->tokens()};
-  return std::unique_ptr<BatchSource>(std::make_unique<HeldOutWindows>(std::move(index), all));
-}
 
-StatusOr<std::unique_ptr<BatchSource>> openPretokenized(const JobConfig &config,
-                                                        int64_t vocabSize) {
-  const ValidationSection &validation = config.validation;
-  if (validation.enable && !validation.datasetPath)
-    return invalidArgument(
-        "batches from safetensors cannot be split, so that validation needs data "
-        "of its own; set validation.dataset_path");
-  TITAN_ASSIGN_OR_RETURN(
-      auto batches, PretokenizedBatches::open(*config.training.datasetPath, config.globalRows(),
-                                              config.training.seqLen, vocabSize));
-  return std::unique_ptr<BatchSource>(std::move(batches));
-}
-
-/// Training on an index, all of it or what is not held out.
-Status openStream(const JobConfig &config, std::shared_ptr<const TokenIndex> index, JobData &data) {
-  CorpusSplit split = {{0, index->tokens()}, {}};
-  if (config.validation.enable && !config.validation.datasetPath) {
-    TITAN_ASSIGN_OR_RETURN(split, splitCorpus(*index, config.validation.seqLen));
-    data.validation = std::make_unique<HeldOutWindows>(index, split.heldOut);
-    if (index->tokens() <= kEntropyTokens) {
-      TITAN_ASSIGN_OR_RETURN(data.unigramEntropy, unigramEntropy(*index, split));
+private:
+  Status openTraining() {
+    const std::string &path = *config.training.datasetPath;
+    if (isSafetensors(path)) {
+      TITAN_ASSIGN_OR_RETURN(
+          data.training,
+          PretokenizedBatches::open(path, config.globalRows(), config.training.seqLen, vocabSize));
+      return okStatus();
     }
+    TITAN_ASSIGN_OR_RETURN(auto index, opener.open(path));
+    const TokenRange all = {0, index->tokens()};
+    training = Text{std::move(index), all};
+    return okStatus();
   }
-  TITAN_ASSIGN_OR_RETURN(data.training, TokenStream::create(std::move(index), split.training));
-  return okStatus();
-}
+
+  Status openValidation() {
+    const ValidationSection &validation = config.validation;
+    const std::string &path = *validation.datasetPath;
+    if (isSafetensors(path)) {
+      TITAN_ASSIGN_OR_RETURN(
+          data.validation,
+          PretokenizedBatches::open(path, validation.localBatchSize, validation.seqLen, vocabSize));
+      return okStatus();
+    }
+    TITAN_ASSIGN_OR_RETURN(auto index, opener.open(path));
+    const TokenRange all = {0, index->tokens()};
+    if (all.size() <= validation.seqLen)
+      return invalidArgument(fmt::format("{} tokens are too few for a window of {}; legal is "
+                                         "validation.seq_len = {} at most",
+                                         all.size(), validation.seqLen + 1, all.size() - 1));
+    heldOut = Text{std::move(index), all};
+    return okStatus();
+  }
+
+  Status splitTraining() {
+    if (!training)
+      return invalidArgument("batches from safetensors cannot be split, so that validation needs "
+                             "data of its own; set validation.dataset_path");
+    TITAN_ASSIGN_OR_RETURN(const CorpusSplit split,
+                           splitCorpus(*training->index, config.validation.seqLen));
+    training->range = split.training;
+    heldOut = Text{training->index, split.heldOut};
+    return okStatus();
+  }
+
+  Status makeSources() {
+    if (training) {
+      TITAN_ASSIGN_OR_RETURN(data.training, TokenStream::create(training->index, training->range));
+    }
+    if (heldOut)
+      data.validation = std::make_unique<HeldOutWindows>(heldOut->index, heldOut->range);
+    if (training && heldOut && training->range.size() + heldOut->range.size() <= kEntropyTokens) {
+      TITAN_ASSIGN_OR_RETURN(
+          data.unigramEntropy,
+          unigramEntropy({*training->index, training->range}, {*heldOut->index, heldOut->range}));
+    }
+    return okStatus();
+  }
+
+  const JobConfig &config;
+  int64_t vocabSize;
+  IndexOpener opener;
+  std::optional<Text> training;
+  std::optional<Text> heldOut;
+  JobData data;
+};
 
 } // namespace
 
@@ -143,27 +186,7 @@ StatusOr<JobData> openJobData(const JobConfig &config, int64_t vocabSize, Logger
                            "\" would have to be downloaded, which Titan does not do; set "
                            "training.dataset_path to a file, folder or glob of text, JSON lines or "
                            ".json.gz");
-  JobData data;
-  IndexOpener opener(config, vocabSize, logger);
-  if (isSafetensors(*training.datasetPath)) {
-    auto batches = openPretokenized(config, vocabSize);
-    if (!batches.ok())
-      return batches.status().withContext("training.dataset_path");
-    data.training = *std::move(batches);
-  } else {
-    auto index = opener.open(*training.datasetPath);
-    if (!index.ok())
-      return index.status().withContext("training.dataset_path");
-    TITAN_RETURN_IF_ERROR(openStream(config, *std::move(index), data));
-  }
-  const std::optional<std::string> &heldOutPath = config.validation.datasetPath;
-  if (config.validation.enable && heldOutPath) {
-    auto validation = openValidation(config, vocabSize, *heldOutPath, opener);
-    if (!validation.ok())
-      return validation.status().withContext("validation.dataset_path");
-    data.validation = *std::move(validation);
-  }
-  return data;
+  return DataOpener(config, vocabSize, logger).open();
 }
 
 } // namespace titan

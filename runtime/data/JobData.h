@@ -10,8 +10,8 @@ namespace titan {
 struct JobData {
   std::unique_ptr<BatchSource> training;
   std::unique_ptr<BatchSource> validation; ///< null unless validation.enable
-  /// unigramEntropy() of what is held out from the training data; absent when validation is off or
-  /// has data of its own, and for corpora beyond 2^28 tokens.
+  /// unigramEntropy() of the held-out text under the training text; absent when validation is off,
+  /// for batches from safetensors, and for corpora beyond 2^28 tokens.
   std::optional<double> unigramEntropy;
 };
 

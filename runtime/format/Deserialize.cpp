@@ -2,6 +2,9 @@
 
 #include "runtime/format/program_generated.h"
 
+#include <algorithm>
+#include <cstring>
+
 namespace titan::format {
 namespace {
 
@@ -11,6 +14,15 @@ std::string text(const flatbuffers::String *from) { return from ? from->str() : 
 
 std::string at(const char *table, size_t index) {
   return std::string(table) + " " + std::to_string(index);
+}
+
+/// The elements of a vector of numbers. Copied as bytes, since the FlatBuffers verifier does not
+/// check that elements of 8 bytes are aligned.
+template <typename T> std::vector<T> copyNumbers(const flatbuffers::Vector<T> *from) {
+  std::vector<T> to(from ? from->size() : 0);
+  if (!to.empty())
+    std::memcpy(to.data(), from->Data(), to.size() * sizeof(T));
+  return to;
 }
 
 Status readEnum(uint8_t value, int count, const char *what) {
@@ -29,13 +41,12 @@ template <typename E> Status readEnum(uint8_t value, int count, const char *what
 
 Status readNumbers(const flatbuffers::Vector<int64_t> *from, const char *what, uint8_t &rank,
                    std::array<int64_t, kMaxRank> &to) {
-  const size_t size = from ? from->size() : 0;
-  if (size > kMaxRank)
+  const std::vector<int64_t> numbers = copyNumbers(from);
+  if (numbers.size() > kMaxRank)
     return dataLoss("rank of the " + std::string(what) + " is at most " + std::to_string(kMaxRank) +
-                    ", found " + std::to_string(size));
-  for (size_t i = 0; i < size; ++i)
-    to[i] = from->Get(static_cast<flatbuffers::uoffset_t>(i));
-  rank = static_cast<uint8_t>(size);
+                    ", found " + std::to_string(numbers.size()));
+  std::copy(numbers.begin(), numbers.end(), to.begin());
+  rank = static_cast<uint8_t>(numbers.size());
   return okStatus();
 }
 
@@ -72,10 +83,6 @@ std::vector<std::string> readStrings(const List<flatbuffers::String> *from) {
   return to;
 }
 
-std::vector<uint32_t> readIndices(const flatbuffers::Vector<uint32_t> *from) {
-  return from ? std::vector<uint32_t>(from->begin(), from->end()) : std::vector<uint32_t>();
-}
-
 /// Reads every element of a list; a failure names the table and the index.
 template <typename T, typename U, typename F>
 Status readList(const List<T> *from, const char *table, std::vector<U> &to, F read) {
@@ -99,8 +106,7 @@ Status readVariable(const fb::Variable &from, Variable &to) {
     Initializer value;
     TITAN_RETURN_IF_ERROR(
         readEnum(initializer->distribution(), 5, "distribution", value.distribution));
-    if (const auto *numbers = initializer->numbers())
-      value.numbers.assign(numbers->begin(), numbers->end());
+    value.numbers = copyNumbers(initializer->numbers());
     to.initializer = value;
   }
   // A variable is dense. Its extents are not verified yet, so its strides may not overflow here.
@@ -151,8 +157,8 @@ Status readStart(const fb::Start &from, Start &to) {
   TITAN_RETURN_IF_ERROR(readEnum(from.reduction(), 3, "reduction", to.reduction));
   to.axes = readStrings(from.axes());
   to.peer = from.peer();
-  to.sources = readIndices(from.sources());
-  to.destinations = readIndices(from.destinations());
+  to.sources = copyNumbers(from.sources());
+  to.destinations = copyNumbers(from.destinations());
   return okStatus();
 }
 
@@ -169,7 +175,7 @@ Status readInstruction(uint8_t type, const void *table, Instruction &to) {
   switch (type) {
   case fb::Instruction_Launch: {
     const auto &op = as<fb::Launch>(table);
-    to = Launch{op.kernel(), readIndices(op.buffers())};
+    to = Launch{op.kernel(), copyNumbers(op.buffers())};
     return okStatus();
   }
   case fb::Instruction_Gemm:
@@ -209,7 +215,7 @@ Status readInstruction(uint8_t type, const void *table, Instruction &to) {
   }
   case fb::Instruction_CheckFinite: {
     const auto &op = as<fb::CheckFinite>(table);
-    to = CheckFinite{readIndices(op.values()), op.flag()};
+    to = CheckFinite{copyNumbers(op.values()), op.flag()};
     return okStatus();
   }
   case fb::Instruction_Start: {
@@ -254,14 +260,13 @@ Status readAction(const fb::Action &from, Action &to) {
   to.function = from.function();
   to.stage = from.stage();
   to.microbatch = from.microbatch();
-  const std::vector<uint32_t> classes = readIndices(from.slot_classes());
-  const size_t count = from.slot_indices() ? from.slot_indices()->size() : 0;
-  if (count != classes.size())
+  const std::vector<uint32_t> classes = copyNumbers(from.slot_classes());
+  const std::vector<int64_t> indices = copyNumbers(from.slot_indices());
+  if (indices.size() != classes.size())
     return dataLoss("slots have as many classes as indices, found " +
-                    std::to_string(classes.size()) + " and " + std::to_string(count));
-  for (size_t i = 0; i < count; ++i)
-    to.slots.push_back(
-        {classes[i], from.slot_indices()->Get(static_cast<flatbuffers::uoffset_t>(i))});
+                    std::to_string(classes.size()) + " and " + std::to_string(indices.size()));
+  for (size_t i = 0; i < indices.size(); ++i)
+    to.slots.push_back({classes[i], indices[i]});
   return okStatus();
 }
 

@@ -1,7 +1,7 @@
 // gemm() against oneDNN, and MKL where its library is given, on the multiplications of a training
 // step: outputs (NT), input gradients (NN) and weight gradients (TN, added to the gradient).
 //
-//   GemmBench [--threads=N] [--rounds=N] [--mkl=PATH/libmkl_rt.so.2] [--quick=1] [--quantile=0.5]
+//   GemmBench [--threads=N] [--rounds=N] [--mkl=PATH/libmkl_rt.so.3] [--quick=1] [--quantile=0.5]
 //   [--clock=wall|cpu]
 //
 // All run once per round, one after another with a pause in which the other libraries' threads

@@ -36,6 +36,8 @@ constexpr int64_t kUnitRows = 4 * kTileRows;
 constexpr int64_t kChunkRows = 5 * kUnitRows;
 /// Up to this many columns a row of A is used too rarely to pay for packing it.
 constexpr int64_t kInPlaceColumns = 768;
+/// Columns of B that are packed together where they are adjacent.
+constexpr int kPackedTogether = 64;
 /// Keeps panels of A from competing for the same cache sets.
 constexpr int64_t kPanelPadding = 16;
 
@@ -79,25 +81,46 @@ struct Block {
   }
 };
 
-void packPanel(const Block &block, int64_t depthBlock, int64_t panel) {
-  int64_t k0 = depthBlock * block.depths.depth, depth = block.depthOf(depthBlock);
-  int64_t n0 = panel * kTileColumns, width = block.panelWidth(panel);
-  int64_t padded = block.panelVectors(panel) * kLanes;
-  float *to = block.packedPanel(depthBlock, panel);
-  int64_t ldb = block.shape.ldb;
-  if (block.shape.transB) {
-    transposeInto(block.b + n0 * ldb + k0, ldb, width, depth, 1.0f, to, padded, padded);
-    return;
-  }
-  const float *from = block.b + k0 * ldb + n0;
-  for (int64_t p = 0; p < depth; ++p, from += ldb, to += padded) {
-    if (width == kTileColumns) {
-      std::memcpy(to, from, kTileColumns * sizeof(float));
-      continue;
+void packTransposedPanel(const Block &block, int64_t depthBlock, int64_t panel) {
+  int64_t ldb = block.shape.ldb, padded = block.panelVectors(panel) * kLanes;
+  const float *from = block.b + panel * kTileColumns * ldb + depthBlock * block.depths.depth;
+  transposeInto(from, ldb, block.panelWidth(panel), block.depthOf(depthBlock), 1.0f,
+                block.packedPanel(depthBlock, panel), padded, padded);
+}
+
+/// Packs a few neighbouring panels of B as it is: a row at a time, whose columns are adjacent.
+void packPanels(const Block &block, int64_t depthBlock, int64_t firstPanel, int64_t lastPanel) {
+  constexpr int64_t ahead = 6; // rows; the hardware does not see a stream in so long a stride
+  int64_t depth = block.depthOf(depthBlock), ldb = block.shape.ldb;
+  const float *row = block.b + depthBlock * block.depths.depth * ldb;
+  for (int64_t p = 0; p < depth; ++p, row += ldb)
+    for (int64_t panel = firstPanel; panel < lastPanel; ++panel) {
+      const float *from = row + panel * kTileColumns;
+      int64_t width = block.panelWidth(panel), padded = block.panelVectors(panel) * kLanes;
+      float *to = block.packedPanel(depthBlock, panel) + p * padded;
+      if (width == kTileColumns) {
+        hwy::Prefetch(from + ahead * ldb);
+        std::memcpy(to, from, kTileColumns * sizeof(float));
+        continue;
+      }
+      std::memcpy(to, from, width * sizeof(float));
+      std::fill(to + width, to + padded, 0.0f);
     }
-    std::memcpy(to, from, width * sizeof(float));
-    std::fill(to + width, to + padded, 0.0f);
-  }
+}
+
+void packB(ThreadPool &pool, const Block &block) {
+  int64_t panels = block.panels();
+  int64_t together = block.shape.transB ? 1 : std::max(kPackedTogether / kTileColumns, 1);
+  int64_t groups = ceilDiv(panels, together);
+  pool.parallelFor(block.depths.count * groups, [&](int64_t begin, int64_t end, int) {
+    for (int64_t i = begin; i < end; ++i) {
+      int64_t depthBlock = i / groups, panel = i % groups * together;
+      if (block.shape.transB)
+        packTransposedPanel(block, depthBlock, panel);
+      else
+        packPanels(block, depthBlock, panel, std::min(panel + together, panels));
+    }
+  });
 }
 
 /// A tile at the right edge of C: computed beside it, because it is wider than what is left.
@@ -144,10 +167,7 @@ void computeChunk(const Block &block, int64_t row, int64_t rows, int64_t firstPa
 }
 
 void computeBlock(ThreadPool &pool, const Block &block) {
-  pool.parallelFor(block.depths.count * block.panels(), [&](int64_t begin, int64_t end, int) {
-    for (int64_t i = begin; i < end; ++i)
-      packPanel(block, i / block.panels(), i % block.panels());
-  });
+  packB(pool, block);
   // Few rows for many threads: columns are divided too.
   int64_t units = ceilDiv(block.shape.m, kUnitRows);
   int64_t groups = std::clamp<int64_t>(ceilDiv(4 * pool.size(), units), 1, block.panels());

@@ -8,6 +8,7 @@
 #define TITAN_CPU_TILE_INL_H
 #endif
 
+#include <hwy/cache_control.h>
 #include <hwy/highway.h>
 
 #include <cstdint>
@@ -28,6 +29,9 @@ inline constexpr int kLanes = HWY_LANES(float);
 inline constexpr int kTileRows = 6;
 inline constexpr int kTileVectors = HWY_TARGET == HWY_AVX3 ? 4 : 2;
 inline constexpr int kTileColumns = kTileVectors * kLanes;
+
+/// Floats of a cache line.
+inline constexpr int kLineFloats = 16;
 
 /// How a tile reads its left operand.
 enum class Left {
@@ -102,6 +106,15 @@ HWY_NOINLINE void tile(int64_t k, const float *HWY_RESTRICT a, int64_t lda,
                        bool accumulate) {
   const FloatTag d;
   FloatVector sums[rows][vectors];
+  // C is far away when it is added to, and nothing else hides that: the products do not depend on
+  // it, but the next tile's do not start before it has come.
+  if (accumulate) {
+    HWY_UNROLL(16)
+    for (int i = 0; i < rows; ++i)
+      HWY_UNROLL(8)
+    for (int j = 0; j < vectors * kLanes; j += kLineFloats)
+      hwy::Prefetch(c + i * ldc + j);
+  }
   tileSums<rows, vectors, left>(k, a, lda, b, ldb, sums);
   HWY_UNROLL(16)
   for (int i = 0; i < rows; ++i)
@@ -241,15 +254,19 @@ inline HWY_NOINLINE void packColumnPanels(const float *from, int64_t stride, int
                                           int64_t columns, float *to, int64_t panelStride) {
   // A few panels at a time: every line of the source is read once, and the lines being written
   // stay in the first-level cache.
-  constexpr int64_t group = 8;
+  constexpr int64_t group = 20;
+  constexpr int64_t ahead = 6; // rows; the hardware does not see a stream in so long a stride
   int64_t row = 0;
   for (; row + kTileRows <= rows; row += group * kTileRows) {
     int64_t panels = HWY_MIN(group, (rows - row) / kTileRows);
     float *panel = to + row / kTileRows * panelStride;
-    for (int64_t j = 0; j < columns; ++j)
+    for (int64_t j = 0; j < columns; ++j) {
+      for (int64_t p = 0; p < panels * kTileRows; p += kLineFloats)
+        hwy::Prefetch(from + (j + ahead) * stride + row + p);
       for (int64_t p = 0; p < panels; ++p)
         std::memcpy(panel + p * panelStride + j * kTileRows,
                     from + j * stride + row + p * kTileRows, kTileRows * sizeof(float));
+    }
   }
   int64_t count = rows % kTileRows;
   float *panel = to + rows / kTileRows * panelStride;

@@ -24,10 +24,10 @@ TEST(CompileOptionsTest, TakesAJobAndOverrides) {
 
 TEST(CompileOptionsTest, ValuesMayStandApart) {
   auto options =
-      parse({"--compile-to", "step", "--world-size", "1", "--target", "cpu", "job.toml"});
+      parse({"--compile-to", "step", "--world-size", "1", "--target", "cpu:x86-64-v3", "job.toml"});
   ASSERT_TRUE(options.ok()) << options.status().message();
   EXPECT_EQ(options->compileTo, "step");
-  EXPECT_EQ(options->target, "cpu");
+  EXPECT_EQ(options->target, "cpu:x86-64-v3");
 }
 
 TEST(CompileOptionsTest, HelpNeedsNoJob) {
@@ -63,7 +63,8 @@ INSTANTIATE_TEST_SUITE_P(
                      "--compile-to sharded is no phase; there are graph, step, local, kernels, "
                      "exec"},
         BadArguments{{"a.toml", "--target=cuda:sm_90"},
-                     "--target cuda:sm_90 is no target; there is cpu"},
+                     "--target cuda:sm_90 is no target; there are cpu (this machine's instruction "
+                     "set), cpu:x86-64-v2, cpu:x86-64-v3 and cpu:x86-64-v4"},
         BadArguments{{"a.toml", "--world-size", "two"},
                      "--world-size two is not a number of ranks, such as --world-size 1"},
         BadArguments{{"a.toml", "--world-size=8"},

@@ -44,7 +44,7 @@ TEST(HeldOut, UnigramEntropyByHand) {
   TestFolder folder;
   auto index = makeIndex(folder, {"aab", "ac"}); // B a a b E B a c E
   // Training: B a a b E, each of 258 tokens counted once more; held out: B a c E.
-  auto entropy = unigramEntropy(*index, {{0, 5}, {5, 9}});
+  auto entropy = unigramEntropy({*index, {0, 5}}, {*index, {5, 9}});
   ASSERT_TRUE(entropy.ok());
   const double total = 5 + 258;
   const double expected =
@@ -60,5 +60,6 @@ TEST(HeldOut, UniformTokensHaveTheEntropyOfTheirNumber) {
   auto index = makeIndex(folder, {text});
   auto split = splitCorpus(*index, 15);
   ASSERT_TRUE(split.ok());
-  EXPECT_NEAR(*unigramEntropy(*index, *split), std::log(16.0), 0.01);
+  EXPECT_NEAR(*unigramEntropy({*index, split->training}, {*index, split->heldOut}), std::log(16.0),
+              0.01);
 }

@@ -15,7 +15,6 @@ namespace titan {
 namespace {
 
 constexpr double kTolerance = 1e-7;
-constexpr int64_t kIntLimit = 8; // classes and table rows in the samples
 
 /// The arguments that a sample's op can be differentiated by.
 SmallVector<int64_t> getPrimals(func::FuncOp function) {
@@ -41,8 +40,7 @@ LogicalResult buildVjpFunction(func::FuncOp function) {
   const SmallVector<int64_t> primals = getPrimals(function);
   llvm::BitVector needed(op->getNumOperands());
   for (auto [index, operand] : llvm::enumerate(op->getOperands()))
-    needed[index] =
-        llvm::is_contained(primals, cast<BlockArgument>(operand).getArgNumber());
+    needed[index] = llvm::is_contained(primals, cast<BlockArgument>(operand).getArgNumber());
   builder.setInsertionPoint(end);
   Vjp vjp;
   if (failed(cast<DifferentiableOpInterface>(op).buildVjp(builder, cotangents, needed, vjp)))
@@ -74,17 +72,6 @@ class GradientTest : public testing::Test {
 protected:
   void SetUp() override { ASSERT_TRUE(samples.getModule()); }
 
-  /// Random arguments as the function wants them.
-  SmallVector<HostTensor> makeArguments(func::FuncOp function) {
-    SmallVector<HostTensor> arguments =
-        *makeInputs(samples.getModule(), function.getSymName(), /*seed=*/1, kIntLimit);
-    for (HostTensor &argument : arguments)
-      if (function->hasAttr("test.positive") && !argument.type.getElementType().isInteger())
-        for (double &value : argument.values)
-          value = 0.5 + std::fabs(value);
-    return arguments;
-  }
-
   /// <cotangent, first result> as arguments `index` moves along `direction`.
   FailureOr<double> differentiateAlong(Interpreter &interpreter, StringRef function,
                                        SmallVector<HostTensor> arguments, unsigned index,
@@ -104,7 +91,7 @@ protected:
     ASSERT_TRUE(succeeded(buildVjpFunction(function)));
     auto vjp = samples.getModule().lookupSymbol<func::FuncOp>("vjp");
     Interpreter interpreter(samples.getModule());
-    SmallVector<HostTensor> arguments = makeArguments(function);
+    SmallVector<HostTensor> arguments = samples.makeArguments(function);
     const HostTensor cotangent =
         makeRandomTensor(cast<RankedTensorType>(vjp.getArgumentTypes().back()), "cotangent", 1, 1);
     SmallVector<HostTensor> extended = arguments;
@@ -134,8 +121,7 @@ TEST_F(GradientTest, EveryDifferentiableOpHasASample) {
 TEST_F(GradientTest, ProductsEqualFiniteDifferences) {
   SmallVector<func::FuncOp> functions(samples.getModule().getOps<func::FuncOp>());
   for (func::FuncOp function : functions) {
-    if (!isa<DifferentiableOpInterface>(OpSamples::getOp(function)) ||
-        getPrimals(function).empty())
+    if (!isa<DifferentiableOpInterface>(OpSamples::getOp(function)) || getPrimals(function).empty())
       continue;
     SCOPED_TRACE(function.getSymName().str());
     check(function);

@@ -1,6 +1,7 @@
 // The module in Inputs/ops.mlir, which has every compute op of the titan dialect.
 #pragma once
 
+#include "compiler/reference/Interpreter.h"
 #include "dialects/titan/TitanDialect.h"
 
 #include "mlir/Dialect/Func/IR/FuncOps.h"
@@ -20,6 +21,9 @@ public:
   static mlir::Operation *getOp(mlir::func::FuncOp function) {
     return &function.getBody().front().front();
   }
+
+  /// Random arguments such as the function's attributes ask for.
+  llvm::SmallVector<HostTensor> makeArguments(mlir::func::FuncOp function);
 
   /// Names of the dialect's ops that have the interface and no sample.
   template <typename Interface> std::vector<std::string> findMissing() {

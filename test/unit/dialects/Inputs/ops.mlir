@@ -1,6 +1,7 @@
 // One function per op, and per form of an op: what tests of every op's interfaces run over. With
 // `test.positive` the floats among the arguments are positive; `test.differentiable` lists the
-// arguments that the op can be differentiated by, if not all floats.
+// arguments that the op can be differentiated by, if not all floats; with `test.labels` some of the
+// integers among the arguments are negative.
 
 func.func @add(%a: tensor<2x3xf32>, %b: tensor<2x3xf32>) -> tensor<2x3xf32> {
   %r = titan.add %a, %b : tensor<2x3xf32>
@@ -172,27 +173,27 @@ func.func @embedding_grad(%dr: tensor<2x3x4xf32>, %t: tensor<2x3xi32>, %acc: ten
   return %r : tensor<8x4xf32>
 }
 
-func.func @cross_entropy(%x: tensor<6x8xf32>, %l: tensor<6xi32>) -> (tensor<f32>, tensor<f32>) {
+func.func @cross_entropy(%x: tensor<6x8xf32>, %l: tensor<6xi32>) -> (tensor<f32>, tensor<f32>) attributes {test.labels} {
   %loss, %valid = titan.cross_entropy %x, %l
       : (tensor<6x8xf32>, tensor<6xi32>) -> (tensor<f32>, tensor<f32>)
   return %loss, %valid : tensor<f32>, tensor<f32>
 }
 func.func @cross_entropy_grad(%x: tensor<6x8xf32>, %l: tensor<6xi32>, %d: tensor<f32>)
-    -> (tensor<f32>, tensor<f32>, tensor<6x8xf32>) {
+    -> (tensor<f32>, tensor<f32>, tensor<6x8xf32>) attributes {test.labels} {
   %loss, %valid, %dx = titan.cross_entropy_grad %x, %l, %d
       : (tensor<6x8xf32>, tensor<6xi32>, tensor<f32>)
       -> (tensor<f32>, tensor<f32>, tensor<6x8xf32>)
   return %loss, %valid, %dx : tensor<f32>, tensor<f32>, tensor<6x8xf32>
 }
 func.func @head_loss(%x: tensor<2x3x4xf32>, %w: tensor<8x4xf32>, %l: tensor<2x3xi32>)
-    -> (tensor<f32>, tensor<f32>) {
+    -> (tensor<f32>, tensor<f32>) attributes {test.labels} {
   %loss, %valid = titan.head_loss %x, %w, %l
       : (tensor<2x3x4xf32>, tensor<8x4xf32>, tensor<2x3xi32>) -> (tensor<f32>, tensor<f32>)
   return %loss, %valid : tensor<f32>, tensor<f32>
 }
 func.func @head_loss_grad(%x: tensor<2x3x4xf32>, %w: tensor<8x4xf32>, %l: tensor<2x3xi32>,
                           %d: tensor<f32>)
-    -> (tensor<f32>, tensor<f32>, tensor<2x3x4xf32>, tensor<8x4xf32>) {
+    -> (tensor<f32>, tensor<f32>, tensor<2x3x4xf32>, tensor<8x4xf32>) attributes {test.labels} {
   %loss, %valid, %dx, %dw = titan.head_loss_grad %x, %w, %l, %d
       : (tensor<2x3x4xf32>, tensor<8x4xf32>, tensor<2x3xi32>, tensor<f32>)
       -> (tensor<f32>, tensor<f32>, tensor<2x3x4xf32>, tensor<8x4xf32>)
@@ -236,11 +237,11 @@ func.func @transpose(%x: tensor<2x3x4xf32>) -> tensor<4x2x3xf32> {
   %r = titan.transpose %x [2, 0, 1] : tensor<2x3x4xf32> -> tensor<4x2x3xf32>
   return %r : tensor<4x2x3xf32>
 }
-func.func @one_hot(%l: tensor<2x3xi32>) -> tensor<2x3x8xf32> {
+func.func @one_hot(%l: tensor<2x3xi32>) -> tensor<2x3x8xf32> attributes {test.labels} {
   %r = titan.one_hot %l : tensor<2x3xi32> -> tensor<2x3x8xf32>
   return %r : tensor<2x3x8xf32>
 }
-func.func @is_valid(%l: tensor<2x3xi32>) -> tensor<2x3xf32> {
+func.func @is_valid(%l: tensor<2x3xi32>) -> tensor<2x3xf32> attributes {test.labels} {
   %r = titan.is_valid %l : tensor<2x3xi32> -> tensor<2x3xf32>
   return %r : tensor<2x3xf32>
 }

@@ -1,0 +1,256 @@
+#include "runtime/device/cpu/CpuPlans.h"
+
+#include "runtime/device/cpu/Attention.h"
+#include "runtime/device/cpu/Embedding.h"
+#include "runtime/device/cpu/Gemm.h"
+#include "runtime/device/cpu/ThreadPool.h"
+
+namespace titan::cpu {
+namespace {
+
+float *floats(const Operand &operand) { return reinterpret_cast<float *>(operand.data); }
+
+const int32_t *integers(const Operand &operand) {
+  return reinterpret_cast<const int32_t *>(operand.data);
+}
+
+Status requireFloat(const char *op, std::initializer_list<const Operand *> operands) {
+  for (const Operand *operand : operands)
+    if (operand->view->type != DType::f32)
+      return unavailable(std::string(op) + " on the CPU takes f32, found " +
+                         std::string(toString(operand->view->type)));
+  return okStatus();
+}
+
+/// A plan with a workspace: the one that the program planned if it is large enough, else one that
+/// the loader provides.
+class WorkspacePlan : public CpuPlan {
+public:
+  WorkspacePlan(ThreadPool &pool, int64_t needed, const Operand *planned)
+      : pool(pool), needed(needed) {
+    if (!planned)
+      return;
+    const int64_t bytes = planned->view->span() * byteSize(planned->view->type);
+    if (bytes >= needed && reinterpret_cast<uintptr_t>(planned->data) % format::kAlignment == 0)
+      workspace = {planned->data, static_cast<size_t>(bytes)};
+  }
+
+  int64_t workspaceBytes() const override {
+    return static_cast<int64_t>(workspace.size()) >= needed ? 0 : needed;
+  }
+  void setWorkspace(std::span<std::byte> bytes) override { workspace = bytes; }
+
+protected:
+  ThreadPool &pool;
+  int64_t needed;
+  std::span<std::byte> workspace;
+};
+
+class LaunchPlan final : public CpuPlan {
+public:
+  LaunchPlan(ThreadPool &pool, const std::vector<LoadedStage> &stages,
+             std::vector<void *> arguments)
+      : pool(pool), stages(stages), arguments(std::move(arguments)) {}
+
+  Status run() override {
+    for (const LoadedStage &stage : stages)
+      pool.parallelFor(stage.blocks, [&](int64_t begin, int64_t end, int) {
+        stage.function(arguments.data(), begin, end);
+      });
+    return okStatus();
+  }
+
+private:
+  ThreadPool &pool;
+  const std::vector<LoadedStage> &stages;
+  std::vector<void *> arguments;
+};
+
+class GemmPlan final : public WorkspacePlan {
+public:
+  GemmPlan(ThreadPool &pool, const GemmShape &shape, const float *a, const float *b, float *c,
+           const Operand *planned)
+      : WorkspacePlan(pool, gemmWorkspaceBytes(shape, pool.size()), planned), shape(shape), a(a),
+        b(b), c(c) {}
+
+  Status run() override { return gemm(pool, shape, a, b, c, workspace); }
+
+private:
+  GemmShape shape;
+  const float *a;
+  const float *b;
+  float *c;
+};
+
+class AttentionPlan final : public WorkspacePlan {
+public:
+  AttentionPlan(ThreadPool &pool, const AttentionShape &shape, const AttentionInputs &inputs,
+                float *out, float *lse, const Operand *planned)
+      : WorkspacePlan(pool, attentionWorkspaceBytes(shape, pool.size()), planned), shape(shape),
+        inputs(inputs), out(out), lse(lse) {}
+
+  Status run() override { return attention(pool, shape, inputs, out, lse, workspace); }
+
+private:
+  AttentionShape shape;
+  AttentionInputs inputs;
+  float *out;
+  float *lse;
+};
+
+class AttentionGradPlan final : public WorkspacePlan {
+public:
+  AttentionGradPlan(ThreadPool &pool, const AttentionGradShape &shape,
+                    const AttentionGradInputs &inputs, float *dq, float *dk, float *dv,
+                    const Operand *planned)
+      : WorkspacePlan(pool, attentionGradWorkspaceBytes(shape, pool.size()), planned), shape(shape),
+        inputs(inputs), dq(dq), dk(dk), dv(dv) {}
+
+  Status run() override { return attentionGrad(pool, shape, inputs, dq, dk, dv, workspace); }
+
+private:
+  AttentionGradShape shape;
+  AttentionGradInputs inputs;
+  float *dq;
+  float *dk;
+  float *dv;
+};
+
+class EmbeddingPlan final : public CpuPlan {
+public:
+  EmbeddingPlan(ThreadPool &pool, const EmbeddingShape &shape, const int32_t *tokens,
+                const float *table, float *out)
+      : pool(pool), shape(shape), tokens(tokens), table(table), out(out) {}
+
+  Status run() override { return embedding(pool, shape, tokens, table, out); }
+
+private:
+  ThreadPool &pool;
+  EmbeddingShape shape;
+  const int32_t *tokens;
+  const float *table;
+  float *out;
+};
+
+class EmbeddingGradPlan final : public WorkspacePlan {
+public:
+  EmbeddingGradPlan(ThreadPool &pool, const EmbeddingShape &shape, const int32_t *tokens,
+                    const float *outGrad, float *tableGrad, const Operand *planned)
+      : WorkspacePlan(pool, embeddingGradWorkspaceBytes(shape), planned), shape(shape),
+        tokens(tokens), outGrad(outGrad), tableGrad(tableGrad) {}
+
+  Status run() override {
+    return embeddingGrad(pool, shape, tokens, outGrad, tableGrad, workspace);
+  }
+
+private:
+  EmbeddingShape shape;
+  const int32_t *tokens;
+  const float *outGrad;
+  float *tableGrad;
+};
+
+/// Prepares the instructions that a hand-written kernel implements.
+class LibraryPreparer {
+public:
+  LibraryPreparer(ThreadPool &pool, std::span<const Operand> operands)
+      : pool(pool), operands(operands) {}
+
+  StatusOr<std::unique_ptr<Plan>> operator()(const format::Gemm &op);
+  StatusOr<std::unique_ptr<Plan>> operator()(const format::Attention &op);
+  StatusOr<std::unique_ptr<Plan>> operator()(const format::AttentionGrad &op);
+  StatusOr<std::unique_ptr<Plan>> operator()(const format::Embedding &op);
+  StatusOr<std::unique_ptr<Plan>> operator()(const format::EmbeddingGrad &op);
+  template <typename Op> StatusOr<std::unique_ptr<Plan>> operator()(const Op &) {
+    return internalError("no hand-written kernel implements this instruction");
+  }
+
+private:
+  const Operand *any(uint32_t index) const {
+    return index == format::kNone ? nullptr : &operands[index];
+  }
+  HeadStrides strides(uint32_t index) const {
+    const format::View &view = *operands[index].view;
+    return {view.strides[0], view.strides[1], view.strides[2]};
+  }
+  template <typename Op> AttentionShape attentionShape(const Op &op) const {
+    const format::View &q = *operands[op.q].view, &k = *operands[op.k].view;
+    return {q.shape[0], q.shape[1], k.shape[1],    q.shape[2],    k.shape[2],    q.shape[3],
+            op.scale,   op.causal,  strides(op.q), strides(op.k), strides(op.v), strides(op.out)};
+  }
+  template <typename Op> AttentionInputs attentionInputs(const Op &op) const {
+    const Operand *positions = any(op.positions);
+    return {floats(operands[op.q]), floats(operands[op.k]), floats(operands[op.v]),
+            positions ? integers(*positions) : nullptr, nullptr};
+  }
+  EmbeddingShape embeddingShape(uint32_t table, uint32_t rows) const {
+    const format::View &matrix = *operands[table].view, &out = *operands[rows].view;
+    const int64_t stride = out.rank >= 2 ? out.strides[out.rank - 2] : matrix.shape[1];
+    return {out.numElements() / matrix.shape[1], matrix.shape[0], matrix.shape[1],
+            matrix.strides[0], stride};
+  }
+
+  ThreadPool &pool;
+  std::span<const Operand> operands;
+};
+
+StatusOr<std::unique_ptr<Plan>> LibraryPreparer::operator()(const format::Gemm &op) {
+  const Operand &a = operands[op.a], &b = operands[op.b], &c = operands[op.c];
+  TITAN_RETURN_IF_ERROR(requireFloat("gemm", {&a, &b, &c}));
+  const GemmShape shape{op.m,   op.n,   op.k,     op.transA,  op.transB,  op.accumulate, op.lda,
+                        op.ldb, op.ldc, op.batch, op.strideA, op.strideB, op.strideC};
+  return std::unique_ptr<Plan>(
+      std::make_unique<GemmPlan>(pool, shape, floats(a), floats(b), floats(c), any(op.workspace)));
+}
+
+StatusOr<std::unique_ptr<Plan>> LibraryPreparer::operator()(const format::Attention &op) {
+  TITAN_RETURN_IF_ERROR(requireFloat("attention", {&operands[op.q]}));
+  return std::unique_ptr<Plan>(std::make_unique<AttentionPlan>(
+      pool, attentionShape(op), attentionInputs(op), floats(operands[op.out]),
+      floats(operands[op.lse]), any(op.scratch)));
+}
+
+StatusOr<std::unique_ptr<Plan>> LibraryPreparer::operator()(const format::AttentionGrad &op) {
+  TITAN_RETURN_IF_ERROR(requireFloat("attention_grad", {&operands[op.q]}));
+  const AttentionGradShape shape{attentionShape(op), strides(op.dout), strides(op.dq),
+                                 strides(op.dk), strides(op.dv)};
+  const AttentionGradInputs inputs{attentionInputs(op), floats(operands[op.out]),
+                                   floats(operands[op.lse]), floats(operands[op.dout])};
+  return std::unique_ptr<Plan>(std::make_unique<AttentionGradPlan>(
+      pool, shape, inputs, floats(operands[op.dq]), floats(operands[op.dk]),
+      floats(operands[op.dv]), any(op.scratch)));
+}
+
+StatusOr<std::unique_ptr<Plan>> LibraryPreparer::operator()(const format::Embedding &op) {
+  TITAN_RETURN_IF_ERROR(requireFloat("embedding", {&operands[op.table], &operands[op.out]}));
+  return std::unique_ptr<Plan>(std::make_unique<EmbeddingPlan>(
+      pool, embeddingShape(op.table, op.out), integers(operands[op.tokens]),
+      floats(operands[op.table]), floats(operands[op.out])));
+}
+
+StatusOr<std::unique_ptr<Plan>> LibraryPreparer::operator()(const format::EmbeddingGrad &op) {
+  TITAN_RETURN_IF_ERROR(requireFloat("embedding_grad", {&operands[op.dtable], &operands[op.dout]}));
+  return std::unique_ptr<Plan>(std::make_unique<EmbeddingGradPlan>(
+      pool, embeddingShape(op.dtable, op.dout), integers(operands[op.tokens]),
+      floats(operands[op.dout]), floats(operands[op.dtable]), any(op.scratch)));
+}
+
+} // namespace
+
+StatusOr<std::unique_ptr<Plan>> prepareLaunch(ThreadPool &pool, const format::Launch &op,
+                                              std::span<const Operand> operands,
+                                              const CpuKernelTable &kernels) {
+  std::vector<void *> arguments;
+  for (uint32_t buffer : op.buffers)
+    arguments.push_back(operands[buffer].data);
+  return std::unique_ptr<Plan>(
+      std::make_unique<LaunchPlan>(pool, kernels.kernels[op.kernel], std::move(arguments)));
+}
+
+StatusOr<std::unique_ptr<Plan>> prepareLibraryOp(ThreadPool &pool,
+                                                 const format::Instruction &instruction,
+                                                 std::span<const Operand> operands) {
+  return std::visit(LibraryPreparer(pool, operands), instruction);
+}
+
+} // namespace titan::cpu

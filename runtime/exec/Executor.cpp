@@ -1,0 +1,298 @@
+#include "runtime/exec/Executor.h"
+
+#include "runtime/exec/Initializers.h"
+#include "runtime/exec/Liveness.h"
+
+#include <algorithm>
+#include <atomic>
+#include <map>
+
+namespace titan {
+
+using format::kNone;
+using format::SlotBinding;
+
+namespace {
+
+constexpr uint8_t kPoisonByte = 0xff; ///< a NaN in every floating point type
+constexpr std::string_view kScratch = "scratch";
+
+std::string placeOf(const format::Function &function, size_t instruction) {
+  return "function '" + function.name + "', instruction " + std::to_string(instruction) + " (" +
+         std::string(format::mnemonic(function.instructions[instruction])) + ")";
+}
+
+bool isPersistent(const format::Variable &variable) {
+  return variable.place.residualClass == kNone;
+}
+
+} // namespace
+
+Executor::~Executor() = default;
+
+StatusOr<std::unique_ptr<Executor>> Executor::load(const format::Program &program, Device &device,
+                                                   const ExecutorOptions &options) {
+  std::unique_ptr<Executor> executor(new Executor(program, device, options));
+  TITAN_ASSIGN_OR_RETURN(executor->queue, device.createQueue(QueueKind::compute, 0));
+  TITAN_ASSIGN_OR_RETURN(executor->kernels, device.loadKernels(program));
+  TITAN_RETURN_IF_ERROR(executor->loadMemory());
+  TITAN_RETURN_IF_ERROR(executor->loadTimelines());
+  TITAN_RETURN_IF_ERROR(executor->shareWorkspace());
+  if (options.poison)
+    TITAN_RETURN_IF_ERROR(executor->poisonPadding());
+  return executor;
+}
+
+Status Executor::loadMemory() {
+  for (const format::Segment &segment : contents.segments) {
+    auto memory = target.allocate(segment.space, segment.size);
+    if (!memory.ok())
+      return memory.status().withContext("segment '" + segment.name + "'");
+    segments.push_back(*std::move(memory));
+  }
+  return okStatus();
+}
+
+std::byte *Executor::addressOf(const format::Place &place,
+                               const std::vector<SlotBinding> &slots) const {
+  std::byte *base = segments[place.segment]->data() + place.offset;
+  if (place.residualClass == kNone)
+    return base;
+  const format::ResidualClass &residualClass = contents.residualClasses[place.residualClass];
+  const auto slot = std::find_if(slots.begin(), slots.end(), [&](const SlotBinding &binding) {
+    return binding.residualClass == place.residualClass;
+  });
+  return base + residualClass.offset + slot->index * residualClass.bytes;
+}
+
+Status Executor::loadTimelines() {
+  for (const format::Timeline &timeline : contents.timelines) {
+    LoadedTimeline &loaded = timelines.emplace_back();
+    const std::vector<format::Action> *sections[] = {&timeline.prologue, &timeline.body,
+                                                     &timeline.epilogue};
+    for (int i = 0; i < 3; ++i)
+      TITAN_RETURN_IF_ERROR(loadSection(*sections[i], loaded.sections[i])
+                                .withContext("timeline '" + timeline.name + "'"));
+  }
+  return okStatus();
+}
+
+Status Executor::loadSection(const std::vector<format::Action> &actions,
+                             std::vector<Entry> &entries) {
+  using Owner = std::tuple<uint32_t, int64_t, int64_t>; // class, stage, microbatch
+  std::map<Owner, size_t> lastUses;
+  for (size_t i = 0; i < actions.size(); ++i)
+    for (const SlotBinding &slot : actions[i].slots)
+      lastUses[{slot.residualClass, actions[i].stage, actions[i].microbatch}] = i;
+  for (size_t i = 0; i < actions.size(); ++i) {
+    const format::Action &action = actions[i];
+    if (action.mode != format::Mode::run)
+      return unavailable("entry " + std::to_string(i) +
+                         " starts or awaits a collective, which needs more than one rank");
+    TITAN_ASSIGN_OR_RETURN(const BoundFunction *function, bind(action.function, action.slots));
+    Entry &entry = entries.emplace_back(Entry{function, {}});
+    if (!options.poison)
+      continue;
+    for (const SlotBinding &slot : action.slots) {
+      const format::ResidualClass &it = contents.residualClasses[slot.residualClass];
+      if (lastUses[{slot.residualClass, action.stage, action.microbatch}] == i)
+        entry.released.push_back(
+            {segments[it.segment]->data() + it.offset + slot.index * it.bytes, it.bytes});
+    }
+  }
+  return okStatus();
+}
+
+StatusOr<const Executor::BoundFunction *> Executor::bind(uint32_t function,
+                                                         std::vector<SlotBinding> slots) {
+  for (const auto &existing : bound)
+    if (existing->function == function && existing->slots == slots)
+      return existing.get();
+  auto added = std::make_unique<BoundFunction>();
+  added->function = function;
+  added->slots = std::move(slots);
+  TITAN_RETURN_IF_ERROR(prepare(*added));
+  bound.push_back(std::move(added));
+  return bound.back().get();
+}
+
+Status Executor::prepare(BoundFunction &bound) {
+  const format::Function &function = contents.functions[bound.function];
+  std::vector<Operand> operands;
+  operands.reserve(function.buffers.size());
+  for (const format::Buffer &buffer : function.buffers)
+    operands.push_back({addressOf(buffer.place, bound.slots), &buffer.view});
+  bound.plans.reserve(function.instructions.size());
+  for (size_t i = 0; i < function.instructions.size(); ++i) {
+    auto plan = target.prepare(function.instructions[i], operands, contents, *kernels);
+    if (!plan.ok())
+      return plan.status().withContext(placeOf(function, i));
+    bound.plans.push_back(*std::move(plan));
+  }
+  if (options.poison)
+    findDead(bound);
+  return okStatus();
+}
+
+void Executor::findDead(BoundFunction &bound) {
+  const format::Function &function = contents.functions[bound.function];
+  const uint32_t scratch = format::findByName(contents.segments, kScratch);
+  bound.dead.resize(function.instructions.size());
+  if (scratch == kNone)
+    return;
+  const std::vector<ByteSet> dead = deadAfterEach(contents, function, scratch);
+  for (size_t i = 0; i < dead.size(); ++i)
+    for (const auto &[begin, end] : dead[i].all())
+      bound.dead[i].push_back({segments[scratch]->data() + begin, end - begin});
+}
+
+Status Executor::shareWorkspace() {
+  int64_t bytes = 0;
+  for (const auto &function : bound)
+    for (const auto &plan : function->plans)
+      bytes = std::max(bytes, plan->workspaceBytes());
+  auto memory = target.allocate(format::Space::device, bytes);
+  if (!memory.ok())
+    return memory.status().withContext("workspace of the device's kernels");
+  workspace = *std::move(memory);
+  for (const auto &function : bound)
+    for (const auto &plan : function->plans)
+      if (plan->workspaceBytes() > 0)
+        plan->setWorkspace({workspace->data(), static_cast<size_t>(bytes)});
+  return okStatus();
+}
+
+Status Executor::poisonPadding() {
+  std::vector<ByteSet> padding(contents.segments.size());
+  for (size_t i = 0; i < padding.size(); ++i)
+    padding[i].add(0, contents.segments[i].size);
+  for (const format::Variable &variable : contents.variables)
+    if (isPersistent(variable))
+      padding[variable.place.segment].remove(
+          variable.place.offset,
+          variable.place.offset + variable.view.numElements() * byteSize(variable.view.type));
+  for (size_t i = 0; i < padding.size(); ++i)
+    for (const auto &[begin, end] : padding[i].all())
+      TITAN_RETURN_IF_ERROR(
+          target.fillBytes(segments[i]->data() + begin, end - begin, kPoisonByte));
+  return okStatus();
+}
+
+Status Executor::poison(const std::vector<Poison> &ranges) {
+  for (const Poison &range : ranges)
+    TITAN_RETURN_IF_ERROR(target.fillBytes(range.data, range.bytes, kPoisonByte));
+  return okStatus();
+}
+
+Status Executor::runFunction(const BoundFunction &function) {
+  for (size_t i = 0; i < function.plans.size(); ++i) {
+    if (Status status = queue->submit(*function.plans[i]); !status.ok())
+      return status.withContext(placeOf(contents.functions[function.function], i));
+    if (options.poison)
+      TITAN_RETURN_IF_ERROR(poison(function.dead[i]));
+  }
+  return okStatus();
+}
+
+StatusOr<uint32_t> Executor::findTimeline(std::string_view name) const {
+  const uint32_t index = format::findByName(contents.timelines, name);
+  if (index == kNone)
+    return notFound("the program has no timeline '" + std::string(name) + "'");
+  return index;
+}
+
+Status Executor::run(uint32_t timeline, Section section) {
+  for (const Entry &entry : timelines[timeline].sections[static_cast<int>(section)]) {
+    TITAN_RETURN_IF_ERROR(runFunction(*entry.bound));
+    if (options.poison)
+      TITAN_RETURN_IF_ERROR(poison(entry.released));
+  }
+  return queue->synchronize();
+}
+
+StatusOr<VariableRef> Executor::find(std::string_view name, int64_t slot) const {
+  const uint32_t index = format::findByName(contents.variables, name);
+  if (index == kNone)
+    return notFound("the program has no variable '" + std::string(name) + "'");
+  const format::Variable &variable = contents.variables[index];
+  std::vector<SlotBinding> slots;
+  if (!isPersistent(variable)) {
+    const uint32_t residualClass = variable.place.residualClass;
+    if (slot < 0 || slot >= contents.residualClasses[residualClass].slots)
+      return invalidArgument("slot " + std::to_string(slot) + " of residual class '" +
+                             contents.residualClasses[residualClass].name + "' does not exist");
+    slots.push_back({residualClass, slot});
+  }
+  return VariableRef{&variable, addressOf(variable.place, slots),
+                     variable.view.numElements() * byteSize(variable.view.type)};
+}
+
+static Status checkSize(const VariableRef &variable, size_t bytes) {
+  if (static_cast<int64_t>(bytes) == variable.bytes)
+    return okStatus();
+  return invalidArgument("variable '" + variable.variable->name + "' has " +
+                         std::to_string(variable.bytes) + " bytes, found " + std::to_string(bytes));
+}
+
+Status Executor::write(const VariableRef &variable, std::span<const std::byte> host) {
+  TITAN_RETURN_IF_ERROR(checkSize(variable, host.size()));
+  return target.copyToDevice(variable.data, host);
+}
+
+Status Executor::read(const VariableRef &variable, std::span<std::byte> host) const {
+  TITAN_RETURN_IF_ERROR(checkSize(variable, host.size()));
+  return target.copyToHost(host, variable.data);
+}
+
+Status Executor::initializeVariable(const format::Variable &variable, uint64_t seed,
+                                    const std::function<void(int64_t)> &done) {
+  TITAN_ASSIGN_OR_RETURN(const VariableRef place, find(variable.name));
+  if (!variable.initializer)
+    return target.fillBytes(place.data, place.bytes, 0);
+  if (!InitialValues::supports(variable.view.type))
+    return unavailable("variable '" + variable.name + "': initial values of type " +
+                       std::string(toString(variable.view.type)) + " are not supported");
+  const InitialValues values(variable, seed);
+  const int64_t element = byteSize(variable.view.type), count = variable.view.numElements();
+  constexpr int64_t kBlock = int64_t{1} << 14, kStaged = kBlock * 256;
+  // Host memory between generator and device; bounded, so that a large variable needs little.
+  std::vector<std::byte> staged(static_cast<size_t>(std::min(count, kStaged) * element));
+  for (int64_t begin = 0; begin < count; begin += kStaged) {
+    const int64_t size = std::min(kStaged, count - begin);
+    target.hostParallelFor((size + kBlock - 1) / kBlock, [&](int64_t first, int64_t last) {
+      const int64_t from = first * kBlock, to = std::min(size, last * kBlock);
+      values.write(begin + from, begin + to, staged.data() + from * element);
+    });
+    TITAN_RETURN_IF_ERROR(target.copyToDevice(
+        place.data + begin * element, {staged.data(), static_cast<size_t>(size * element)}));
+    done(size);
+  }
+  return okStatus();
+}
+
+Status Executor::initialize(uint64_t seed, const std::function<void(double)> &progress) {
+  int64_t total = 0, ready = 0;
+  for (const format::Variable &variable : contents.variables)
+    if (isPersistent(variable) && variable.initializer)
+      total += variable.view.numElements();
+  for (const format::Variable &variable : contents.variables) {
+    if (!isPersistent(variable))
+      continue;
+    TITAN_RETURN_IF_ERROR(initializeVariable(variable, seed, [&](int64_t elements) {
+      ready += elements;
+      if (progress)
+        progress(static_cast<double>(ready) / static_cast<double>(total));
+    }));
+  }
+  return okStatus();
+}
+
+std::vector<MemoryItem> Executor::memory() const {
+  std::vector<MemoryItem> items;
+  for (const format::Segment &segment : contents.segments)
+    items.push_back({segment.name, segment.size});
+  items.push_back({"workspace", workspace->size()});
+  return items;
+}
+
+} // namespace titan

@@ -1,0 +1,125 @@
+// Runs a program on a device.
+//
+// Loading does everything that takes thought: it allocates the segments, loads the kernels, binds
+// each function to the slots its timeline entries name, prepares each instruction for those
+// addresses and gives all of them one workspace. Running a section of a timeline then submits
+// prepared instructions in order: no allocation, no look-up, no arithmetic on shapes.
+#pragma once
+
+#include "runtime/base/Status.h"
+#include "runtime/device/Device.h"
+#include "runtime/format/Program.h"
+
+#include <functional>
+#include <memory>
+#include <span>
+#include <string>
+#include <vector>
+
+namespace titan {
+
+struct ExecutorOptions {
+  /// Fills with NaN (all bits set): the scratch segment before a function, what an instruction
+  /// leaves dead after it, a residual slot when its last entry is done, and padding between
+  /// variables when the program is loaded. A plan that reads memory it should not turns the result
+  /// into NaN. Slow; for tests.
+  bool poison = false;
+};
+
+enum class Section { prologue, body, epilogue };
+
+/// A variable at its place, in one slot of its residual class if it has one.
+struct VariableRef {
+  const format::Variable *variable = nullptr;
+  std::byte *data = nullptr;
+  int64_t bytes = 0;
+};
+
+/// An amount of memory and what it is for.
+struct MemoryItem {
+  std::string name;
+  int64_t bytes;
+};
+
+class Executor {
+public:
+  /// Loads a verified program, which must outlive the executor like the device. Errors name the
+  /// function and instruction.
+  static StatusOr<std::unique_ptr<Executor>> load(const format::Program &program, Device &device,
+                                                  const ExecutorOptions &options = {});
+  ~Executor();
+
+  /// Gives every variable outside residual classes its initial value. `progress`, if any, is told
+  /// the share of the elements that are done, from 0 to 1.
+  Status initialize(uint64_t seed, const std::function<void(double)> &progress = {});
+
+  /// Index of a timeline, or not found.
+  StatusOr<uint32_t> findTimeline(std::string_view name) const;
+
+  /// Runs one section and waits for it. An error names the function and instruction.
+  Status run(uint32_t timeline, Section section);
+
+  /// A variable by name; `slot` counts for those in a residual class.
+  StatusOr<VariableRef> find(std::string_view name, int64_t slot = 0) const;
+
+  /// Copies a whole variable; `host` has its size.
+  Status write(const VariableRef &variable, std::span<const std::byte> host);
+  Status read(const VariableRef &variable, std::span<std::byte> host) const;
+
+  const format::Program &program() const { return contents; }
+  Device &device() const { return target; }
+  /// Segments, then the workspace that the device's kernels share.
+  std::vector<MemoryItem> memory() const;
+
+private:
+  struct Poison {
+    std::byte *data;
+    int64_t bytes;
+  };
+  /// A function with its buffers at their addresses.
+  struct BoundFunction {
+    uint32_t function = 0;
+    std::vector<format::SlotBinding> slots;
+    std::vector<std::unique_ptr<Plan>> plans;
+    std::vector<std::vector<Poison>> dead; ///< after each plan; empty without poison
+  };
+  /// A timeline entry.
+  struct Entry {
+    const BoundFunction *bound;
+    std::vector<Poison> released; ///< slots that nobody uses after it
+  };
+  struct LoadedTimeline {
+    std::vector<Entry> sections[3];
+  };
+
+  Executor(const format::Program &program, Device &device, const ExecutorOptions &options)
+      : contents(program), target(device), options(options) {}
+
+  Status loadMemory();
+  Status loadTimelines();
+  Status loadSection(const std::vector<format::Action> &actions, std::vector<Entry> &entries);
+  StatusOr<const BoundFunction *> bind(uint32_t function, std::vector<format::SlotBinding> slots);
+  Status prepare(BoundFunction &bound);
+  void findDead(BoundFunction &bound);
+  Status shareWorkspace();
+  Status poisonPadding();
+  Status poison(const std::vector<Poison> &ranges);
+  Status runFunction(const BoundFunction &bound);
+  Status initializeVariable(const format::Variable &variable, uint64_t seed,
+                            const std::function<void(int64_t)> &done);
+
+  std::byte *addressOf(const format::Place &place,
+                       const std::vector<format::SlotBinding> &slots) const;
+
+  const format::Program &contents;
+  Device &target;
+  ExecutorOptions options;
+  std::vector<std::unique_ptr<DeviceMemory>> segments;
+  std::unique_ptr<KernelTable> kernels;
+  std::unique_ptr<DeviceMemory> workspace;
+  std::unique_ptr<Queue> queue;
+  std::vector<std::unique_ptr<BoundFunction>> bound;
+  std::vector<LoadedTimeline> timelines;
+};
+
+} // namespace titan

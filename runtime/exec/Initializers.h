@@ -1,0 +1,47 @@
+// Initial values of variables: each element is a function of the seed, the variable's name and the
+// element's index, so that every mesh starts from the same values.
+#pragma once
+
+#include "runtime/format/Program.h"
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+
+namespace titan {
+
+/// Philox4x32-10: 128 random bits from a 128-bit counter and a 64-bit key (J. K. Salmon et al.,
+/// "Parallel random numbers: as easy as 1, 2, 3", 2011).
+std::array<uint32_t, 4> philox(std::array<uint32_t, 4> counter, std::array<uint32_t, 2> key);
+
+/// Writes elements of one variable. Cheap to copy; safe to use from several threads.
+class InitialValues {
+public:
+  InitialValues(const format::Variable &variable, uint64_t seed);
+
+  /// Elements [begin, end) of the row-major tensor to `to`, which holds end - begin elements of the
+  /// variable's type: f32, bf16 or f64 (supports() says so). A variable without an initializer is
+  /// zero.
+  void write(int64_t begin, int64_t end, std::byte *to) const;
+
+  static bool supports(DType type);
+
+private:
+  /// Two independent standard normal values (Box and Muller 1958) for elements 2 * pair and
+  /// 2 * pair + 1; `attempt` gives further ones.
+  std::array<double, 2> normalPair(uint64_t pair, uint32_t attempt) const;
+  double uniform(uint64_t index) const;
+  double truncated(int64_t index, double first) const;
+  double invertedTruncated(double probability) const;
+  double rope(int64_t index) const;
+  void writeNumbers(int64_t begin, int64_t end, double *to) const;
+
+  format::Initializer initializer;
+  DType type;
+  int64_t columns; ///< of a rotary table
+  std::array<uint32_t, 2> key;
+  bool rejects = true;         ///< a truncated normal accepts at least half of the attempts
+  double below = 0, above = 1; ///< distribution function at its bounds
+};
+
+} // namespace titan

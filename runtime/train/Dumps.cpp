@@ -1,0 +1,95 @@
+#include "runtime/train/Dumps.h"
+
+#include "runtime/base/Safetensors.h"
+
+#include <algorithm>
+#include <cmath>
+
+namespace titan {
+
+/// What stands before a parameter's name in the name of its gradient.
+static constexpr std::string_view kGradientPrefix = "gradient.";
+
+static std::vector<const format::Variable *> variablesOf(const format::Program &program,
+                                                         format::Role role) {
+  std::vector<const format::Variable *> variables;
+  for (const format::Variable &variable : program.variables)
+    if (variable.role == role)
+      variables.push_back(&variable);
+  return variables;
+}
+
+static std::vector<int64_t> shapeOf(const format::Variable &variable) {
+  return {variable.view.shape.begin(), variable.view.shape.begin() + variable.view.rank};
+}
+
+/// Copies a variable to the host.
+static StatusOr<std::vector<float>> readFloats(const Executor &executor,
+                                               const format::Variable &variable) {
+  if (variable.view.type != DType::f32)
+    return unavailable("variable '" + variable.name + "' is " +
+                       std::string(toString(variable.view.type)) + ", only f32 can be written");
+  TITAN_ASSIGN_OR_RETURN(VariableRef place, executor.find(variable.name));
+  std::vector<float> values(static_cast<size_t>(variable.view.numElements()));
+  TITAN_RETURN_IF_ERROR(executor.read(place, std::as_writable_bytes(std::span(values))));
+  return values;
+}
+
+/// Writes variables of one role under their names without `prefix`, times `factor`.
+static Status dump(const Executor &executor, format::Role role, std::string_view prefix,
+                   double factor, const std::filesystem::path &path) {
+  std::vector<std::vector<float>> values;
+  std::vector<TensorView> tensors;
+  for (const format::Variable *variable : variablesOf(executor.program(), role)) {
+    TITAN_ASSIGN_OR_RETURN(std::vector<float> contents, readFloats(executor, *variable));
+    for (float &value : contents)
+      value = static_cast<float>(value * factor);
+    values.push_back(std::move(contents));
+    tensors.push_back({variable->name.substr(prefix.size()), DType::f32, shapeOf(*variable),
+                       std::as_bytes(std::span<const float>(values.back()))});
+  }
+  return writeSafetensors(path, tensors);
+}
+
+Status loadParameters(Executor &executor, const std::filesystem::path &path) {
+  TITAN_ASSIGN_OR_RETURN(Safetensors file, Safetensors::open(path));
+  std::vector<std::pair<const format::Variable *, const TensorView *>> copies;
+  for (const format::Variable *parameter :
+       variablesOf(executor.program(), format::Role::parameter)) {
+    TITAN_ASSIGN_OR_RETURN(const TensorView *tensor,
+                           file.get(parameter->name, parameter->view.type, shapeOf(*parameter)));
+    copies.emplace_back(parameter, tensor);
+  }
+  for (const TensorView &tensor : file.tensors()) {
+    const bool known = std::any_of(copies.begin(), copies.end(),
+                                   [&](const auto &copy) { return copy.second == &tensor; });
+    if (!known)
+      return invalidArgument(path.string() + ": tensor '" + tensor.name +
+                             "' is no parameter of the program");
+  }
+  for (const auto &[parameter, tensor] : copies) {
+    TITAN_ASSIGN_OR_RETURN(VariableRef place, executor.find(parameter->name));
+    TITAN_RETURN_IF_ERROR(executor.write(place, tensor->bytes));
+  }
+  return okStatus();
+}
+
+Status dumpParameters(const Executor &executor, const std::filesystem::path &path) {
+  return dump(executor, format::Role::parameter, "", 1, path);
+}
+
+Status dumpGradients(const Executor &executor, double validTokens,
+                     const std::filesystem::path &path) {
+  return dump(executor, format::Role::gradient, kGradientPrefix, 1 / validTokens, path);
+}
+
+StatusOr<std::string> findBadGradient(const Executor &executor) {
+  for (const format::Variable *gradient : variablesOf(executor.program(), format::Role::gradient)) {
+    TITAN_ASSIGN_OR_RETURN(std::vector<float> values, readFloats(executor, *gradient));
+    if (!std::all_of(values.begin(), values.end(), [](float v) { return std::isfinite(v); }))
+      return gradient->name.substr(kGradientPrefix.size());
+  }
+  return std::string();
+}
+
+} // namespace titan

@@ -1,0 +1,93 @@
+#include "runtime/train/ProgramCache.h"
+
+#include "runtime/base/Hash.h"
+#include "runtime/format/ProgramFile.h"
+
+#include <cerrno>
+#include <cinttypes>
+#include <spawn.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+extern char **environ;
+
+namespace titan {
+namespace {
+
+namespace fs = std::filesystem;
+
+StatusOr<fs::path> findCompiler() {
+  std::error_code error;
+  const fs::path self = fs::read_symlink("/proc/self/exe", error);
+  const fs::path compiler = self.parent_path() / "titan-compile";
+  if (error || !fs::exists(compiler, error))
+    return notFound("no titan-compile beside " + self.string() +
+                    "; compile the job on a machine that has it, then run the program file");
+  return compiler;
+}
+
+/// Why the cached program cannot be used, empty if it can.
+std::string whyStale(const fs::path &program, const fs::path &compiler, const JobConfig &job) {
+  std::error_code error;
+  if (!fs::exists(program, error))
+    return "not compiled before";
+  if (fs::last_write_time(compiler, error) > fs::last_write_time(program, error))
+    return "titan-compile is newer than the program";
+  auto file = format::ProgramFile::open(program);
+  if (!file.ok())
+    return file.status().message();
+  auto compiled = parseJob(file->program().job, program.string());
+  if (!compiled.ok())
+    return compiled.status().message();
+  std::string changed;
+  for (const std::string &key : changedCompileKeys(compiled->config, job))
+    changed += (changed.empty() ? "changed since: " : ", ") + key;
+  return changed;
+}
+
+Status runCompiler(const fs::path &compiler, std::vector<std::string> arguments) {
+  std::vector<char *> pointers;
+  for (std::string &argument : arguments)
+    pointers.push_back(argument.data());
+  pointers.push_back(nullptr);
+  pid_t child = 0;
+  if (int error = posix_spawn(&child, compiler.c_str(), nullptr, nullptr, pointers.data(), environ))
+    return internalError("cannot start " + compiler.string() + ": " + describeErrno(error));
+  int state = 0;
+  while (waitpid(child, &state, 0) < 0)
+    if (errno != EINTR)
+      return internalError("waiting for titan-compile: " + describeErrno(errno));
+  if (WIFEXITED(state) && WEXITSTATUS(state) == 0)
+    return okStatus();
+  return invalidArgument("titan-compile failed; its messages are above");
+}
+
+} // namespace
+
+StatusOr<fs::path> compileJob(const fs::path &jobFile, const JobConfig &job,
+                              std::span<const std::string> overrides, Logger &logger) {
+  TITAN_ASSIGN_OR_RETURN(const fs::path compiler, findCompiler());
+  std::error_code error;
+  const fs::path absolute = fs::weakly_canonical(jobFile, error);
+  char name[32];
+  std::snprintf(name, sizeof name, "%016" PRIx64 ".tbin", hash64(absolute.string()));
+  const fs::path program = fs::path(job.job.dumpFolder) / "programs" / name;
+  const std::string reason = whyStale(program, compiler, job);
+  if (reason.empty()) {
+    logger.info("using the compiled program {}", program.string());
+    return program;
+  }
+  logger.info("compiling {} ({})", jobFile.string(), reason);
+  fs::create_directories(program.parent_path(), error);
+  if (error)
+    return invalidArgument("job.dump_folder: cannot create " + program.parent_path().string() +
+                           ": " + error.message());
+  std::vector<std::string> arguments = {compiler.string(), jobFile.string(), "-o",
+                                        program.string()};
+  for (const std::string &override : overrides)
+    arguments.push_back("--" + override);
+  TITAN_RETURN_IF_ERROR(runCompiler(compiler, std::move(arguments)));
+  return program;
+}
+
+} // namespace titan

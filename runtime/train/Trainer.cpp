@@ -1,0 +1,321 @@
+#include "runtime/train/Trainer.h"
+
+#include "runtime/train/Dumps.h"
+#include "runtime/train/LrSchedule.h"
+
+#include <cmath>
+#include <random>
+#include <sys/resource.h>
+#include <unistd.h>
+
+namespace titan {
+namespace {
+
+/// Between two lines that say how far a long set-up is.
+constexpr double kProgressSeconds = 5;
+constexpr std::string_view kEmbedding = "tok_embeddings.weight";
+
+double secondsSince(std::chrono::steady_clock::time_point start) {
+  return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+}
+
+/// Peak resident memory of the process, in bytes.
+uint64_t peakMemory() {
+  rusage usage{};
+  getrusage(RUSAGE_SELF, &usage);
+  return static_cast<uint64_t>(usage.ru_maxrss) * 1024;
+}
+
+uint64_t physicalMemory() {
+  return static_cast<uint64_t>(sysconf(_SC_PHYS_PAGES)) *
+         static_cast<uint64_t>(sysconf(_SC_PAGE_SIZE));
+}
+
+} // namespace
+
+StatusOr<std::unique_ptr<Trainer>> Trainer::create(const format::Program &program, Device &device,
+                                                   const JobConfig &job, Logger &logger,
+                                                   const TrainerOptions &options) {
+  std::unique_ptr<Trainer> trainer(new Trainer(job, logger, options));
+  TITAN_RETURN_IF_ERROR(trainer->prepare(program, device));
+  return trainer;
+}
+
+//===----------------------------------------------------------------------===//
+// Preparation
+//===----------------------------------------------------------------------===//
+
+Status Trainer::prepare(const format::Program &program, Device &device) {
+  const auto start = Clock::now();
+  TITAN_ASSIGN_OR_RETURN(executor, Executor::load(program, device, options.executor));
+  TITAN_ASSIGN_OR_RETURN(trainTimeline, executor->findTimeline("train"));
+  TITAN_RETURN_IF_ERROR(bindScalars());
+  TITAN_ASSIGN_OR_RETURN(inputs, bindInputs(""));
+  if (job.validation.enable) {
+    auto timeline = executor->findTimeline("evaluation");
+    if (!timeline.ok())
+      return invalidArgument("validation.enable is true, but the program was compiled without "
+                             "evaluation; compile the job with validation.enable = true");
+    evalTimeline = *timeline;
+    TITAN_ASSIGN_OR_RETURN(evalInputs, bindInputs("eval_"));
+  }
+  TITAN_RETURN_IF_ERROR(initialize());
+  TITAN_ASSIGN_OR_RETURN(VariableRef embedding, executor->find(kEmbedding));
+  TITAN_ASSIGN_OR_RETURN(data, openJobData(job, embedding.variable->view.shape[0], logger));
+  TITAN_RETURN_IF_ERROR(checkBatches());
+  if (job.metrics.jsonl) {
+    TITAN_ASSIGN_OR_RETURN(JsonlWriter writer, JsonlWriter::create(*job.metrics.jsonl));
+    jsonl.emplace(std::move(writer));
+  }
+  metrics.flopsPerToken = static_cast<double>(program.flopsPerToken);
+  metrics.memoryCapacity = physicalMemory();
+  metrics.color = !job.metrics.disableColorPrinting && isatty(STDERR_FILENO);
+  logger.info("{}, ready after {:.2f} s", device.describe(), secondsSince(start));
+  return okStatus();
+}
+
+Status Trainer::bindScalars() {
+  auto bind = [&](const char *name, VariableRef &scalar) -> Status {
+    TITAN_ASSIGN_OR_RETURN(scalar, executor->find(name));
+    if (scalar.variable->view.type != DType::f32 || scalar.variable->view.rank != 0)
+      return invalidArgument("the program's variable '" + std::string(name) + "' is no f32 scalar");
+    return okStatus();
+  };
+  TITAN_RETURN_IF_ERROR(bind("lr", scalars.lr));
+  TITAN_RETURN_IF_ERROR(bind("bias_correction1", scalars.biasCorrection1));
+  TITAN_RETURN_IF_ERROR(bind("bias_correction2", scalars.biasCorrection2));
+  TITAN_RETURN_IF_ERROR(bind("loss_sum", scalars.lossSum));
+  TITAN_RETURN_IF_ERROR(bind("valid_tokens", scalars.validTokens));
+  TITAN_RETURN_IF_ERROR(bind("grad_norm", scalars.gradNorm));
+  return bind("finite", scalars.finite);
+}
+
+Status Trainer::writeScalar(const VariableRef &variable, double value) {
+  const float single = static_cast<float>(value);
+  return executor->write(variable, std::as_bytes(std::span(&single, 1)));
+}
+
+StatusOr<double> Trainer::readScalar(const VariableRef &variable) const {
+  float single = 0;
+  TITAN_RETURN_IF_ERROR(executor->read(variable, std::as_writable_bytes(std::span(&single, 1))));
+  return static_cast<double>(single);
+}
+
+StatusOr<Trainer::StepResult> Trainer::readResult() const {
+  StepResult result;
+  TITAN_ASSIGN_OR_RETURN(result.lossSum, readScalar(scalars.lossSum));
+  TITAN_ASSIGN_OR_RETURN(result.validTokens, readScalar(scalars.validTokens));
+  TITAN_ASSIGN_OR_RETURN(result.gradNorm, readScalar(scalars.gradNorm));
+  TITAN_ASSIGN_OR_RETURN(const double finite, readScalar(scalars.finite));
+  result.finite = finite == 1;
+  return result;
+}
+
+StatusOr<Trainer::Inputs> Trainer::bindInputs(const std::string &prefix) const {
+  Inputs result;
+  TITAN_ASSIGN_OR_RETURN(result.tokens, executor->find(prefix + "tokens"));
+  TITAN_ASSIGN_OR_RETURN(result.labels, executor->find(prefix + "labels"));
+  const format::View &view = result.tokens.variable->view;
+  if (view.type != DType::i32 || view.rank != 2 || !(view == result.labels.variable->view))
+    return invalidArgument("the program's inputs '" + prefix + "tokens' and '" + prefix +
+                           "labels' are not both i32 [rows, seq]");
+  result.rows = view.shape[0];
+  result.seq = view.shape[1];
+  result.tokenBatch.resize(static_cast<size_t>(view.numElements()));
+  result.labelBatch.resize(static_cast<size_t>(view.numElements()));
+  return result;
+}
+
+/// Gives the program the next rows of a source.
+Status Trainer::fill(Inputs &batch, BatchSource &source) {
+  TITAN_RETURN_IF_ERROR(
+      source.next(batch.rows, batch.seq, batch.tokenBatch.data(), batch.labelBatch.data()));
+  TITAN_RETURN_IF_ERROR(executor->write(batch.tokens, std::as_bytes(std::span(batch.tokenBatch))));
+  return executor->write(batch.labels, std::as_bytes(std::span(batch.labelBatch)));
+}
+
+Status Trainer::initialize() {
+  const uint64_t seed =
+      job.debug.seed ? static_cast<uint64_t>(*job.debug.seed) : std::random_device()();
+  if (!job.debug.seed && !job.checkpoint.initialLoadPath)
+    logger.info("seed {} (set debug.seed to repeat the run)", seed);
+  auto lastReport = Clock::now();
+  TITAN_RETURN_IF_ERROR(executor->initialize(seed, [&](double share) {
+    if (secondsSince(lastReport) < kProgressSeconds)
+      return;
+    lastReport = Clock::now();
+    logger.info("initializing parameters: {:.0f} %", 100 * share);
+  }));
+  if (job.checkpoint.initialLoadPath) {
+    TITAN_RETURN_IF_ERROR(loadParameters(*executor, *job.checkpoint.initialLoadPath));
+    logger.info("parameters loaded from {}", *job.checkpoint.initialLoadPath);
+  }
+  return okStatus();
+}
+
+Status Trainer::checkBatches() {
+  const int64_t rows = job.globalRows();
+  if (rows < inputs.rows || rows % inputs.rows)
+    return invalidArgument("training.global_batch_size " + std::to_string(rows) +
+                           " is not a multiple of the program's local batch of " +
+                           std::to_string(inputs.rows) + " rows");
+  microbatches = rows / inputs.rows;
+  return okStatus();
+}
+
+//===----------------------------------------------------------------------===//
+// Steps
+//===----------------------------------------------------------------------===//
+
+Status Trainer::train() {
+  const LrSchedule schedule(job.lrScheduler, job.optimizer.lr, job.training.steps);
+  for (const std::string &warning : schedule.warnings())
+    logger.warning("{}", warning);
+  lastLog = Clock::now();
+  while (step < job.training.steps && !stopped()) {
+    const double lr = schedule.rate(step + 1);
+    TITAN_ASSIGN_OR_RETURN(bool ran, runStep(lr));
+    if (!ran)
+      break;
+    TITAN_RETURN_IF_ERROR(finishStep(lr));
+  }
+  return finish();
+}
+
+/// Runs one step; false, with nothing done, if the data does not suffice for one.
+StatusOr<bool> Trainer::runStep(double lr) {
+  const auto left = data.training->remainingRows(inputs.seq);
+  if (left && *left < microbatches * inputs.rows) {
+    logger.warning("the data ended after step {}; training.steps is {}", step, job.training.steps);
+    return false;
+  }
+  ++step;
+  const auto exponent = static_cast<double>(step);
+  TITAN_RETURN_IF_ERROR(writeScalar(scalars.lr, lr));
+  TITAN_RETURN_IF_ERROR(
+      writeScalar(scalars.biasCorrection1, 1 - std::pow(job.optimizer.beta1, exponent)));
+  TITAN_RETURN_IF_ERROR(
+      writeScalar(scalars.biasCorrection2, 1 - std::pow(job.optimizer.beta2, exponent)));
+  TITAN_RETURN_IF_ERROR(executor->run(trainTimeline, Section::prologue));
+  for (int64_t i = 0; i < microbatches; ++i) {
+    const auto start = Clock::now();
+    TITAN_RETURN_IF_ERROR(fill(inputs, *data.training));
+    dataSeconds += secondsSince(start);
+    TITAN_RETURN_IF_ERROR(executor->run(trainTimeline, Section::body));
+  }
+  TITAN_RETURN_IF_ERROR(executor->run(trainTimeline, Section::epilogue));
+  return true;
+}
+
+Status Trainer::finishStep(double lr) {
+  TITAN_ASSIGN_OR_RETURN(const StepResult result, readResult());
+  if (!result.finite) {
+    TITAN_ASSIGN_OR_RETURN(const std::string bad, findBadGradient(*executor));
+    return internalError("step " + std::to_string(step) + ": loss " +
+                         std::to_string(result.loss()) + ", gradient norm " +
+                         std::to_string(result.gradNorm) + "; " +
+                         (bad.empty() ? "no gradient is infinite or no number itself"
+                                      : "the first gradient that is not finite is '" + bad + "'") +
+                         "; the parameters are those before the step");
+  }
+  const int64_t stepTokens = microbatches * inputs.rows * inputs.seq;
+  tokensSeen += stepTokens;
+  tokens += stepTokens;
+  ++steps;
+  if (step == 1 || step % job.metrics.logFreq == 0 || step == job.training.steps)
+    TITAN_RETURN_IF_ERROR(log(result, lr));
+  return validateIfDue();
+}
+
+Status Trainer::log(const StepResult &result, double lr) {
+  StepRecord record;
+  record.step = step;
+  record.loss = result.loss();
+  record.gradNorm = result.gradNorm;
+  record.lr = lr;
+  record.tokensSeen = tokensSeen;
+  record.tokensSinceLog = tokens;
+  record.stepsSinceLog = steps;
+  record.secondsSinceLog = secondsSince(lastLog);
+  record.dataSecondsSinceLog = dataSeconds;
+  record.memory = peakMemory();
+  logger.info("{}", consoleLine(metrics, record));
+  steps = tokens = 0;
+  dataSeconds = 0;
+  lastLog = Clock::now();
+  return jsonl ? jsonl->write(jsonLine(metrics, record)) : okStatus();
+}
+
+//===----------------------------------------------------------------------===//
+// Evaluation and the end
+//===----------------------------------------------------------------------===//
+
+Status Trainer::validateIfDue() {
+  if (!job.validation.enable || (step != 1 && step % job.validation.freq))
+    return okStatus();
+  const auto start = Clock::now();
+  TITAN_ASSIGN_OR_RETURN(lastHeldOutLoss, evaluate(step));
+  lastValidation = step;
+  // The time of an evaluation is not the time of steps.
+  lastLog += Clock::now() - start;
+  return okStatus();
+}
+
+StatusOr<double> Trainer::evaluate(int64_t atStep) {
+  if (!data.validation)
+    return invalidArgument("an evaluation needs validation.enable = true");
+  TITAN_ASSIGN_OR_RETURN(const VariableRef lossSum, executor->find("eval_loss_sum"));
+  TITAN_ASSIGN_OR_RETURN(const VariableRef validTokens, executor->find("eval_valid_tokens"));
+  const auto start = Clock::now();
+  data.validation->rewind();
+  double loss = 0, count = 0;
+  int64_t batches = 0;
+  for (; job.validation.steps < 0 || batches < job.validation.steps; ++batches) {
+    if (auto left = data.validation->remainingRows(evalInputs.seq); left && *left <= 0)
+      break;
+    TITAN_RETURN_IF_ERROR(fill(evalInputs, *data.validation));
+    TITAN_RETURN_IF_ERROR(executor->run(evalTimeline, Section::prologue));
+    TITAN_RETURN_IF_ERROR(executor->run(evalTimeline, Section::body));
+    TITAN_ASSIGN_OR_RETURN(const double batchLoss, readScalar(lossSum));
+    TITAN_ASSIGN_OR_RETURN(const double batchCount, readScalar(validTokens));
+    loss += batchLoss;
+    count += batchCount;
+  }
+  if (count == 0)
+    return invalidArgument("the held-out data has no window of " + std::to_string(evalInputs.seq) +
+                           " tokens");
+  StepRecord record;
+  record.step = atStep;
+  record.loss = loss / count;
+  record.tokensSinceLog = batches * evalInputs.rows * evalInputs.seq;
+  record.secondsSinceLog = secondsSince(start);
+  record.memory = peakMemory();
+  logger.info("{}", validationLine(metrics, record));
+  if (jsonl)
+    TITAN_RETURN_IF_ERROR(jsonl->write(validationJsonLine(metrics, record)));
+  return record.loss;
+}
+
+Status Trainer::finish() {
+  if (stopped())
+    logger.info("stopped after step {} of {}", step, job.training.steps);
+  if (job.debug.dumpGradients && step > 0) {
+    TITAN_ASSIGN_OR_RETURN(const StepResult result, readResult());
+    TITAN_RETURN_IF_ERROR(dumpGradients(*executor, result.validTokens, *job.debug.dumpGradients));
+  }
+  if (job.debug.dumpParameters)
+    TITAN_RETURN_IF_ERROR(dumpParameters(*executor, *job.debug.dumpParameters));
+  if (!job.validation.enable)
+    return okStatus();
+  if (lastValidation != step) {
+    TITAN_ASSIGN_OR_RETURN(lastHeldOutLoss, evaluate(step));
+  }
+  if (data.unigramEntropy)
+    logger.info("held-out loss {:.4f}, unigram entropy {:.4f} (nats per token)", lastHeldOutLoss,
+                *data.unigramEntropy);
+  else
+    logger.info("held-out loss {:.4f} (nats per token)", lastHeldOutLoss);
+  return okStatus();
+}
+
+} // namespace titan

@@ -1,0 +1,102 @@
+// The training loop of one rank: batches in, steps, metrics and evaluations out.
+#pragma once
+
+#include "runtime/base/JobConfig.h"
+#include "runtime/base/Logger.h"
+#include "runtime/data/JobData.h"
+#include "runtime/exec/Executor.h"
+#include "runtime/train/Metrics.h"
+
+#include <atomic>
+#include <chrono>
+
+namespace titan {
+
+struct TrainerOptions {
+  /// Set, from a signal handler or another thread, to end training after the step under way.
+  const std::atomic<bool> *stopRequested = nullptr;
+  ExecutorOptions executor;
+};
+
+class Trainer {
+public:
+  /// Prepares the program on the device, initializes or loads its parameters and opens the data.
+  /// The program, the device, the logger and `options` must outlive the trainer.
+  static StatusOr<std::unique_ptr<Trainer>> create(const format::Program &program, Device &device,
+                                                   const JobConfig &job, Logger &logger,
+                                                   const TrainerOptions &options = {});
+
+  /// Trains for training.steps steps or until the data ends. A loss or gradient norm that is not
+  /// finite is an error that names the step and the first bad tensor; the parameters then are those
+  /// before that step.
+  Status train();
+
+  /// Mean loss per valid token over the held-out windows.
+  StatusOr<double> evaluate(int64_t step);
+
+  int64_t getStep() const { return step; }
+  Executor &getExecutor() { return *executor; }
+
+private:
+  using Clock = std::chrono::steady_clock;
+
+  /// The scalars that the host writes before a step and reads after it.
+  struct Scalars {
+    VariableRef lr, biasCorrection1, biasCorrection2;
+    VariableRef lossSum, validTokens, gradNorm, finite;
+  };
+  /// The two tensors that the host fills before a body, and a batch for them.
+  struct Inputs {
+    VariableRef tokens, labels;
+    int64_t rows = 0, seq = 0;
+    std::vector<int32_t> tokenBatch, labelBatch;
+  };
+  /// What a step leaves for the host.
+  struct StepResult {
+    double lossSum = 0, validTokens = 0, gradNorm = 0;
+    bool finite = true;
+    double loss() const { return lossSum / validTokens; }
+  };
+
+  Trainer(const JobConfig &job, Logger &logger, const TrainerOptions &options)
+      : job(job), logger(logger), options(options) {}
+
+  Status prepare(const format::Program &program, Device &device);
+  Status initialize();
+  Status bindScalars();
+  Status writeScalar(const VariableRef &variable, double value);
+  StatusOr<double> readScalar(const VariableRef &variable) const;
+  Status fill(Inputs &batch, BatchSource &source);
+  StatusOr<StepResult> readResult() const;
+  StatusOr<Inputs> bindInputs(const std::string &prefix) const;
+  Status checkBatches();
+  StatusOr<bool> runStep(double lr);
+  Status finishStep(double lr);
+  Status log(const StepResult &result, double lr);
+  Status validateIfDue();
+  Status finish();
+  bool stopped() const { return options.stopRequested && options.stopRequested->load(); }
+
+  const JobConfig &job;
+  Logger &logger;
+  TrainerOptions options;
+  std::unique_ptr<Executor> executor;
+  JobData data;
+  Scalars scalars{};
+  Inputs inputs, evalInputs;
+  uint32_t trainTimeline = format::kNone, evalTimeline = format::kNone;
+  MetricsContext metrics;
+  std::optional<JsonlWriter> jsonl;
+
+  int64_t step = 0;
+  int64_t microbatches = 1; ///< per step
+  int64_t tokensSeen = 0;
+  int64_t lastValidation = -1;
+  double lastHeldOutLoss = 0;
+  // Since the last logged step:
+  int64_t steps = 0, tokens = 0;
+  double dataSeconds = 0;
+  Clock::time_point lastLog;
+};
+
+} // namespace titan

@@ -1,0 +1,57 @@
+"""Every pass on random programs: what it makes of them computes the same.
+
+    random.py FIRST LAST WORK_DIR      seeds FIRST to LAST, with the tools on PATH
+
+For each seed: gradients of the differentiated program against finite differences of the loss, then
+a training step of each later program against the one before, in doubles.
+"""
+
+import os
+import subprocess
+import sys
+
+# Each stage from the one before: its name and titan-opt's passes.
+STAGES = [
+    ("differentiated", ["--titan-differentiate"]),
+    ("step", ["--titan-build-optimizer=max-norm=0.5"]),
+    ("chunked", ["--titan-chunk-loss=chunks=3"]),
+    ("simplified", ["--canonicalize", "--cse"]),
+    ("kernels", ["--titan-form-kernels"]),
+    ("scheduled", ["--titan-schedule-instructions"]),
+]
+# Finite differences of programs with strong curvature are good to about 1e-7.
+GRADIENT_TOLERANCE = "1e-6"
+STEP_TOLERANCE = "1e-11"
+
+
+def run(*command):
+    result = subprocess.run(command, capture_output=True, text=True)
+    if result.returncode:
+        sys.exit(f"{' '.join(command)}\n{result.stdout}{result.stderr}")
+
+
+def check(seed, folder):
+    path = lambda name: os.path.join(folder, f"{seed}.{name}.mlir")
+    with open(path("graph"), "w") as graph:
+        subprocess.run(["titan-check", "--random", str(seed)], stdout=graph, check=True)
+    previous = "graph"
+    for name, passes in STAGES:
+        run("titan-opt", path(previous), *passes, "-o", path(name))
+        compare = ["titan-check", path(previous), path(name), "--seed", str(seed)]
+        if name == "differentiated":
+            run(*compare, "--gradients", "--tolerance", GRADIENT_TOLERANCE)
+        elif name != "step":  # titan-build-optimizer adds to the step; golden.test checks it
+            run(*compare, "--step", "--tolerance", STEP_TOLERANCE)
+        previous = name
+
+
+def main():
+    first, last, folder = int(sys.argv[1]), int(sys.argv[2]), sys.argv[3]
+    os.makedirs(folder, exist_ok=True)
+    for seed in range(first, last + 1):
+        check(seed, folder)
+    print(f"{last + 1 - first} random programs, {len(STAGES)} passes each: all compute the same")
+
+
+if __name__ == "__main__":
+    main()
