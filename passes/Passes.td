@@ -106,7 +106,7 @@ def PlanMemory : Pass<"titan-plan-memory", "::mlir::ModuleOp"> {
     results of @fwd the class `fwd_to_bwd`. Within a function, values live in one arena: an op's
     result is placed by its BufferingOpInterface or, for a kernel, by KernelAnalysis: views alias,
     accumulators and stores update in place, pointwise results take over dying operands, and what
-    remains is packed by first fit over live ranges. Functions never run at once, so their arenas
+    remains is packed by live ranges. Functions never run at once, so their arenas
     share the segment `scratch`.
   }];
   let dependentDialects = ["::titan::TitanDialect", "::titan::exec::ExecDialect"];

@@ -225,12 +225,16 @@ struct Differentiate : impl::DifferentiateBase<Differentiate> {
       return function.emitError("expects @loss to have one block");
     auto scalar = [](Type type) {
       auto tensor = dyn_cast<RankedTensorType>(type);
-      return tensor && tensor.getRank() == 0 && isa<FloatType>(tensor.getElementType());
+      return tensor && tensor.getRank() == 0 && tensor.getElementType().isF32();
     };
+    for (auto store : function.getOps<StoreOp>())
+      return store.emitOpError("stands in @loss, which may not change variables: the backward "
+                               "loads them again");
     if (function.getNumResults() != 2 || !llvm::all_of(function.getResultTypes(), scalar))
-      return function.emitError() << "expects @loss to return two scalars, the summed loss and the "
-                                     "number of valid tokens, found "
-                                  << function.getFunctionType();
+      return function.emitError()
+             << "expects @loss to return two f32 scalars, the summed loss and the "
+                "number of valid tokens, found "
+             << function.getFunctionType();
     return success();
   }
 

@@ -161,6 +161,41 @@ private:
   llvm::DenseMap<std::tuple<StringAttr, int64_t, MemRefType>, Value> buffers;
 };
 
+/// Stores of one constant get one each, so that it is filled into every variable: CSE has made
+/// equal zeros one, which all others would be copied from.
+void cloneStoredConstants(func::FuncOp function) {
+  for (auto store : function.getOps<StoreOp>()) {
+    Operation *op = store.getValue().getDefiningOp();
+    if (!op || op->getNumOperands() || isa<LoadOp>(op) || !isPure(op) ||
+        store.getValue().hasOneUse())
+      continue;
+    OpBuilder builder(store);
+    store.getValueMutable().assign(builder.clone(*op)->getResult(0));
+  }
+}
+
+/// Checks that the function has the inputs and results that its name stands for.
+LogicalResult verifySignature(func::FuncOp function, const FunctionLayout &layout) {
+  if (!function.getBody().hasOneBlock())
+    return function.emitError() << "expects @" << function.getSymName()
+                                << " to have a body of one block";
+  if (function.getNumArguments() != layout.arguments.size() ||
+      function.getNumResults() != layout.results.size())
+    return function.emitError() << "expects @" << function.getSymName() << " to take "
+                                << layout.arguments.size() << " inputs and residuals and return "
+                                << layout.results.size() << ", found "
+                                << function.getFunctionType();
+  if (function.getSymName() != names::kBackward)
+    return success();
+  auto forward = function->getParentOfType<ModuleOp>().lookupSymbol<func::FuncOp>(names::kForward);
+  SmallVector<Type> wanted(forward.getArgumentTypes());
+  llvm::append_range(wanted, forward.getResultTypes());
+  if (function.getArgumentTypes() != ArrayRef(wanted))
+    return function.emitError() << "expects @bwd to take the inputs and results of @fwd, found "
+                                << function.getFunctionType();
+  return success();
+}
+
 struct PlanMemory : impl::PlanMemoryBase<PlanMemory> {
   void runOnOperation() override {
     ModuleOp module = getOperation();
@@ -172,6 +207,9 @@ struct PlanMemory : impl::PlanMemoryBase<PlanMemory> {
     SmallVector<exec::FuncOp> emitted;
     for (func::FuncOp function : functions) {
       FunctionLayout functionLayout = layout.getFunctionLayout(function);
+      if (failed(verifySignature(function, functionLayout)))
+        return signalPassFailure();
+      cloneStoredConstants(function);
       ValuePlacement placement(function, functionLayout);
       if (failed(placement.run()) || failed(checkPlacement(function, functionLayout, placement)))
         return signalPassFailure();

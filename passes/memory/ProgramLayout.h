@@ -46,7 +46,6 @@ private:
   };
 
   void placeVariable(VariableOp variable, llvm::StringRef segment);
-  void placeState();
   ResidualClass layOut(llvm::StringRef name, mlir::TypeRange types);
   void declareVariables(mlir::OpBuilder &builder);
   void declareInputs(mlir::OpBuilder &builder, mlir::func::FuncOp function,

@@ -28,6 +28,7 @@ LogicalResult ValuePlacement::run() {
     if (failed(placeOp(&op)))
       return failure();
   placeReturn(block.getTerminator());
+  orderExitCopies();
   packArenaStorages();
   return success();
 }
@@ -47,25 +48,39 @@ void ValuePlacement::numberOps() {
     positions[&op] = next++;
 }
 
-/// A value is used as long as what shares its memory: its views, and the result it is assembled
-/// into.
+Value ValuePlacement::getGroup(Value value) const {
+  auto leader = groups.findLeader(value);
+  return leader == groups.member_end() ? value : *leader;
+}
+
+/// How many operands share the memory of `operand`, itself included.
+unsigned ValuePlacement::countOperandsSharing(Operation *op, Value operand) const {
+  return llvm::count_if(op->getOperands(),
+                        [&](Value other) { return getGroup(other) == getGroup(operand); });
+}
+
+/// Memory is used as long as any of the values that share it. A store takes effect at the exit.
 void ValuePlacement::computeLastUses() {
-  for (Operation &op : llvm::reverse(function.getBody().front())) {
-    for (Value operand : op.getOperands()) {
-      int64_t &last = lastUses.try_emplace(operand, -1).first->second;
-      last = std::max(last, position(&op));
-    }
+  Block &block = function.getBody().front();
+  for (Operation &op : block)
     for (OpResult result : op.getResults()) {
-      lastUses.try_emplace(result, position(&op));
       ResultPlacement placement = getPlacement(&op, result.getResultNumber());
-      const int64_t last = lastUses[result];
       if (placement.kind == Kind::view)
-        lastUses[op.getOperand(placement.operands[0])] =
-            std::max(last, lastUses[op.getOperand(placement.operands[0])]);
+        groups.unionSets(op.getOperand(placement.operands[0]), result);
       if (placement.kind == Kind::assembled)
         for (Value operand : op.getOperands())
-          lastUses[operand] = std::max(last, lastUses[operand]);
+          groups.unionSets(operand, result);
     }
+  const int64_t exit = position(block.getTerminator());
+  auto use = [&](Value value, int64_t at) {
+    int64_t &last = lastUses.try_emplace(getGroup(value), -1).first->second;
+    last = std::max(last, at);
+  };
+  for (Operation &op : block) {
+    for (Value operand : op.getOperands())
+      use(operand, isa<StoreOp>(op) ? exit : position(&op));
+    for (Value result : op.getResults())
+      use(result, position(&op));
   }
 }
 
@@ -110,7 +125,7 @@ void ValuePlacement::hintOperands(Operation *op) {
     const Place place = known->second;
     if (placement.kind == Kind::inPlace) {
       Value operand = op->getOperand(placement.operands[0]);
-      if (lastUse(operand) == position(op))
+      if (lastUse(operand) == position(op) && countOperandsSharing(op, operand) == 1)
         hint(operand, place);
     }
     if (placement.kind == Kind::view) {
@@ -197,28 +212,30 @@ void ValuePlacement::placeView(Value result, Value operand, int64_t byteOffset) 
   assign(result, place);
 }
 
-/// Whether a variable's memory may be overwritten by `op`: its old value is not used later, and if
-/// `op` itself reads it, then only through operands that it may overwrite.
-bool ValuePlacement::mayOverwriteVariable(Operation *op, unsigned storage,
+/// Whether `op` may write its result to `place` in a variable's memory: the old value is not used
+/// later, and if `op` itself reads it, then only through one operand, at that very place, that it
+/// may overwrite.
+bool ValuePlacement::mayOverwriteVariable(Operation *op, Place place,
                                           ArrayRef<unsigned> mayOverwrite) {
-  for (Value old : loads.lookup(storage)) {
+  for (Value old : loads.lookup(place.storage))
     if (lastUse(old) > position(op))
       return false;
-    if (lastUse(old) < position(op))
+  unsigned overwritten = 0;
+  for (auto [i, operand] : llvm::enumerate(op->getOperands())) {
+    if (getPlace(operand).storage != place.storage)
       continue;
-    for (auto [i, operand] : llvm::enumerate(op->getOperands()))
-      if (getPlace(operand).storage == storage && !llvm::is_contained(mayOverwrite, i))
-        return false;
+    if (getPlace(operand) != place || !llvm::is_contained(mayOverwrite, i))
+      return false;
+    ++overwritten;
   }
-  return true;
+  return overwritten <= 1;
 }
 
 bool ValuePlacement::placeByHint(Operation *op, Value result, ArrayRef<unsigned> mayOverwrite) {
   auto hint = hints.find(result);
   if (hint != hints.end()) {
     const Place place = hint->second;
-    if (storages[place.storage].inArena() ||
-        mayOverwriteVariable(op, place.storage, mayOverwrite)) {
+    if (storages[place.storage].inArena() || mayOverwriteVariable(op, place, mayOverwrite)) {
       assign(result, place);
       return true;
     }
@@ -233,7 +250,7 @@ void ValuePlacement::placeInPlace(Operation *op, unsigned resultIndex, unsigned 
   const Storage &storage = storages[old.storage];
   auto hint = hints.find(result);
   const bool dies =
-      lastUse(operand) == position(op) && llvm::count(op->getOperands(), operand) == 1;
+      lastUse(operand) == position(op) && countOperandsSharing(op, operand) == 1;
   const bool wanted = hint == hints.end() || hint->second == old;
   const bool writable =
       storage.inArena() || storage.fixed.reusable || (hint != hints.end() && hint->second == old);
@@ -248,13 +265,24 @@ void ValuePlacement::placeInPlace(Operation *op, unsigned resultIndex, unsigned 
 
 void ValuePlacement::placeAssembled(Operation *op, ArrayRef<int64_t> offsets) {
   Value result = op->getResult(0);
-  const Place whole = hints.find(result)->second;
+  Place whole = hints.find(result)->second;
+  // A part that was not computed in place is copied here, which must not hurt the old value.
+  if (!storages[whole.storage].inArena() && !mayAssembleInVariable(op, whole))
+    whole = {addStorage(getByteSize(result.getType())), 0};
   assign(result, whole);
   for (auto [operand, offset] : llvm::zip_equal(op->getOperands(), offsets)) {
     const Place part{whole.storage, whole.offset + offset};
     if (getPlace(operand) != part)
       copies.push_back({op, operand, part});
   }
+}
+
+/// Whether no load of the variable is used by or after the op that assembles its new value.
+bool ValuePlacement::mayAssembleInVariable(Operation *op, Place whole) {
+  for (Value old : loads.lookup(whole.storage))
+    if (lastUse(old) >= position(op))
+      return false;
+  return true;
 }
 
 /// Takes over the memory of a dying operand; returns its index, or -1 and leaves the result where
@@ -323,10 +351,7 @@ void ValuePlacement::placeStore(StoreOp store) {
   if (getPlace(store.getValue()) == target)
     return;
   // Stores take effect at the exit: no earlier load may see the copy.
-  Operation *end = function.getBody().front().getTerminator();
-  Storage &source = storages[getPlace(store.getValue()).storage];
-  source.end = std::max(source.end, position(end));
-  copies.push_back({end, store.getValue(), target});
+  copies.push_back({function.getBody().front().getTerminator(), store.getValue(), target});
 }
 
 void ValuePlacement::placeReturn(Operation *end) {
@@ -334,6 +359,28 @@ void ValuePlacement::placeReturn(Operation *end) {
     const Place target{getFixedStorage(range, getByteSize(value.getType())), 0};
     if (getPlace(value) != target)
       copies.push_back({end, value, target});
+  }
+}
+
+/// Puts the copies at the exit into an order in which each source is read before it is overwritten.
+/// Values that change places in a circle have none; the plan's check refuses them.
+void ValuePlacement::orderExitCopies() {
+  Operation *end = function.getBody().front().getTerminator();
+  auto *firstExit = std::stable_partition(
+      copies.begin(), copies.end(), [&](const PlacedCopy &copy) { return copy.before != end; });
+  SmallVector<PlacedCopy> pending(firstExit, copies.end());
+  copies.erase(firstExit, copies.end());
+  while (!pending.empty()) {
+    auto isSafe = [&](const PlacedCopy &copy) {
+      return llvm::none_of(pending, [&](const PlacedCopy &other) {
+        return &other != &copy && getPlace(other.value).storage == copy.to.storage;
+      });
+    };
+    auto next = llvm::find_if(pending, isSafe);
+    if (next == pending.end())
+      next = pending.begin();
+    copies.push_back(*next);
+    pending.erase(next);
   }
 }
 

@@ -3,6 +3,8 @@
 
 #include "passes/Functions.h"
 
+#include "llvm/ADT/EquivalenceClasses.h"
+
 namespace titan {
 
 /// A byte range that is fixed before the function is placed: a variable, or a tensor in a residual
@@ -70,12 +72,15 @@ private:
 
   void numberOps();
   void computeLastUses();
+  mlir::Value getGroup(mlir::Value value) const;
+  unsigned countOperandsSharing(mlir::Operation *op, mlir::Value operand) const;
   void computeHints();
   void hintOperands(mlir::Operation *op);
   mlir::LogicalResult placeOp(mlir::Operation *op);
   void placeLoad(LoadOp load);
   void placeView(mlir::Value result, mlir::Value operand, int64_t byteOffset);
   void placeInPlace(mlir::Operation *op, unsigned result, unsigned operand);
+  bool mayAssembleInVariable(mlir::Operation *op, Place whole);
   void placeAssembled(mlir::Operation *op, llvm::ArrayRef<int64_t> offsets);
   /// Places a result where its hint says or in fresh memory; true if the hint was followed.
   bool placeByHint(mlir::Operation *op, mlir::Value result, llvm::ArrayRef<unsigned> mayOverwrite);
@@ -83,20 +88,24 @@ private:
   int reuseOperand(mlir::Operation *op, mlir::Value result, llvm::ArrayRef<unsigned> operands);
   void placeStore(StoreOp store);
   void placeReturn(mlir::Operation *end);
+  void orderExitCopies();
   void packArenaStorages();
 
   unsigned addStorage(int64_t bytes, FixedRange fixed = {});
   unsigned getFixedStorage(const FixedRange &range, int64_t bytes);
   void assign(mlir::Value value, Place place);
-  bool mayOverwriteVariable(mlir::Operation *op, unsigned storage,
+  bool mayOverwriteVariable(mlir::Operation *op, Place place,
                             llvm::ArrayRef<unsigned> mayOverwrite);
   int64_t position(mlir::Operation *op) const { return positions.lookup(op); }
-  int64_t lastUse(mlir::Value value) const { return lastUses.lookup(value); }
+  /// The last use of anything that shares the value's memory as a view or part of it.
+  int64_t lastUse(mlir::Value value) const { return lastUses.lookup(getGroup(value)); }
 
   mlir::func::FuncOp function;
   const FunctionLayout &layout;
   llvm::DenseMap<mlir::Operation *, int64_t> positions;
-  llvm::DenseMap<mlir::Value, int64_t> lastUses;
+  /// Values that share memory as views of one another, or as parts of an assembled result.
+  llvm::EquivalenceClasses<mlir::Value> groups;
+  llvm::DenseMap<mlir::Value, int64_t> lastUses; ///< by the group's leader
   std::vector<Storage> storages;
   llvm::DenseMap<std::pair<mlir::StringAttr, int64_t>, unsigned> fixedStorages;
   /// Loads of the variable that a fixed storage holds.

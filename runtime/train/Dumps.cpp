@@ -27,8 +27,8 @@ static std::vector<int64_t> shapeOf(const format::Variable &variable) {
 static StatusOr<std::vector<float>> readFloats(const Executor &executor,
                                                const format::Variable &variable) {
   if (variable.view.type != DType::f32)
-    return unavailable("variable '" + variable.name + "' is " +
-                       std::string(toString(variable.view.type)) + ", only f32 can be written");
+    return invalidArgument("variable '" + variable.name + "' is " +
+                           std::string(toString(variable.view.type)) + ", only f32 can be written");
   TITAN_ASSIGN_OR_RETURN(VariableRef place, executor.find(variable.name));
   std::vector<float> values(static_cast<size_t>(variable.view.numElements()));
   TITAN_RETURN_IF_ERROR(executor.read(place, std::as_writable_bytes(std::span(values))));

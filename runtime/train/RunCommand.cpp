@@ -65,8 +65,11 @@ StatusOr<LoadedJob> loadCompiledJob(const format::Program &program,
   return overrideCompiledJob(compiled.config, overrides);
 }
 
-Status runProgram(const std::filesystem::path &path, const RunOptions &options,
-                  const std::atomic<bool> &stopRequested, Logger &logger, std::string &print) {
+/// Runs a program with the job that it carries or, if `source` is given, the job that it was
+/// compiled from, whose run-time keys may have changed since.
+Status runProgram(const std::filesystem::path &path, const std::optional<LoadedJob> &source,
+                  const RunOptions &options, const std::atomic<bool> &stopRequested, Logger &logger,
+                  std::string &print) {
   auto file = format::ProgramFile::open(path);
   if (!file.ok())
     return file.status();
@@ -74,7 +77,14 @@ Status runProgram(const std::filesystem::path &path, const RunOptions &options,
     print = format::dumpProgram(file->program());
     return okStatus();
   }
-  TITAN_ASSIGN_OR_RETURN(LoadedJob job, loadCompiledJob(file->program(), options.overrides));
+  LoadedJob job;
+  if (source) {
+    job = *source;
+  } else {
+    TITAN_ASSIGN_OR_RETURN(job, loadCompiledJob(file->program(), options.overrides));
+  }
+  if (options.eval)
+    job.config.metrics.jsonl.reset(); // it may be the file of the run that trained
   for (const std::string &note : job.notes)
     logger.info("{}", note);
   cpu::CpuDevice device(static_cast<int>(job.config.runtime.threads));
@@ -97,11 +107,12 @@ Status runCommand(std::span<const std::string> arguments, const std::atomic<bool
     return okStatus();
   }
   std::filesystem::path program = options.path;
+  std::optional<LoadedJob> source;
   if (program.extension() == ".toml") {
-    TITAN_ASSIGN_OR_RETURN(LoadedJob job, loadJob(program, options.overrides));
-    TITAN_ASSIGN_OR_RETURN(program, compileJob(program, job.config, options.overrides, logger));
+    TITAN_ASSIGN_OR_RETURN(source, loadJob(program, options.overrides));
+    TITAN_ASSIGN_OR_RETURN(program, compileJob(program, source->config, options.overrides, logger));
   }
-  return runProgram(program, options, stopRequested, logger, print);
+  return runProgram(program, source, options, stopRequested, logger, print);
 }
 
 } // namespace titan

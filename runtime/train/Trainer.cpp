@@ -305,7 +305,7 @@ Status Trainer::finish() {
   }
   if (job.debug.dumpParameters)
     TITAN_RETURN_IF_ERROR(dumpParameters(*executor, *job.debug.dumpParameters));
-  if (!job.validation.enable)
+  if (!job.validation.enable || stopped())
     return okStatus();
   if (lastValidation != step) {
     TITAN_ASSIGN_OR_RETURN(lastHeldOutLoss, evaluate(step));

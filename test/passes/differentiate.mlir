@@ -67,7 +67,7 @@ func.func @loss(%x: tensor<f32>) -> (tensor<f32>, tensor<f32>) {
 
 // -----
 
-// expected-error @+1 {{expects @loss to return two scalars, the summed loss and the number of valid tokens, found '(tensor<f32>) -> tensor<f32>'}}
+// expected-error @+1 {{expects @loss to return two f32 scalars, the summed loss and the number of valid tokens, found '(tensor<f32>) -> tensor<f32>'}}
 func.func @loss(%x: tensor<f32>) -> tensor<f32> {
   return %x : tensor<f32>
 }
@@ -129,4 +129,14 @@ func.func @loss(%x: tensor<6x4xf32>, %labels: tensor<6xi32>) -> (tensor<f32>, te
   // expected-error @+1 {{is not differentiable through the number of valid rows, only through the loss}}
   %a, %v = titan.head_loss %x, %w, %labels : (tensor<6x4xf32>, tensor<9x4xf32>, tensor<6xi32>) -> (tensor<f32>, tensor<f32>)
   return %v, %a : tensor<f32>, tensor<f32>
+}
+
+// -----
+
+titan.variable parameter @w : tensor<f32>
+func.func @loss() -> (tensor<f32>, tensor<f32>) {
+  %w = titan.load @w : tensor<f32>
+  // expected-error @+1 {{stands in @loss, which may not change variables: the backward loads them again}}
+  titan.store %w, @w : tensor<f32>
+  return %w, %w : tensor<f32>, tensor<f32>
 }
