@@ -42,20 +42,19 @@ struct ExpOfFloat32 : OpRewritePattern<math::ExpOp> {
       return arith::SelectOp::create(rewriter, loc, isBeyond, bound, value);
     };
 
-    Value x = clamp(arith::CmpFPredicate::OLT, op.getOperand(), -88.0f);
-    x = clamp(arith::CmpFPredicate::OGT, x, 89.0f);
+    Value x = clamp(arith::CmpFPredicate::OLT, op.getOperand(), -87.33f); // n >= -126
+    x = clamp(arith::CmpFPredicate::OGT, x, 89.0f);                       // n <= 128
     Value n = arith::MulFOp::create(rewriter, loc, x, constant(1.44269502f));
     n = math::RoundEvenOp::create(rewriter, loc, n);
-    // 2^128 is no float; the last interval has a larger r instead.
-    n = clamp(arith::CmpFPredicate::OGT, n, 127.0f);
     Value r = mulAdd(n, constant(-0.693359375f), x);
     r = mulAdd(n, constant(2.12194440e-4f), r);
-    Value result = constant(0.00140612409f);
+    // 2 exp(r) times 2^(n - 1), since 2^128 is no float. With n = -126 the exponent's bits are
+    // zero: so is the result.
+    Value result = constant(2 * 0.00140612409f);
     for (float coefficient : {0.00837901141f, 0.0416647755f, 0.166663662f, 0.50000006f, 1.0f, 1.0f})
-      result = mulAdd(result, r, constant(coefficient));
-    // The exponent's bits; n = -127 gives zero.
+      result = mulAdd(result, r, constant(2 * coefficient));
     Value scale = arith::FPToSIOp::create(rewriter, loc, i32, n);
-    scale = arith::AddIOp::create(rewriter, loc, scale, integer(127));
+    scale = arith::AddIOp::create(rewriter, loc, scale, integer(126));
     scale = arith::ShLIOp::create(rewriter, loc, scale, integer(23));
     scale = arith::BitcastOp::create(rewriter, loc, rewriter.getF32Type(), scale);
     rewriter.replaceOpWithNewOp<arith::MulFOp>(op, result, scale);

@@ -84,13 +84,15 @@ static std::vector<double> decode(Type type, const std::vector<char> &bytes) {
   return values;
 }
 
-static KernelTies tieAll(KernelOp kernel, const KernelPlan &plan) {
+// Any operand that may be reused must do; this takes the last.
+static KernelTies tieAll(const KernelPlan &plan) {
   KernelTies ties;
   llvm::SmallVector<unsigned> taken;
   for (const auto &candidates : plan.reusable) {
-    const auto *free = llvm::find_if(
-        candidates, [&](unsigned operand) { return !llvm::is_contained(taken, operand); });
-    ties.push_back(free == candidates.end() ? std::nullopt : std::optional<unsigned>(*free));
+    ties.emplace_back();
+    for (unsigned operand : candidates)
+      if (!llvm::is_contained(taken, operand))
+        ties.back() = operand;
     if (ties.back())
       taken.push_back(*ties.back());
   }
@@ -113,7 +115,7 @@ KernelRunner::KernelRunner(const std::string &source, const RunOptions &options)
     planned &= succeeded(plan);
     if (!planned)
       return;
-    sources.push_back({kernel, options.tie ? tieAll(kernel, *plan) : KernelTies(),
+    sources.push_back({kernel, options.tie ? tieAll(*plan) : KernelTies(),
                        "kernel" + std::to_string(sources.size())});
     kernelPlans.push_back(*plan);
   });

@@ -1,0 +1,200 @@
+// Random programs of fusible ops: machine code against the reference interpreter. This is where
+// groupings and schedules meet that nobody thought of.
+#include "compiler/reference/Interpreter.h"
+#include "passes/Passes.h"
+#include "test/unit/compiler/KernelRunner.h"
+
+#include "mlir/Dialect/Func/IR/FuncOps.h"
+#include "mlir/Parser/Parser.h"
+#include "mlir/Pass/PassManager.h"
+
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <random>
+
+using namespace titan;
+using namespace titan::testing;
+
+namespace {
+
+/// Writes a function over tensors of four shapes: whole, one value per row, per column, scalar.
+class RandomFunction {
+public:
+  explicit RandomFunction(unsigned seed) : generator(seed) {
+    for (int shape = 0; shape < 4; ++shape)
+      for (int copy = 0; copy < 2; ++copy)
+        arguments.push_back(add(shape));
+    const int ops = 4 + static_cast<int>(generator() % 20);
+    for (int op = 0; op < ops; ++op)
+      addOp();
+  }
+
+  std::string text() {
+    std::string result = "func.func @f(";
+    for (unsigned value : arguments)
+      result += (value ? ", " : "") + name(value) + ": " + type(shapes[value]);
+    // The last value, and some others.
+    std::vector<unsigned> results = {static_cast<unsigned>(shapes.size() - 1)};
+    for (unsigned value = arguments.size(); value + 1 < shapes.size(); ++value)
+      if (generator() % 4 == 0)
+        results.push_back(value);
+    std::string types, names;
+    for (unsigned value : results) {
+      types += (types.empty() ? "" : ", ") + type(shapes[value]);
+      names += (names.empty() ? "" : ", ") + name(value);
+    }
+    return result + ") -> (" + types + ") {\n" + body + "  return " + names + " : " + types +
+           "\n}\n";
+  }
+
+private:
+  enum Shape { whole, perRow, perColumn, scalar };
+
+  static std::string name(unsigned value) { return "%v" + std::to_string(value); }
+  static std::string type(int shape) {
+    switch (shape) {
+    case whole:
+      return "tensor<7x37xf32>";
+    case perRow:
+      return "tensor<7xf32>";
+    case perColumn:
+      return "tensor<37xf32>";
+    default:
+      return "tensor<f32>";
+    }
+  }
+  unsigned add(int shape) {
+    shapes.push_back(shape);
+    return shapes.size() - 1;
+  }
+  unsigned pick(int shape) {
+    std::vector<unsigned> candidates;
+    for (unsigned value = 0; value < shapes.size(); ++value)
+      if (shapes[value] == shape)
+        candidates.push_back(value);
+    // Recent values more often: deeper programs.
+    const size_t back = std::min<size_t>(candidates.size(), 1 + generator() % 4);
+    return candidates[candidates.size() - back];
+  }
+  void define(int shape, const std::string &text) {
+    const unsigned value = add(shape);
+    body += "  " + name(value) + " = titan." + text + "\n";
+  }
+  /// One op with `from` before the arrow.
+  void convert(int from, int to, const std::string &op, const std::string &attributes) {
+    const std::string operand = name(pick(from));
+    define(to, op + " " + operand + " " + attributes + " : " + type(from) + " -> " + type(to));
+  }
+
+  void addOp() {
+    const int shape = generator() % 2 ? whole : static_cast<int>(generator() % 4);
+    switch (generator() % 12) {
+    case 0:
+    case 1:
+      return define(shape,
+                    "add " + name(pick(shape)) + ", " + name(pick(shape)) + " : " + type(shape));
+    case 2:
+      return define(shape, "minimum " + name(pick(shape)) + ", " + name(pick(shape)) + " : " +
+                               type(shape));
+    case 3:
+      return define(shape, "silu " + name(pick(shape)) + " : " + type(shape));
+    case 4: {
+      const std::string x = name(pick(shape)), y = name(pick(shape));
+      return define(shape, "silu_grad " + x + ", " + y + " : " + type(shape));
+    }
+    case 5:
+      return convert(whole, perRow, generator() % 2 ? "reduce sum" : "reduce max", "[1]");
+    case 6:
+      return convert(whole, perColumn, generator() % 2 ? "reduce sum" : "reduce max", "[0]");
+    case 7:
+      return convert(generator() % 2 ? whole : perRow, scalar, "reduce max", lastReduction());
+    case 8:
+      return convert(perRow, whole, "broadcast", "[0]");
+    case 9:
+      return convert(perColumn, whole, "broadcast", "[1]");
+    case 10:
+      return convert(scalar, static_cast<int>(generator() % 3), "broadcast", "[]");
+    default: {
+      const unsigned x = pick(whole), w = pick(perColumn);
+      const unsigned result = add(whole), rstd = add(perRow);
+      body += "  " + name(result) + ", " + name(rstd) + " = titan.rms_norm " + name(x) + ", " +
+              name(w) + " epsilon 0.1 : " + type(whole) + ", " + type(perColumn) + " -> " +
+              type(whole) + ", " + type(perRow) + "\n";
+    }
+    }
+  }
+  static std::string lastReduction() { return "DIMENSIONS"; }
+
+  std::mt19937 generator;
+  std::vector<int> shapes;
+  std::vector<unsigned> arguments;
+  std::string body;
+};
+
+} // namespace
+
+static std::string withDimensions(std::string text) {
+  // All dimensions of the operand, whose type follows.
+  for (size_t place; (place = text.find("DIMENSIONS")) != std::string::npos;) {
+    const bool isMatrix = text.compare(text.find("tensor<", place), 12, "tensor<7x37x") == 0;
+    text.replace(place, 10, isMatrix ? "[0, 1]" : "[0]");
+  }
+  return text;
+}
+
+static void checkProgram(unsigned seed) {
+  const std::string source = withDimensions(RandomFunction(seed).text());
+  SCOPED_TRACE(source);
+  mlir::MLIRContext context;
+  context.loadDialect<TitanDialect, mlir::func::FuncDialect>();
+  auto module = mlir::parseSourceString<mlir::ModuleOp>(source, &context);
+  ASSERT_TRUE(module);
+  auto function = *module->getOps<mlir::func::FuncOp>().begin();
+  std::mt19937 generator(seed);
+  std::uniform_real_distribution<float> uniform(-1, 1);
+  std::vector<std::vector<double>> arguments;
+  llvm::SmallVector<HostTensor> tensors;
+  for (mlir::Type type : function.getArgumentTypes()) {
+    tensors.emplace_back(llvm::cast<mlir::RankedTensorType>(type));
+    for (double &value : tensors.back().values)
+      value = uniform(generator);
+    arguments.push_back(tensors.back().values);
+  }
+  auto expected = Interpreter(*module).call("f", tensors);
+  ASSERT_TRUE(succeeded(expected));
+  for (bool tie : {false, true}) {
+    KernelRunner runner(source, {tie, tie, "host"});
+    ASSERT_TRUE(runner.ok());
+    auto found = runner.run(arguments);
+    ASSERT_EQ(found.size(), expected->size());
+    for (size_t result = 0; result < found.size(); ++result) {
+      const std::vector<double> &values = (*expected)[result].values;
+      double scale = 1;
+      for (double value : values)
+        scale = std::max(scale, std::abs(value));
+      for (size_t at = 0; at < values.size(); ++at)
+        ASSERT_NEAR(found[result][at], values[at], 1e-4 * scale)
+            << "result " << result << ", element " << at << (tie ? ", tied" : "");
+    }
+  }
+}
+
+TEST(KernelRandom, ProgramsComputeWhatTheInterpreterDoes) {
+  for (unsigned seed = 0; seed < 30 && !HasFailure(); ++seed)
+    checkProgram(seed);
+}
+
+// The pass fails if a kernel that it forms has no schedule.
+TEST(KernelRandom, GroupsHaveSchedules) {
+  mlir::MLIRContext context;
+  context.loadDialect<TitanDialect, mlir::func::FuncDialect>();
+  for (unsigned seed = 1000; seed < 3000; ++seed) {
+    const std::string source = withDimensions(RandomFunction(seed).text());
+    auto module = mlir::parseSourceString<mlir::ModuleOp>(source, &context);
+    ASSERT_TRUE(module) << source;
+    mlir::PassManager passes(&context);
+    passes.addNestedPass<mlir::func::FuncOp>(createFormKernels());
+    ASSERT_TRUE(succeeded(passes.run(*module))) << source;
+  }
+}
