@@ -443,3 +443,19 @@ TEST(KernelExecution, TransposeWithItsProducerAndConsumer) {
     })",
         {x, bias}, {expected}, 1e-5, 1);
 }
+
+TEST(KernelExecution, ExponentialIsAccurate) {
+  const int64_t size = 1 << 18;
+  Tensor x(size);
+  for (int64_t at = 0; at < size; ++at)
+    x[at] = static_cast<float>(-87.3 + 176.0 * static_cast<double>(at) / static_cast<double>(size));
+  KernelRunner runner("func.func @f(%x: tensor<262144xf32>) -> tensor<262144xf32> {\n"
+                      "  %e = titan.exp %x : tensor<262144xf32>\n"
+                      "  return %e : tensor<262144xf32>\n}");
+  ASSERT_TRUE(runner.ok());
+  const Tensor found = runner.run({x})[0];
+  double worst = 0;
+  for (int64_t at = 0; at < size; ++at)
+    worst = std::max(worst, std::abs(found[at] / std::exp(x[at]) - 1));
+  EXPECT_LT(worst, 1.5e-7);
+}
