@@ -3,6 +3,7 @@
 
 #include "dialects/exec/Exec.h"
 #include "runtime/base/DType.h"
+#include "runtime/base/Status.h"
 #include "runtime/format/Program.h"
 
 #include "mlir/IR/BuiltinOps.h"
@@ -21,6 +22,12 @@ mlir::FailureOr<format::Program> exportProgram(mlir::ModuleOp module);
 /// body; locations name the op's place in the program, such as "fwd:12".
 mlir::OwningOpRef<mlir::ModuleOp> importProgram(mlir::MLIRContext *context,
                                                 const format::Program &program);
+
+/// The program file in `bytes` as a module in text. A damaged file is an error.
+StatusOr<std::string> printProgram(llvm::StringRef bytes);
+
+/// Registers `tbin-to-exec` and `exec-to-tbin` with titan-translate.
+void registerTranslations();
 
 /// The format's name of an element type for which exec::isElementType holds, and the reverse.
 DType getDType(mlir::Type type);

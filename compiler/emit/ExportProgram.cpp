@@ -289,10 +289,14 @@ FailureOr<format::Program> ProgramExporter::run() {
   if (failed(exportFacts()))
     return failure();
   exportMemory();
-  for (auto op : module.getOps<exec::ImageOp>())
+  for (auto op : module.getOps<exec::ImageOp>()) {
+    // A module that was printed without its resources still names them.
+    if (op.getContents() && op.getBytes().empty())
+      return op.emitOpError("names contents that the module does not hold");
     program.images.push_back({op.getSymName().str(), op.getTarget().str(),
                               convertStrings(op.getFeatures()),
                               std::string_view(op.getBytes().data(), op.getBytes().size())});
+  }
   for (auto op : module.getOps<exec::KernelOp>())
     if (failed(exportKernel(op)))
       return failure();

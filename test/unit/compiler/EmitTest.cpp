@@ -83,6 +83,10 @@ TEST_F(EmitTest, RefusesWhatIsNotFinished) {
     exec.program target "cpu" mesh [] flops_per_token 0 job "" sources []
     exec.kernel @k(read memref<4xf32>) stages [#exec.stage<"s", 1>])"),
             "'exec.kernel' op has not been emitted: it names no image\n");
+  EXPECT_EQ(exportText(R"(
+    exec.program target "cpu" mesh [] flops_per_token 0 job "" sources []
+    exec.image @i target "cpu" features [] contents dense_resource<i> : tensor<4xi8>)"),
+            "'exec.image' op names contents that the module does not hold\n");
   EXPECT_EQ(exportText("module { module {} }"),
             "'builtin.module' op has no place in a program file: lower the module to exec first\n");
 }

@@ -18,6 +18,56 @@ TEST(Allocation, TheCounterCounts) {
   EXPECT_GE(allocationCount(), before + 2);
 }
 
+/// One function with every instruction that a hand-written kernel serves, in sizes that use all of
+/// their paths: several blocks, several threads.
+static format::Program libraryProgram() {
+  using namespace format;
+  const View q = denseView(DType::f32, {2, 200, 4, 32}),
+             kv = denseView(DType::f32, {2, 200, 2, 32});
+  const View rows = denseView(DType::f32, {2, 200, 128});
+  const View lse = denseView(DType::f32, {2, 4, 200}), tokens = denseView(DType::i32, {2, 200});
+  const View weight = denseView(DType::f32, {300, 128}), flag = denseView(DType::f32, {});
+  Program p;
+  p.target = "cpu";
+  p.segments = {{"scratch", 1 << 22, Space::device}};
+  Function f{"all", false, {}, {}, {}};
+  int64_t offset = 0;
+  for (const View &view :
+       {q, kv, q, lse, q, kv, rows, tokens, weight, flag, denseView(DType::f32, {400, 300})}) {
+    f.buffers.push_back({{0, kNone, offset}, view});
+    offset += (view.numElements() * 4 + 63) / 64 * 64;
+  }
+  f.instructions = {Fill{0, 0.5},
+                    Fill{1, 0.25},
+                    Attention{0, 1, 1, kNone, 2, 3, kNone, 0.125f, true},
+                    AttentionGrad{0, 1, 1, kNone, 2, 3, 2, 4, 5, 5, kNone, 0.125f, true},
+                    Embedding{7, 8, 6},
+                    EmbeddingGrad{6, 7, 8},
+                    Gemm{6, 8, 10, kNone, false, true, false, 400, 300, 128, 128, 128, 300},
+                    Gemm{10, 8, 6, kNone, false, false, true, 400, 128, 300, 300, 128, 128},
+                    Gemm{10, 6, 8, kNone, true, false, false, 300, 128, 400, 300, 128, 128},
+                    CheckFinite{{6, 8}, 9}};
+  p.functions = {f};
+  p.timelines = {{"train", {{Mode::run, Letter::prologue, 0, 0, 0, {}}}, {}, {}}};
+  return p;
+}
+
+TEST(Allocation, NoneInTheDevicesKernels) {
+  const format::Program program = libraryProgram();
+  ASSERT_TRUE(format::verifyProgram(program).ok()) << format::verifyProgram(program).message();
+  cpu::CpuDevice device{2};
+  auto executor = *Executor::load(program, device);
+  ASSERT_TRUE(executor->run(0, Section::prologue).ok());
+  const int64_t before = allocationCount();
+  bool ok = true;
+  for (int i = 0; i < 10; ++i)
+    ok &= executor->run(0, Section::prologue).ok();
+  // The portable fallback is oneDNN, which allocates for itself.
+  if (cpu::bestIsa() != cpu::Isa::portable)
+    EXPECT_EQ(allocationCount() - before, 0);
+  EXPECT_TRUE(ok);
+}
+
 TEST(Allocation, NoneInAStep) {
   const std::string image = readTestKernels();
   const format::Program program = execProgram(image);
