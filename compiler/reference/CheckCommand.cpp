@@ -48,8 +48,8 @@ static Status parseNumber(StringRef option, StringRef text, Number &number) {
   else
     failed = text.getAsInteger(10, number);
   if (failed)
-    return invalidArgument(llvm::formatv("{0}: expects a number such as 1, found '{1}'", option,
-                                         text));
+    return invalidArgument(
+        llvm::formatv("{0}: expects a number such as 1, found '{1}'", option, text));
   return okStatus();
 }
 
@@ -91,8 +91,8 @@ static Status checkCombination(const CheckOptions &options) {
   if (options.files.empty() || options.files.size() > 2)
     return invalidArgument(
         llvm::formatv("expects one or two files, found {0}", options.files.size()));
-  const int modes = !options.function.empty() + options.step + options.gradients +
-                    !options.golden.empty();
+  const int modes =
+      !options.function.empty() + options.step + options.gradients + !options.golden.empty();
   if (modes != 1)
     return invalidArgument("expects one of --function, --step, --gradients and --golden");
   if (options.files.size() == 2 && !options.golden.empty())
@@ -162,8 +162,8 @@ Status reportDeviation(const Deviation &deviation, double tolerance, raw_ostream
   report << llvm::formatv("largest deviation {0:e3} in {1}\n", deviation.value, deviation.name);
   if (deviation.value <= tolerance)
     return okStatus();
-  return invalidArgument(llvm::formatv("{0} deviates by {1:e3}, allowed are {2:e3}",
-                                       deviation.name, deviation.value, tolerance));
+  return invalidArgument(llvm::formatv("{0} deviates by {1:e3}, allowed are {2:e3}", deviation.name,
+                                       deviation.value, tolerance));
 }
 
 /// Variables that some function of the programs stores, by name.
@@ -189,8 +189,7 @@ Status compareVariables(Program &first, Program &second, Deviation &deviation) {
 
 Status compareFunctions(Program &first, Program &second, const CheckOptions &options,
                         Deviation &deviation) {
-  auto inputs =
-      makeInputs(*first.module, options.function, options.seed, options.intLimit);
+  auto inputs = makeInputs(*first.module, options.function, options.seed, options.intLimit);
   if (failed(inputs))
     return evaluationFailed(first);
   auto expected = first.interpreter->call(options.function, *inputs);
@@ -257,9 +256,8 @@ Status runCheck(const CheckOptions &options, MLIRContext &context, raw_ostream &
   }
   TITAN_ASSIGN_OR_RETURN(Program first, loadProgram(options.files.front(), options, context));
   if (!options.golden.empty()) {
-    TITAN_ASSIGN_OR_RETURN(Deviation found,
-                           trainAgainstGolden(*first.module, *first.interpreter, options.golden,
-                                              options.steps));
+    TITAN_ASSIGN_OR_RETURN(Deviation found, trainAgainstGolden(*first.module, *first.interpreter,
+                                                               options.golden, options.steps));
     return reportDeviation(found, options.tolerance, report);
   }
   TITAN_ASSIGN_OR_RETURN(Program second, loadProgram(options.files.back(), options, context));

@@ -21,11 +21,11 @@ struct CheckOptions {
   uint64_t seed = 0;
   double tolerance = 1e-12;
   int64_t intLimit = kRandomVocabulary; ///< random integers are below it
-  bool step = false;            ///< run whole training steps
-  bool gradients = false;       ///< compare with finite differences of @loss
-  std::string golden;           ///< prefix of a model's reference numbers
-  int64_t steps = 20;           ///< with `golden`
-  std::optional<uint64_t> random; ///< print the random program of this seed
+  bool step = false;                    ///< run whole training steps
+  bool gradients = false;               ///< compare with finite differences of @loss
+  std::string golden;                   ///< prefix of a model's reference numbers
+  int64_t steps = 20;                   ///< with `golden`
+  std::optional<uint64_t> random;       ///< print the random program of this seed
   bool help = false;
 };
 
@@ -38,7 +38,6 @@ StatusOr<CheckOptions> parseCheckOptions(llvm::ArrayRef<const char *> arguments)
 /// Loads the files, runs the comparison and writes what it found to `report`. The Status says why a
 /// comparison could not be made or that programs deviate by more than the tolerance; diagnostics of
 /// the programs go to the context's handlers.
-Status runCheck(const CheckOptions &options, mlir::MLIRContext &context,
-                llvm::raw_ostream &report);
+Status runCheck(const CheckOptions &options, mlir::MLIRContext &context, llvm::raw_ostream &report);
 
 } // namespace titan

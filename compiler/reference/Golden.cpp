@@ -170,8 +170,8 @@ private:
       const int64_t first = ((step - 1) * rows + row) * sequence;
       TITAN_ASSIGN_OR_RETURN(HostTensor tokenRows, readTensor(*tokens, type, first));
       TITAN_ASSIGN_OR_RETURN(HostTensor labelRows, readTensor(*labels, type, first));
-      TITAN_RETURN_IF_ERROR(evaluate(
-          runMicrobatch(interpreter, {std::move(tokenRows), std::move(labelRows)})));
+      TITAN_RETURN_IF_ERROR(
+          evaluate(runMicrobatch(interpreter, {std::move(tokenRows), std::move(labelRows)})));
     }
     return okStatus();
   }
@@ -196,8 +196,7 @@ private:
       if (!expected.find(prefix + name))
         continue;
       const HostTensor &found = interpreter.variable(name);
-      TITAN_ASSIGN_OR_RETURN(HostTensor reference,
-                             readTensor(expected, prefix + name, found.type));
+      TITAN_ASSIGN_OR_RETURN(HostTensor reference, readTensor(expected, prefix + name, found.type));
       deviation.add(getRelativeL2(found, reference), prefix + name);
     }
     return okStatus();
@@ -217,10 +216,9 @@ Status checkProgram(ModuleOp module) {
     if (!module.lookupSymbol<func::FuncOp>(name))
       return invalidArgument(llvm::formatv(
           "the program has no function @{0}: --golden expects a whole training step", name));
-  for (StringRef name :
-       {StringRef(names::kLearningRate), StringRef(names::kBiasCorrection1),
-        StringRef(names::kBiasCorrection2), StringRef(names::kLossSum),
-        StringRef(names::kValidTokens), StringRef(names::kGradientNorm)})
+  for (StringRef name : {StringRef(names::kLearningRate), StringRef(names::kBiasCorrection1),
+                         StringRef(names::kBiasCorrection2), StringRef(names::kLossSum),
+                         StringRef(names::kValidTokens), StringRef(names::kGradientNorm)})
     if (!module.lookupSymbol<VariableOp>(name))
       return invalidArgument(llvm::formatv("the program has no variable @{0}", name));
   if (module.lookupSymbol<func::FuncOp>(names::kForward).getNumArguments() != 2)

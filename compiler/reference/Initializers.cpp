@@ -58,8 +58,7 @@ struct RopeScaling {
 
 } // namespace
 
-static LogicalResult fillRopeTable(HostTensor &tensor, RopeTableInitAttr table,
-                                   Location location) {
+static LogicalResult fillRopeTable(HostTensor &tensor, RopeTableInitAttr table, Location location) {
   if (tensor.shape().size() != 2)
     return emitError(location) << "a rope table has the shape [positions, pairs], found "
                                << tensor.type;
@@ -91,7 +90,8 @@ struct TruncatedNormal {
     return 0.5 * std::erfc((mean - x) / std / std::numbers::sqrt2);
   }
 
-  /// Inverts the distribution function by bisection: right for any cuts, however unlikely, and slow.
+  /// Inverts the distribution function by bisection: right for any cuts, however unlikely, and
+  /// slow.
   double invert(double uniform) const {
     const double wanted = cumulative(lower) + (cumulative(upper) - cumulative(lower)) * uniform;
     double low = lower, high = upper;

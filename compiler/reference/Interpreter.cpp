@@ -46,8 +46,7 @@ struct Interpreter::Frame {
 static constexpr int kMaxDepth = 64;
 
 Interpreter::Interpreter(ModuleOp module, InterpreterOptions options)
-    : module(module), symbols(module), options(options), ranks(1),
-      blas(std::make_unique<Blas>()) {}
+    : module(module), symbols(module), options(options), ranks(1), blas(std::make_unique<Blas>()) {}
 
 Interpreter::~Interpreter() = default;
 
@@ -70,8 +69,8 @@ FailureOr<Interpreter::TensorRef> Interpreter::getVariable(Rank &rank, StringAtt
     return failure();
   auto tensor = std::make_shared<HostTensor>(cast<RankedTensorType>(variable.getType()));
   if (std::optional<Attribute> initializer = variable.getInitializer())
-    if (failed(initialize(*tensor, *initializer,
-                          CounterGenerator(options.seed, name.getValue()), variable.getLoc())))
+    if (failed(initialize(*tensor, *initializer, CounterGenerator(options.seed, name.getValue()),
+                          variable.getLoc())))
       return failure();
   if (options.precision == Precision::typed)
     roundToTypes(*tensor);
@@ -230,8 +229,8 @@ FailureOr<SmallVector<HostTensor>> Interpreter::call(StringRef name,
   if (!function || function.isExternal())
     return module.emitError() << "the module has no function @" << name;
   if (function.getNumArguments() != arguments.size())
-    return function.emitOpError() << "takes " << function.getNumArguments()
-                                  << " arguments, found " << arguments.size();
+    return function.emitOpError() << "takes " << function.getNumArguments() << " arguments, found "
+                                  << arguments.size();
   for (auto variable : module.getOps<VariableOp>())
     if (failed(getVariable(ranks.front(), variable.getSymNameAttr())))
       return failure();

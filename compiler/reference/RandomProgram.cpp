@@ -24,9 +24,9 @@ public:
     auto tokenType = RankedTensorType::get({rows, sequence}, builder.getI32Type());
     auto scalar = getType({});
     builder.setInsertionPointToEnd(module.getBody());
-    function = func::FuncOp::create(
-        builder, loc, names::kLoss,
-        builder.getFunctionType({tokenType, tokenType}, {scalar, scalar}));
+    function =
+        func::FuncOp::create(builder, loc, names::kLoss,
+                             builder.getFunctionType({tokenType, tokenType}, {scalar, scalar}));
     function.setArgAttr(0, names::kInputName, builder.getStringAttr("tokens"));
     function.setArgAttr(1, names::kInputName, builder.getStringAttr("labels"));
     builder.setInsertionPointToEnd(function.addEntryBlock());
@@ -37,8 +37,8 @@ public:
       values.push_back(addBlock());
     Value head = draw(0, 2) ? addParameter("head", {kRandomVocabulary, dim}, 0.5) : table;
     Value last = normalize(sumUnused());
-    auto loss = HeadLossOp::create(builder, loc, scalar, scalar, last, head,
-                                   function.getArgument(1));
+    auto loss =
+        HeadLossOp::create(builder, loc, scalar, scalar, last, head, function.getArgument(1));
     func::ReturnOp::create(builder, loc, loss.getResults());
     return owner;
   }
@@ -59,10 +59,8 @@ private:
 
   /// A new parameter's value; every use loads it by itself, as inlined layers do.
   Value addParameter(StringRef kind, ArrayRef<int64_t> shape, double scale) {
-    const std::string name =
-        ("random." + Twine(parameterCount++) + "." + kind).str();
-    VariableOp variable =
-        createVariable(module, loc, name, Role::parameter, getType(shape));
+    const std::string name = ("random." + Twine(parameterCount++) + "." + kind).str();
+    VariableOp variable = createVariable(module, loc, name, Role::parameter, getType(shape));
     const double fanIn = shape.size() > 1 ? static_cast<double>(shape.back()) : 1;
     variable.setInitializerAttr(
         NormalInitAttr::get(builder.getContext(), 0.0, scale / std::sqrt(fanIn)));
@@ -113,11 +111,11 @@ private:
   // Blocks: each makes a value of the shape [rows, sequence, dim]. What draws or creates stands in
   // a statement of its own: the order in which arguments are evaluated is the compiler's choice.
   Value addBlock() {
-    static constexpr Block blocks[] = {
-        &RandomProgram::combine,   &RandomProgram::applyFunction, &RandomProgram::applyNorm,
-        &RandomProgram::applyBias, &RandomProgram::feedForward,   &RandomProgram::attend,
-        &RandomProgram::mixRows,   &RandomProgram::turn,          &RandomProgram::stack,
-        &RandomProgram::narrow};
+    static constexpr Block blocks[] = {&RandomProgram::combine,     &RandomProgram::applyFunction,
+                                       &RandomProgram::applyNorm,   &RandomProgram::applyBias,
+                                       &RandomProgram::feedForward, &RandomProgram::attend,
+                                       &RandomProgram::mixRows,     &RandomProgram::turn,
+                                       &RandomProgram::stack,       &RandomProgram::narrow};
     return (this->*blocks[draw(0, std::size(blocks) - 1)])();
   }
 
@@ -185,9 +183,8 @@ private:
     }
     UnitAttr causal = draw(0, 3) ? builder.getUnitAttr() : UnitAttr();
     auto attention = AttentionOp::create(
-        builder, loc, query.getType(), getType({rows, heads, sequence}), query, key, value,
-        Value(), Value(), builder.getF64FloatAttr(1 / std::sqrt(static_cast<double>(width))),
-        causal);
+        builder, loc, query.getType(), getType({rows, heads, sequence}), query, key, value, Value(),
+        Value(), builder.getF64FloatAttr(1 / std::sqrt(static_cast<double>(width))), causal);
     Value mixed = project(reshape(attention.getResult(), {rows, sequence, dim}), dim);
     return add(pick(), mixed);
   }
@@ -197,8 +194,8 @@ private:
     RankedTensorType type = getType({sequence, pairs});
     if (!module.lookupSymbol(name)) {
       VariableOp table = createVariable(module, loc, name, Role::derived, type);
-      table.setInitializerAttr(RopeTableInitAttr::get(builder.getContext(), component, 100.0, 1.0,
-                                                      1.0, 4.0, 8192.0));
+      table.setInitializerAttr(
+          RopeTableInitAttr::get(builder.getContext(), component, 100.0, 1.0, 1.0, 4.0, 8192.0));
     }
     return LoadOp::create(builder, loc, type, name);
   }

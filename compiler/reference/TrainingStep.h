@@ -31,7 +31,6 @@ mlir::FailureOr<double> differentiate(Line line);
 /// gradient.
 mlir::FailureOr<Deviation> compareWithDifferences(mlir::ModuleOp module, Interpreter &losses,
                                                   Interpreter &gradients,
-                                                  llvm::ArrayRef<HostTensor> inputs,
-                                                  uint64_t seed);
+                                                  llvm::ArrayRef<HostTensor> inputs, uint64_t seed);
 
 } // namespace titan

@@ -182,6 +182,7 @@ void KernelFormer::buildNodes() {
     if (info.isCopied && !info.isReadOutside)
       continue;
     FusionNode node = describe(info);
+    node.isReadOutside = info.isReadOutside;
     if (!isMemoryEffectFree(info.op)) {
       if (lastEffect)
         node.after.push_back(*lastEffect);

@@ -146,7 +146,7 @@ bool Clustering::canAbsorb(const Cluster &from, const Cluster &to) const {
     return false;
   return llvm::all_of(from.members, [&](unsigned member) {
     const FusionNode &node = nodes[member];
-    if (node.kind != LoopKind::pointwise || !node.canBePulled)
+    if (node.kind != LoopKind::pointwise || !node.canBePulled || node.isReadOutside)
       return false;
     return llvm::all_of(users[member], [&](unsigned user) {
       const unsigned cluster = graph.find(user);

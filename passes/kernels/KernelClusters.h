@@ -27,9 +27,10 @@ struct FusionInput {
 };
 
 struct FusionNode {
-  bool isFusible = false;   ///< otherwise only its place in the order counts
-  bool canBePulled = false; ///< one iteration computes one element of each result
-  bool standsAlone = false; ///< fusible, but only by itself
+  bool isFusible = false;     ///< otherwise only its place in the order counts
+  bool canBePulled = false;   ///< one iteration computes one element of each result
+  bool standsAlone = false;   ///< fusible, but only by itself
+  bool isReadOutside = false; ///< its value is also needed by what is no fusible node
   LoopKind kind = LoopKind::pointwise;
   llvm::SmallVector<int64_t, 4> bounds;
   unsigned numRows = 0; ///< leading loops that are the rows of a row reduction or column sum

@@ -73,9 +73,7 @@ struct AttentionShape {
   int64_t keyOffset(int64_t b, int64_t k, int64_t h) const {
     return ((b * keys + k) * kvHeads + h / (heads / kvHeads)) * dim;
   }
-  int64_t lseOffset(int64_t b, int64_t q, int64_t h) const {
-    return (b * heads + h) * queries + q;
-  }
+  int64_t lseOffset(int64_t b, int64_t q, int64_t h) const { return (b * heads + h) * queries + q; }
 
   template <typename Function> void forEachQuery(Function function) const {
     for (int64_t b = 0; b < batch; ++b)

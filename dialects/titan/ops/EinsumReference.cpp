@@ -31,10 +31,8 @@ LogicalResult EinsumOp::evaluate(ReferenceContext &context, ArrayRef<const HostT
                                  MutableArrayRef<HostTensor> results) {
   const EinsumSpec spec = getSpec(*this);
   const auto [batch, m, n, k] = getSizes(*this);
-  const std::vector<double> lhs =
-      toMatrices(operands[0]->values, batch, m, k, spec.transposeLhs);
-  const std::vector<double> rhs =
-      toMatrices(operands[1]->values, batch, k, n, spec.transposeRhs);
+  const std::vector<double> lhs = toMatrices(operands[0]->values, batch, m, k, spec.transposeLhs);
+  const std::vector<double> rhs = toMatrices(operands[1]->values, batch, k, n, spec.transposeRhs);
   if (getAcc())
     results[0].values = operands[2]->values;
   for (int64_t b = 0; b < batch; ++b)
@@ -57,9 +55,9 @@ ShardingRule EinsumOp::getShardingRule() {
     for (auto [letter, size] : llvm::zip_equal(letters, type.getShape())) {
       auto [known, isNew] = factors.try_emplace(letter, 0);
       if (isNew)
-        known->second = rule.addFactor(size, StringRef(spec.k).contains(letter)
-                                                 ? FactorKind::reduction
-                                                 : FactorKind::passThrough);
+        known->second =
+            rule.addFactor(size, StringRef(spec.k).contains(letter) ? FactorKind::reduction
+                                                                    : FactorKind::passThrough);
       dimensions.push_back({known->second});
     }
     return dimensions;

@@ -22,8 +22,7 @@ FailureOr<LossSum> sumCrossEntropy(Operation *op, Rows rows, const double *logit
   for (int64_t row = 0; row < rows.count; ++row) {
     const auto label = static_cast<int64_t>(labels[row]);
     if (label >= rows.width)
-      return op->emitOpError() << "found label " << label << ", expects at most "
-                               << rows.width - 1;
+      return op->emitOpError() << "found label " << label << ", expects at most " << rows.width - 1;
     if (label < 0)
       continue;
     const double *x = logits + row * rows.width;
@@ -149,14 +148,12 @@ ShardingRule CrossEntropyGradOp::getShardingRule() {
 // head_loss
 //===----------------------------------------------------------------------===//
 
-LogicalResult HeadLossOp::evaluate(ReferenceContext &context,
-                                   ArrayRef<const HostTensor *> operands,
+LogicalResult HeadLossOp::evaluate(ReferenceContext &context, ArrayRef<const HostTensor *> operands,
                                    MutableArrayRef<HostTensor> results) {
   const HostTensor &weight = *operands[1], &labels = *operands[2];
   const std::vector<double> logits = projectToLogits(context, *operands[0], weight);
   const Rows rows(labels.size(), weight.shape()[0]);
-  FailureOr<LossSum> sum =
-      sumCrossEntropy(*this, rows, logits.data(), labels.values, nullptr, 0);
+  FailureOr<LossSum> sum = sumCrossEntropy(*this, rows, logits.data(), labels.values, nullptr, 0);
   if (failed(sum))
     return failure();
   results[0].values[0] = sum->loss;
@@ -164,9 +161,7 @@ LogicalResult HeadLossOp::evaluate(ReferenceContext &context,
   return success();
 }
 
-int64_t HeadLossOp::getFlops() {
-  return countHeadFlops(getInput(), getWeight(), 1, kForwardFlops);
-}
+int64_t HeadLossOp::getFlops() { return countHeadFlops(getInput(), getWeight(), 1, kForwardFlops); }
 
 ShardingRule HeadLossOp::getShardingRule() {
   ShardingRule rule;
@@ -185,9 +180,8 @@ LogicalResult HeadLossGradOp::evaluate(ReferenceContext &context,
   const std::vector<double> logits = projectToLogits(context, input, weight);
   std::vector<double> dlogits(logits.size(), 0.0);
   const int64_t tokens = labels.size(), classes = weight.shape()[0], dim = weight.shape()[1];
-  FailureOr<LossSum> sum =
-      sumCrossEntropy(*this, Rows(tokens, classes), logits.data(), labels.values, dlogits.data(),
-                      operands[3]->values[0]);
+  FailureOr<LossSum> sum = sumCrossEntropy(*this, Rows(tokens, classes), logits.data(),
+                                           labels.values, dlogits.data(), operands[3]->values[0]);
   if (failed(sum))
     return failure();
   results[0].values[0] = sum->loss;

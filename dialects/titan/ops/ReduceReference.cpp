@@ -45,8 +45,8 @@ int64_t ReduceOp::getFlops() { return tensorType(getInput()).getNumElements(); }
 
 ShardingRule ReduceOp::getShardingRule() {
   // Only a sum over a split dimension is a partial sum.
-  const FactorKind kind = getReduction() == Reduction::sum ? FactorKind::reduction
-                                                           : FactorKind::needReplication;
+  const FactorKind kind =
+      getReduction() == Reduction::sum ? FactorKind::reduction : FactorKind::needReplication;
   ShardingRule rule;
   TensorFactors input, result;
   for (auto [dimension, extent] : llvm::enumerate(tensorType(getInput()).getShape())) {

@@ -136,8 +136,7 @@ int64_t SliceOp::getFlops() { return 0; }
 /// a split of the one tensor is another split of the other.
 static TensorFactors addPartFactors(ShardingRule &rule, Value value, const TensorFactors &others) {
   TensorFactors dimensions = others;
-  dimensions.front() = {
-      rule.addFactor(tensorType(value).getShape()[0], FactorKind::permutation)};
+  dimensions.front() = {rule.addFactor(tensorType(value).getShape()[0], FactorKind::permutation)};
   return dimensions;
 }
 
@@ -251,8 +250,8 @@ ShardingRule OneHotOp::getShardingRule() {
     labels.push_back({rule.addFactor(extent)});
   // An element knows its class from its index, which a part of the tensor does not have.
   TensorFactors result = labels;
-  result.push_back({rule.addFactor(tensorType(getResult()).getShape().back(),
-                                   FactorKind::needReplication)});
+  result.push_back(
+      {rule.addFactor(tensorType(getResult()).getShape().back(), FactorKind::needReplication)});
   rule.operands = {labels};
   rule.results = {result};
   return rule;

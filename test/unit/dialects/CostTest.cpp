@@ -39,8 +39,7 @@ TEST_F(CostTest, AttentionCountsPairsThatSeeEachOther) {
 TEST_F(CostTest, HeadLossIsItsProductsAndItsCrossEntropy) {
   constexpr int64_t product = 2 * 6 * 8 * 4;
   EXPECT_EQ(get("head_loss").getFlops() - product, get("cross_entropy").getFlops());
-  EXPECT_EQ(get("head_loss_grad").getFlops() - 3 * product,
-            get("cross_entropy_grad").getFlops());
+  EXPECT_EQ(get("head_loss_grad").getFlops() - 3 * product, get("cross_entropy_grad").getFlops());
 }
 
 TEST_F(CostTest, BytesAreThoseOfTheTensors) {

@@ -40,8 +40,7 @@ LogicalResult buildVjpFunction(func::FuncOp function) {
   const SmallVector<int64_t> primals = getPrimals(function);
   llvm::BitVector needed(op->getNumOperands());
   for (auto [index, operand] : llvm::enumerate(op->getOperands()))
-    needed[index] =
-        llvm::is_contained(primals, cast<BlockArgument>(operand).getArgNumber());
+    needed[index] = llvm::is_contained(primals, cast<BlockArgument>(operand).getArgNumber());
   builder.setInsertionPoint(end);
   Vjp vjp;
   if (failed(cast<DifferentiableOpInterface>(op).buildVjp(builder, cotangents, needed, vjp)))
@@ -122,8 +121,7 @@ TEST_F(GradientTest, EveryDifferentiableOpHasASample) {
 TEST_F(GradientTest, ProductsEqualFiniteDifferences) {
   SmallVector<func::FuncOp> functions(samples.getModule().getOps<func::FuncOp>());
   for (func::FuncOp function : functions) {
-    if (!isa<DifferentiableOpInterface>(OpSamples::getOp(function)) ||
-        getPrimals(function).empty())
+    if (!isa<DifferentiableOpInterface>(OpSamples::getOp(function)) || getPrimals(function).empty())
       continue;
     SCOPED_TRACE(function.getSymName().str());
     check(function);

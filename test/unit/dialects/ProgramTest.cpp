@@ -54,9 +54,8 @@ protected:
 };
 
 TEST_F(ProgramTest, DecomposedOpsComputeTheSame) {
-  checkEach<DecomposableOpInterface>([](DecomposableOpInterface op, OpBuilder &builder) {
-    return op.decompose(builder);
-  });
+  checkEach<DecomposableOpInterface>(
+      [](DecomposableOpInterface op, OpBuilder &builder) { return op.decompose(builder); });
 }
 
 TEST_F(ProgramTest, ChunkedOpsComputeTheSame) {
@@ -68,9 +67,8 @@ TEST_F(ProgramTest, ChunkedOpsComputeTheSame) {
 
 // Six tokens in at most four chunks: three of two tokens.
 TEST_F(ProgramTest, FewerChunksSuffice) {
-  checkEach<ChunkableOpInterface>([](ChunkableOpInterface op, OpBuilder &builder) {
-    return op.unrollChunks(builder, 4);
-  });
+  checkEach<ChunkableOpInterface>(
+      [](ChunkableOpInterface op, OpBuilder &builder) { return op.unrollChunks(builder, 4); });
 }
 
 } // namespace

@@ -50,8 +50,7 @@ TEST_F(ShardingRuleTest, EveryOpHasASampleWithAValidRule) {
     Operation *op = OpSamples::getOp(function);
     auto sharded = dyn_cast<ShardingRuleOpInterface>(op);
     ASSERT_TRUE(sharded) << function.getSymName().str();
-    EXPECT_EQ(verifyShardingRule(op, sharded.getShardingRule()), "")
-        << function.getSymName().str();
+    EXPECT_EQ(verifyShardingRule(op, sharded.getShardingRule()), "") << function.getSymName().str();
   }
 }
 
@@ -97,9 +96,9 @@ TEST_F(ShardingRuleTest, ReshapeFindsCommonFactors) {
 
 TEST_F(ShardingRuleTest, ReshapeReplicatesWhatHasNoCommonFactor) {
   const ShardingRule rule = getRule("reshape_mixed");
-  EXPECT_EQ(getKinds(rule, rule.operands[0]),
-            (Kinds{FactorKind::needReplication, FactorKind::needReplication,
-                   FactorKind::passThrough}));
+  EXPECT_EQ(
+      getKinds(rule, rule.operands[0]),
+      (Kinds{FactorKind::needReplication, FactorKind::needReplication, FactorKind::passThrough}));
   EXPECT_EQ(rule.operands[0][2], rule.results[0][2]);
 }
 
@@ -121,8 +120,7 @@ TEST_F(ShardingRuleTest, AttentionSplitsBatchAndHeadGroups) {
 TEST_F(ShardingRuleTest, MaximaAreNoPartialSums) {
   const ShardingRule rule = getRule("reduce_max");
   EXPECT_EQ(getKinds(rule, rule.operands[0]),
-            (Kinds{FactorKind::passThrough, FactorKind::passThrough,
-                   FactorKind::needReplication}));
+            (Kinds{FactorKind::passThrough, FactorKind::passThrough, FactorKind::needReplication}));
 }
 
 TEST_F(ShardingRuleTest, NormGradientSumsOverRows) {

@@ -34,8 +34,7 @@ TEST(CheckOptionsTest, MistakesNameTheOption) {
   EXPECT_EQ(getError({"a", "b", "--golden", "g"}), "--golden: expects one file, found two");
   EXPECT_EQ(getError({"a", "--seed", "x"}), "--seed: expects a number such as 1, found 'x'");
   EXPECT_EQ(getError({"a", "--seed"}), "--seed: expects a value");
-  EXPECT_EQ(getError({"a", "--mode", "exact"}),
-            "--mode: expects ideal or typed, found 'exact'");
+  EXPECT_EQ(getError({"a", "--mode", "exact"}), "--mode: expects ideal or typed, found 'exact'");
   EXPECT_EQ(getError({"a", "--sed=1"}), "there is no option '--sed'; --help lists them");
 }
 

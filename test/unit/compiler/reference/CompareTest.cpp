@@ -59,8 +59,8 @@ TEST_F(CompareTest, LargestDeviationKeepsItsName) {
 }
 
 TEST_F(CompareTest, RandomIntegersStayBelowTheLimit) {
-  HostTensor tensor = makeRandomTensor(
-      RankedTensorType::get({1000}, IntegerType::get(&context, 32)), "name", 3, 7);
+  HostTensor tensor =
+      makeRandomTensor(RankedTensorType::get({1000}, IntegerType::get(&context, 32)), "name", 3, 7);
   for (double value : tensor.values) {
     EXPECT_GE(value, 0);
     EXPECT_LT(value, 7);
@@ -69,8 +69,7 @@ TEST_F(CompareTest, RandomIntegersStayBelowTheLimit) {
 }
 
 TEST_F(CompareTest, CentralDifferencesAreOfFourthOrder) {
-  auto derivative = differentiate(
-      [](double x) -> FailureOr<double> { return std::sin(1 + x); });
+  auto derivative = differentiate([](double x) -> FailureOr<double> { return std::sin(1 + x); });
   ASSERT_TRUE(succeeded(derivative));
   EXPECT_NEAR(*derivative, std::cos(1.0), 1e-12);
   EXPECT_TRUE(failed(differentiate([](double) -> FailureOr<double> { return failure(); })));

@@ -42,8 +42,7 @@ double getStd(const HostTensor &tensor) {
 }
 
 TEST_F(InitializersTest, ConstantFillsEveryElement) {
-  EXPECT_EQ(fill({2, 2}, ConstantInitAttr::get(&context, 1.5)).values,
-            std::vector<double>(4, 1.5));
+  EXPECT_EQ(fill({2, 2}, ConstantInitAttr::get(&context, 1.5)).values, std::vector<double>(4, 1.5));
 }
 
 TEST_F(InitializersTest, NormalHasItsMoments) {
@@ -78,8 +77,8 @@ TEST_F(InitializersTest, TruncatedNormalTakesUnlikelyCuts) {
 // Llama 3.1's scaling in its three ranges of wavelengths, for theta 500000 and 64 pairs.
 TEST_F(InitializersTest, RopeTableScalesLongWavelengths) {
   auto table = [&](RopeComponent component, double factor) {
-    return fill({3, 64}, RopeTableInitAttr::get(&context, component, 500000.0, factor, 1.0, 4.0,
-                                                8192.0));
+    return fill({3, 64},
+                RopeTableInitAttr::get(&context, component, 500000.0, factor, 1.0, 4.0, 8192.0));
   };
   const HostTensor plain = table(RopeComponent::sine, 1.0);
   const HostTensor scaled = table(RopeComponent::sine, 8.0);
@@ -105,8 +104,8 @@ TEST_F(InitializersTest, RopeTableScalesLongWavelengths) {
 TEST_F(InitializersTest, UnknownInitializerIsAnError) {
   HostTensor tensor(RankedTensorType::get({2}, Float32Type::get(&context)));
   std::string message;
-  ScopedDiagnosticHandler handler(
-      &context, [&](Diagnostic &diagnostic) { message = diagnostic.str(); });
+  ScopedDiagnosticHandler handler(&context,
+                                  [&](Diagnostic &diagnostic) { message = diagnostic.str(); });
   EXPECT_TRUE(failed(initialize(tensor, UnitAttr::get(&context), CounterGenerator(0, ""),
                                 UnknownLoc::get(&context))));
   EXPECT_EQ(message, "the interpreter knows no initializer unit");

@@ -166,10 +166,10 @@ TEST_F(InterpreterTest, AttentionGoesByPositions) {
     return tensor;
   };
   // Equal scores: a query gets the mean of the values it sees, and 0 when it sees none.
-  EXPECT_THAT(call("f", {make({1, 3, 1, 2}, std::vector<double>(6, 0)),
-                         make({1, 2, 1, 2}, {1, 2, 3, 4}), positions({7, 5, 4}),
-                         positions({6, 5})}),
-              testing::ElementsAre(2, 3, 3, 4, 0, 0));
+  EXPECT_THAT(
+      call("f", {make({1, 3, 1, 2}, std::vector<double>(6, 0)), make({1, 2, 1, 2}, {1, 2, 3, 4}),
+                 positions({7, 5, 4}), positions({6, 5})}),
+      testing::ElementsAre(2, 3, 3, 4, 0, 0));
 }
 
 TEST_F(InterpreterTest, AnOpWithoutTheInterfaceIsNamedWithIt) {
@@ -190,11 +190,9 @@ TEST_F(InterpreterTest, WrongCallsAreErrors) {
   EXPECT_TRUE(failed(interpreter->call("f", {})));
   EXPECT_EQ(message, "'func.func' op takes 1 arguments, found 0");
   EXPECT_TRUE(failed(interpreter->call("f", {make({3}, {1, 2, 3})})));
-  EXPECT_EQ(message,
-            "'func.func' op takes 'tensor<2xf32>' as argument 0, found 'tensor<3xf32>'");
+  EXPECT_EQ(message, "'func.func' op takes 'tensor<2xf32>' as argument 0, found 'tensor<3xf32>'");
   EXPECT_TRUE(failed(interpreter->call("endless", {})));
-  EXPECT_EQ(message,
-            "'func.call' op cannot be evaluated: calls are nested more than 64 deep");
+  EXPECT_EQ(message, "'func.call' op cannot be evaluated: calls are nested more than 64 deep");
   EXPECT_EQ(interpreter->findVariable("x"), nullptr);
 }
 
