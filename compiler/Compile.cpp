@@ -6,13 +6,12 @@
 #include "compiler/emit/Emit.h"
 #include "compiler/report/Report.h"
 #include "dialects/exec/Exec.h"
+#include "runtime/base/File.h"
 #include "runtime/format/ProgramFile.h"
 #include "runtime/format/Verify.h"
 
 #include "mlir/Pass/PassManager.h"
 #include "mlir/Support/Timing.h"
-#include "llvm/Support/FileSystem.h"
-#include "llvm/Support/ToolOutputFile.h"
 
 #include <chrono>
 
@@ -75,18 +74,14 @@ Status Compiler::runPhase(const Phase &phase) {
   const auto start = std::chrono::steady_clock::now();
   PassManager passes(module.getContext(), ModuleOp::getOperationName());
 #ifdef NDEBUG
-  // The phase's verifier looks at the whole module once.
+  // The phase's own verifier, its last pass, looks at the whole module once.
   passes.enableVerifier(false);
 #endif
   TimingScope phaseTiming = rootTiming.nest(phase.name);
   passes.enableTiming(phaseTiming);
-  phase.build(passes, job);
+  addPhase(passes, phase, job);
   if (failed(passes.run(module)))
     return diagnostics.failure().withContext("phase " + phase.name.str());
-  TimingScope verifierTiming = phaseTiming.nest("verifier");
-  if (failed(phase.verify(module)))
-    return diagnostics.failure().withContext("after phase " + phase.name.str());
-  verifierTiming.stop();
   for (const std::string &warning : diagnostics.takeWarnings())
     logger.warning("{}", warning);
   logger.info("compiled to {:<8} {:>9} ops {:>8.2f} s", phase.name.str(),
@@ -108,16 +103,10 @@ Status Compiler::print() {
     module.print(out);
     return okStatus();
   }
-  std::error_code error;
-  llvm::ToolOutputFile file(options.output, error, llvm::sys::fs::OF_Text);
-  if (error)
-    return invalidArgument("-o " + options.output + ": " + error.message());
-  module.print(file.os());
-  file.os().flush();
-  if (file.os().has_error())
-    return internalError("-o " + options.output + ": " + file.os().error().message());
-  file.keep();
-  return okStatus();
+  std::string text;
+  llvm::raw_string_ostream stream(text);
+  module.print(stream);
+  return writeFileAtomically(options.output, text).withContext("-o " + options.output);
 }
 
 void Compiler::describeProgram() {

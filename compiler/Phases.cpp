@@ -4,6 +4,7 @@
 #include "passes/Passes.h"
 
 #include "mlir/Dialect/Func/IR/FuncOps.h"
+#include "mlir/Pass/PassRegistry.h"
 #include "mlir/Transforms/Passes.h"
 
 using namespace mlir;
@@ -50,6 +51,54 @@ llvm::ArrayRef<Phase> allPhases() {
       {"exec", "buffers and instructions", buildExecPhase, verifyExec},
   };
   return phases;
+}
+
+namespace {
+/// A phase's verifier as a pass, so that titan-opt can run it.
+struct VerifyPhase : PassWrapper<VerifyPhase, OperationPass<ModuleOp>> {
+  MLIR_DEFINE_EXPLICIT_INTERNAL_INLINE_TYPE_ID(VerifyPhase)
+
+  VerifyPhase() = default;
+  explicit VerifyPhase(llvm::StringRef name) { phase = name.str(); }
+  VerifyPhase(const VerifyPhase &other) : PassWrapper(other) {}
+
+  llvm::StringRef getArgument() const override { return "titan-verify-phase"; }
+  llvm::StringRef getDescription() const override { return "check what holds after a phase"; }
+
+  void runOnOperation() override {
+    const Phase *found = findPhase(phase);
+    if (!found) {
+      emitError(getOperation().getLoc())
+          << "titan-verify-phase: there is no phase '" << phase << "'";
+      return signalPassFailure();
+    }
+    if (failed(found->verify(getOperation())))
+      return signalPassFailure();
+    markAllAnalysesPreserved();
+  }
+
+  Option<std::string> phase{*this, "phase", llvm::cl::desc("name of the phase")};
+};
+} // namespace
+
+void addPhase(OpPassManager &passes, const Phase &phase, const JobConfig &job) {
+  phase.build(passes, job);
+  passes.addPass(std::make_unique<VerifyPhase>(phase.name));
+}
+
+void registerPhases() {
+  PassRegistration<VerifyPhase>();
+  for (const Phase &phase : allPhases())
+    registerPassPipeline(
+        ("titan-phase-" + phase.name).str(), phase.description,
+        [&phase](OpPassManager &passes, llvm::StringRef options,
+                 llvm::function_ref<LogicalResult(const llvm::Twine &)> errorHandler) {
+          if (!options.empty())
+            return errorHandler("a phase's pipeline takes no options");
+          addPhase(passes, phase, JobConfig());
+          return success();
+        },
+        [](llvm::function_ref<void(const detail::PassOptions &)>) {});
 }
 
 const Phase *findPhase(llvm::StringRef name) {

@@ -29,4 +29,11 @@ llvm::ArrayRef<Phase> allPhases();
 /// Null if there is none of that name.
 const Phase *findPhase(llvm::StringRef name);
 
+/// Adds a phase's passes, then its verifier as a pass.
+void addPhase(mlir::OpPassManager &passes, const Phase &phase, const JobConfig &job);
+
+/// Registers `--titan-verify-phase=phase=NAME` and one pipeline per phase, `--titan-phase-NAME`,
+/// with the settings of a default job.
+void registerPhases();
+
 } // namespace titan

@@ -12,7 +12,6 @@
 #include "mlir/Dialect/MemRef/IR/MemRef.h"
 #include "mlir/Dialect/SCF/IR/SCF.h"
 #include "mlir/Dialect/Vector/IR/VectorOps.h"
-#include "mlir/Pass/PassRegistry.h"
 #include "mlir/Transforms/Passes.h"
 
 namespace titan {
@@ -29,17 +28,7 @@ void registerPasses() {
   mlir::registerCanonicalizerPass();
   mlir::registerCSEPass();
   mlir::registerSymbolDCEPass();
-  for (const Phase &phase : allPhases())
-    mlir::registerPassPipeline(
-        ("titan-phase-" + phase.name).str(), phase.description,
-        [&phase](mlir::OpPassManager &passes, llvm::StringRef options,
-                 llvm::function_ref<mlir::LogicalResult(const llvm::Twine &)> errorHandler) {
-          if (!options.empty())
-            return errorHandler("a phase's pipeline takes no options");
-          phase.build(passes, JobConfig());
-          return mlir::success();
-        },
-        [](llvm::function_ref<void(const mlir::detail::PassOptions &)>) {});
+  registerPhases();
 }
 
 } // namespace titan

@@ -7,9 +7,7 @@ namespace titan {
 
 void registerDialects(mlir::DialectRegistry &registry);
 
-/// Registers Titan's passes, canonicalize and cse, and one pipeline per phase,
-/// `--titan-phase-NAME`: the passes from the previous phase to that one with the options of a
-/// default job.
+/// Registers Titan's passes, the phases (Phases.h), canonicalize, cse and symbol-dce.
 void registerPasses();
 
 } // namespace titan

@@ -432,9 +432,9 @@ void StageEmitter::accumulate(const CrossReduction &reduction, unsigned number, 
 }
 
 Value StageEmitter::combine(Combiner combiner, Value a, Value b) {
-  // maxnumf, not maximumf: LLVM vectorizes reductions of it.
+  // maximumf, not maxnumf: a NaN shows, and LLVM vectorizes it beside other reductions.
   if (combiner == Combiner::maximum)
-    return arith::MaxNumFOp::create(builder, loc, a, b);
+    return arith::MaximumFOp::create(builder, loc, a, b);
   return arith::AddFOp::create(builder, loc, a, b);
 }
 

@@ -57,8 +57,8 @@ IterationSpace getPointwiseSpace(Operation *op) {
   space.isReduction.assign(rank, false);
   for (auto [index, type] : llvm::enumerate(op->getOperandTypes())) {
     const bool isScalar = cast<RankedTensorType>(type).getRank() == 0;
-    space.inputs.push_back({static_cast<unsigned>(index),
-                            isScalar ? AffineMap::get(rank, 0, context) : identity});
+    space.inputs.push_back(
+        {static_cast<unsigned>(index), isScalar ? AffineMap::get(rank, 0, context) : identity});
   }
   for (unsigned index = 0; index < op->getNumResults(); ++index)
     space.outputs.push_back({index, identity});

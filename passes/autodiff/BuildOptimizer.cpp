@@ -19,7 +19,7 @@ struct BuildOptimizer : impl::BuildOptimizerBase<BuildOptimizer> {
   void runOnOperation() override {
     ModuleOp module = getOperation();
     if (optimizer != "AdamW" && optimizer != "Adam") {
-      module.emitError() << "expects the optimizer AdamW or Adam, found " << optimizer;
+      module.emitError() << "expects the optimizer AdamW or Adam, found " << optimizer.getValue();
       return signalPassFailure();
     }
     parameters = getVariables(module, Role::parameter);

@@ -1,9 +1,11 @@
 // A directed acyclic graph whose nodes can be merged without closing a cycle.
 #pragma once
 
+#include "llvm/ADT/ArrayRef.h"
 #include "llvm/ADT/SmallVector.h"
 
 #include <cstdint>
+#include <optional>
 
 namespace titan {
 

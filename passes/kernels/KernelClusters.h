@@ -1,6 +1,7 @@
 // Which ops become one kernel: the algorithm of titan-form-kernels, on plain data.
 #pragma once
 
+#include "llvm/ADT/ArrayRef.h"
 #include "llvm/ADT/SmallVector.h"
 
 #include <cstdint>

@@ -26,6 +26,7 @@ LoopKind classify(const IterationSpace &space) {
 // Partial results of reductions over rows take memory per block, so there are fewer then.
 static constexpr int64_t kBytesPerBlock = 32 * 1024;
 static constexpr int64_t kMaxBlocks = 256;
+static constexpr int64_t kBytesPerReducingBlock = 128 * 1024;
 static constexpr int64_t kMaxReducingBlocks = 64;
 // Flat blocks begin on a cache line.
 static constexpr int64_t kFlatGranule = 64;
@@ -505,22 +506,27 @@ void Scheduler::divideIntoBlocks() {
   for (Type type : llvm::concat<const Type>(llvm::to_vector(kernel.getOperandTypes()),
                                             llvm::to_vector(kernel.getResultTypes())))
     bytes += getByteSize(type);
-  auto divide = [](Stage &stage, int64_t bytes, int64_t limit) {
-    const int64_t wanted =
-        std::clamp<int64_t>(bytes / kBytesPerBlock, 1, std::min(limit, stage.units));
+  auto divide = [](Stage &stage, int64_t fitting, int64_t limit) {
+    const int64_t wanted = std::clamp<int64_t>(fitting, 1, std::min(limit, stage.units));
     stage.unitsPerBlock = llvm::divideCeil(stage.units, wanted);
     if (stage.isFlat && stage.unitsPerBlock < stage.units)
       stage.unitsPerBlock = llvm::alignTo(stage.unitsPerBlock, kFlatGranule);
     stage.blocks = llvm::divideCeil(stage.units, stage.unitsPerBlock);
   };
-  divide(first, bytes, reduces ? kMaxReducingBlocks : kMaxBlocks);
+  if (reduces)
+    divide(first, bytes / kBytesPerReducingBlock, kMaxReducingBlocks);
+  else
+    divide(first, bytes / kBytesPerBlock, kMaxBlocks);
   for (CrossReduction &reduction : schedule.crossReductions) {
     reduction.scratchOffset = schedule.scratchBytes;
     const int64_t size = product(reduction.shape) * reduction.type.getIntOrFloatBitWidth() / 8;
     schedule.scratchBytes += llvm::alignTo(size * first.blocks, 64);
   }
   for (Stage &stage : llvm::drop_begin(schedule.stages))
-    divide(stage, first.blocks * stage.units * 4 * stage.combines.size(), kMaxReducingBlocks);
+    divide(stage,
+           first.blocks * stage.units * 4 * static_cast<int64_t>(stage.combines.size()) /
+               kBytesPerBlock,
+           kMaxReducingBlocks);
 }
 
 llvm::FailureOr<KernelSchedule> Scheduler::run() {

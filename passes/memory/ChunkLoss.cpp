@@ -17,7 +17,8 @@ struct ChunkLoss : impl::ChunkLossBase<ChunkLoss> {
 
   void runOnOperation() override {
     if (chunks < 1) {
-      getOperation().emitError() << "expects at least 1 chunk, found " << chunks;
+      getOperation().emitError() << "expects at least 1 chunk, found "
+                                 << static_cast<int64_t>(chunks);
       return signalPassFailure();
     }
     SmallVector<ChunkableOpInterface> ops;

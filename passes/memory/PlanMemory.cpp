@@ -2,6 +2,7 @@
 #include "passes/Functions.h"
 #include "passes/Passes.h"
 #include "passes/kernels/KernelAnalysis.h"
+#include "passes/memory/CheckPlacement.h"
 #include "passes/memory/ProgramLayout.h"
 #include "passes/memory/ValuePlacement.h"
 
@@ -172,7 +173,7 @@ struct PlanMemory : impl::PlanMemoryBase<PlanMemory> {
     for (func::FuncOp function : functions) {
       FunctionLayout functionLayout = layout.getFunctionLayout(function);
       ValuePlacement placement(function, functionLayout);
-      if (failed(placement.run()))
+      if (failed(placement.run()) || failed(checkPlacement(function, functionLayout, placement)))
         return signalPassFailure();
       arenaBytes = std::max(arenaBytes, placement.getArenaBytes());
       builder.setInsertionPointToEnd(module.getBody());

@@ -1,8 +1,9 @@
 // Generated row kernels against hand-written C++ (clang -O3 -ffast-math -march=native with
 // libmvec), one thread, interleaved runs, medians.
 //
-//   build/bench/KernelBench [--filter=norm] [--rounds=15] [--clock=cpu|wall]
+//   build/bench/KernelBench [--filter=norm] [--rounds=15] [--clock=cpu|wall] [--dump=FILE]
 //
+// --dump writes the machine code of the last kernel, for objdump -d.
 // `ours/theirs` above 1: the generated kernel is faster. GB/s count every operand and result once.
 #include "test/bench/BenchSupport.h"
 #include "test/bench/KernelReference.h"
@@ -12,6 +13,7 @@
 #include "llvm/Support/FormatVariadic.h"
 #include "llvm/Support/raw_ostream.h"
 
+#include <fstream>
 #include <functional>
 
 using namespace titan;
@@ -21,6 +23,7 @@ namespace {
 
 struct Settings {
   std::string filter;
+  std::string dump;
   int rounds;
   cpu::BenchClock clock;
 };
@@ -43,6 +46,9 @@ void measure(const Settings &settings, const Case &test, bool tie) {
     llvm::outs() << test.name << ": does not compile to one kernel\n";
     return;
   }
+  if (!settings.dump.empty())
+    std::ofstream(settings.dump, std::ios::binary)
+        .write(runner.image().elf.data(), static_cast<std::streamsize>(runner.image().elf.size()));
   std::vector<std::unique_ptr<BenchArray>> arrays;
   std::vector<void *> buffers;
   double bytes = 0;
@@ -239,6 +245,7 @@ void measureAdam(const Settings &settings, const std::string &size, int64_t coun
 int main(int argc, char **argv) {
   Settings settings;
   settings.filter = cpu::option(argc, argv, "filter", "");
+  settings.dump = cpu::option(argc, argv, "dump", "");
   settings.rounds = std::stoi(cpu::option(argc, argv, "rounds", "15"));
   settings.clock.cpuTime = cpu::option(argc, argv, "clock", "cpu") == "cpu";
   llvm::outs() << "                                   ours         theirs\n";

@@ -47,9 +47,9 @@ static LogicalResult foldIntoAccumulator(AddOp op, PatternRewriter &rewriter) {
       auto zero = gradient.getAcc().getDefiningOp<FullOp>();
       if (!zero || !zero.getValue().isZero())
         acc = AddOp::create(rewriter, op.getLoc(), gradient.getAcc(), other);
-      rewriter.replaceOp(op, EmbeddingGradOp::create(rewriter, gradient.getLoc(), op.getType(),
-                                                     gradient.getDresult(), gradient.getTokens(),
-                                                     acc));
+      rewriter.replaceOp(op,
+                         EmbeddingGradOp::create(rewriter, gradient.getLoc(), op.getType(),
+                                                 gradient.getDresult(), gradient.getTokens(), acc));
       rewriter.eraseOp(gradient);
       return success();
     }

@@ -59,11 +59,21 @@ IterationSpace OneHotOp::getIterationSpace() {
 
 SmallVector<Value> OneHotOp::emitScalarBody(OpBuilder &builder, ValueRange inputs,
                                             ValueRange indices) {
-  // Compared as i32, so that a vector holds as many lanes as there are floats.
-  Value place = arith::IndexCastOp::create(builder, getLoc(), builder.getI32Type(), indices.back());
-  Value equal =
-      arith::CmpIOp::create(builder, getLoc(), arith::CmpIPredicate::eq, inputs[0], place);
-  return {selectOneOrZero(builder, getLoc(), equal, tensorType(getResult()).getElementType())};
+  // Compared as floats where they are exact: LLVM would compare integers as wide as addresses, in
+  // which half as many lanes fit.
+  Location loc = getLoc();
+  constexpr int64_t exact = int64_t{1} << 24;
+  Value place = arith::IndexCastOp::create(builder, loc, builder.getI32Type(), indices.back());
+  Value equal;
+  if (tensorType(getResult()).getShape().back() <= exact) {
+    Type f32 = builder.getF32Type();
+    equal = arith::CmpFOp::create(builder, loc, arith::CmpFPredicate::OEQ,
+                                  arith::SIToFPOp::create(builder, loc, f32, inputs[0]),
+                                  arith::SIToFPOp::create(builder, loc, f32, place));
+  } else {
+    equal = arith::CmpIOp::create(builder, loc, arith::CmpIPredicate::eq, inputs[0], place);
+  }
+  return {selectOneOrZero(builder, loc, equal, tensorType(getResult()).getElementType())};
 }
 
 IterationSpace IsValidOp::getIterationSpace() { return getPointwiseSpace(*this); }

@@ -87,6 +87,8 @@ Status embedding(ThreadPool &pool, const EmbeddingShape &shape, const int32_t *t
                  const float *table, float *output) {
   TITAN_RETURN_IF_ERROR(checkShape(shape));
   TITAN_RETURN_IF_ERROR(checkTokens(shape, tokens));
+  if (shape.dim == 0)
+    return okStatus();
   constexpr int64_t positionsPerBlock = 16;
   int64_t blocks = (shape.tokens + positionsPerBlock - 1) / positionsPerBlock;
   pool.parallelFor(blocks, [&](int64_t begin, int64_t end, int) {

@@ -75,8 +75,7 @@ void check(const std::string &source, const std::vector<Tensor> &arguments,
 }
 
 std::string replaceAll(std::string text, const std::string &from, const std::string &to) {
-  for (size_t place = 0; (place = text.find(from, place)) != std::string::npos;
-       place += to.size())
+  for (size_t place = 0; (place = text.find(from, place)) != std::string::npos; place += to.size())
     text.replace(place, from.size(), to);
   return text;
 }
@@ -165,7 +164,9 @@ TEST(KernelExecution, ResidualAndNorm) {
         %h = titan.add %x, %f : X
         %y, %rstd = titan.rms_norm %h, %w epsilon 1.0e-5 : X, W -> X, R
         return %h, %y, %rstd : X, X, R
-      })", "X", shape({batch, seq, dim}, "f32")), "W", shape({dim}, "f32")),
+      })",
+                                                          "X", shape({batch, seq, dim}, "f32")),
+                                               "W", shape({dim}, "f32")),
                                     "R", shape({batch, seq}, "f32"));
     const Tensor x = randomTensor(rows * dim, 1), f = randomTensor(rows * dim, 2);
     const Tensor w = randomTensor(dim, 3);
@@ -194,7 +195,9 @@ TEST(KernelExecution, NormGradientAddsToTheWeightsGradient) {
         %sum = titan.add %dx, %res : X
         %total = titan.add %acc, %dw : W
         return %sum, %total : X, W
-      })", "X", shape({batch, seq, dim}, "f32")), "W", shape({dim}, "f32")),
+      })",
+                                                          "X", shape({batch, seq, dim}, "f32")),
+                                               "W", shape({dim}, "f32")),
                                     "R", shape({batch, seq}, "f32"));
     const Tensor dy = randomTensor(rows * dim, 1), x = randomTensor(rows * dim, 2);
     const Tensor w = randomTensor(dim, 3), rstd = randomTensor(rows, 4, 0.5, 1.5);
@@ -238,17 +241,21 @@ TEST(KernelExecution, SwigluForwardAndBackward) {
       %da = titan.silu_grad %a, %ds : T
       %db = titan.mul %dy, %s : T
       return %y, %da, %db : T, T, T
-    })", "T", type), {dy, a, b}, {y, da, db}, 1e-5, 1);
+    })",
+                   "T", type),
+        {dy, a, b}, {y, da, db}, 1e-5, 1);
 }
 
 static void checkRope(bool inverse, bool perRow) {
   const int64_t batch = 2, seq = 9, heads = 3, pairs = 10;
-  std::string source = replaceAll(replaceAll(R"(
+  std::string source =
+      replaceAll(replaceAll(R"(
     func.func @f(%x: X, %c: C, %s: C) -> X {
       %r = titan.rope INV %x, %c, %s : X, C, C -> X
       return %r : X
-    })", "X", shape({batch, seq, heads, 2 * pairs}, "f32")),
-      "C", perRow ? shape({batch, seq, pairs}, "f32") : shape({seq, pairs}, "f32"));
+    })",
+                            "X", shape({batch, seq, heads, 2 * pairs}, "f32")),
+                 "C", perRow ? shape({batch, seq, pairs}, "f32") : shape({seq, pairs}, "f32"));
   source = replaceAll(source, "INV", inverse ? "inverse" : "");
   const Tensor x = randomTensor(batch * seq * heads * 2 * pairs, 1);
   const int64_t angles = (perRow ? batch : 1) * seq * pairs;
@@ -284,7 +291,9 @@ static void checkCrossEntropy(int64_t rows, int64_t classes, const std::string &
       %loss2, %valid2 = titan.cross_entropy %l, %t : (L, I) -> (tensor<f32>, tensor<f32>)
       return %sum, %valid, %dl, %loss2, %valid2
           : tensor<f32>, tensor<f32>, L, tensor<f32>, tensor<f32>
-    })", "L", shape({rows, classes}, element)), "I", shape({rows}, "i32"));
+    })",
+                                             "L", shape({rows, classes}, element)),
+                                  "I", shape({rows}, "i32"));
   Tensor logits = randomTensor(rows * classes, 1, -8, 8);
   if (element == "bf16")
     for (double &value : logits)
@@ -328,7 +337,8 @@ TEST(KernelExecution, AdamUpdate) {
               finite %fin {beta1 = 0.9, beta2 = 0.95, epsilon = 1.0e-8, weight_decay = 0.1
               DECOUPLED} : T, T, T, T, S, S, S, S, S
           return %r#0, %r#1, %r#2 : T, T, T
-        })", "DECOUPLED", decoupled ? ", decoupled" : "");
+        })",
+                                      "DECOUPLED", decoupled ? ", decoupled" : "");
       source = replaceAll(replaceAll(source, ": S", ": tensor<f32>"), ", S", ", tensor<f32>");
       source = replaceAll(source, "T", shape({size}, "f32"));
       const Tensor p = randomTensor(size, 1), g = randomTensor(size, 2);
@@ -365,12 +375,17 @@ TEST(KernelExecution, SumOfSquaresAndWhatFollows) {
       %wide = titan.broadcast %norm [] : tensor<f32> -> tensor<777xf32>
       %scaled = titan.mul %b, %wide : tensor<777xf32>
       return %norm, %finite, %scaled : tensor<f32>, tensor<f32>, tensor<777xf32>
-    })", {a, b, {100}}, {{norm}, {1}, [&] {
-      Tensor scaled = b;
-      for (double &value : scaled)
-        value *= norm;
-      return scaled;
-    }()}, 1e-5, 3);
+    })",
+        {a, b, {100}},
+        {{norm},
+         {1},
+         [&] {
+           Tensor scaled = b;
+           for (double &value : scaled)
+             value *= norm;
+           return scaled;
+         }()},
+        1e-5, 3);
 }
 
 TEST(KernelExecution, ReductionsOverAnyDimensions) {
@@ -402,9 +417,9 @@ TEST(KernelExecution, ReductionsOverAnyDimensions) {
             double &place = expected[i * strides[0] + j * strides[1] + k * strides[2]];
             place = isMax ? std::max(place, x[at]) : place + x[at];
           }
-      check("func.func @f(%x: tensor<6x11x20xf32>) -> " + result +
-                " {\n  %r = titan.reduce " + (isMax ? "max" : "sum") + " %x [" + list +
-                "] : tensor<6x11x20xf32> -> " + result + "\n  return %r : " + result + "\n}",
+      check("func.func @f(%x: tensor<6x11x20xf32>) -> " + result + " {\n  %r = titan.reduce " +
+                (isMax ? "max" : "sum") + " %x [" + list + "] : tensor<6x11x20xf32> -> " + result +
+                "\n  return %r : " + result + "\n}",
             {x}, {expected}, 1e-5, 1);
     }
   }
@@ -425,5 +440,22 @@ TEST(KernelExecution, TransposeWithItsProducerAndConsumer) {
       %t = titan.transpose %e [1, 0, 2] : tensor<5x17x24xf32> -> tensor<17x5x24xf32>
       %r = titan.add %t, %bias : tensor<17x5x24xf32>
       return %r : tensor<17x5x24xf32>
-    })", {x, bias}, {expected}, 1e-5, 1);
+    })",
+        {x, bias}, {expected}, 1e-5, 1);
+}
+
+TEST(KernelExecution, ExponentialIsAccurate) {
+  const int64_t size = 1 << 18;
+  Tensor x(size);
+  for (int64_t at = 0; at < size; ++at)
+    x[at] = static_cast<float>(-87.3 + 176.0 * static_cast<double>(at) / static_cast<double>(size));
+  KernelRunner runner("func.func @f(%x: tensor<262144xf32>) -> tensor<262144xf32> {\n"
+                      "  %e = titan.exp %x : tensor<262144xf32>\n"
+                      "  return %e : tensor<262144xf32>\n}");
+  ASSERT_TRUE(runner.ok());
+  const Tensor found = runner.run({x})[0];
+  double worst = 0;
+  for (int64_t at = 0; at < size; ++at)
+    worst = std::max(worst, std::abs(found[at] / std::exp(x[at]) - 1));
+  EXPECT_LT(worst, 1.5e-7);
 }
