@@ -9,13 +9,19 @@
 
 #include <cblas.h>
 
+// Some of the headers that Debian's alternatives offer as cblas.h lack it.
+extern "C" void openblas_set_num_threads(int threads);
+
 using namespace mlir;
 
 namespace titan {
 
-/// Contractions through the machine's BLAS.
+/// Contractions through the machine's BLAS, on one thread: bits do not depend on the number of
+/// cores, and the products of small models are too short to share.
 class Interpreter::Blas : public ReferenceContext {
 public:
+  Blas() { openblas_set_num_threads(1); }
+
   void multiplyAdd(int64_t m, int64_t n, int64_t k, const double *a, const double *b,
                    double *c) override {
     if (m == 0 || n == 0 || k == 0)
