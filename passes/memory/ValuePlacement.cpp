@@ -249,8 +249,7 @@ void ValuePlacement::placeInPlace(Operation *op, unsigned resultIndex, unsigned 
   const Place old = getPlace(operand);
   const Storage &storage = storages[old.storage];
   auto hint = hints.find(result);
-  const bool dies =
-      lastUse(operand) == position(op) && countOperandsSharing(op, operand) == 1;
+  const bool dies = lastUse(operand) == position(op) && countOperandsSharing(op, operand) == 1;
   const bool wanted = hint == hints.end() || hint->second == old;
   const bool writable =
       storage.inArena() || storage.fixed.reusable || (hint != hints.end() && hint->second == old);
