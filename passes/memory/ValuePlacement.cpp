@@ -365,10 +365,10 @@ void ValuePlacement::placeReturn(Operation *end) {
 /// Values that change places in a circle have none; the plan's check refuses them.
 void ValuePlacement::orderExitCopies() {
   Operation *end = function.getBody().front().getTerminator();
-  auto *firstExit = std::stable_partition(
-      copies.begin(), copies.end(), [&](const PlacedCopy &copy) { return copy.before != end; });
-  SmallVector<PlacedCopy> pending(firstExit, copies.end());
-  copies.erase(firstExit, copies.end());
+  SmallVector<PlacedCopy> pending;
+  llvm::copy_if(copies, std::back_inserter(pending),
+                [&](const PlacedCopy &copy) { return copy.before == end; });
+  llvm::erase_if(copies, [&](const PlacedCopy &copy) { return copy.before == end; });
   while (!pending.empty()) {
     auto isSafe = [&](const PlacedCopy &copy) {
       return llvm::none_of(pending, [&](const PlacedCopy &other) {
