@@ -25,6 +25,6 @@ int main(int argc, char **argv) {
   if (status.ok())
     return titan::kExitDone;
   logger.error("{}", status.message());
-  return status.code() == titan::StatusCode::unavailable ? titan::kExitTryAgain
-                                                         : titan::kExitUserError;
+  return status.code() == titan::StatusCode::deadlineExceeded ? titan::kExitTryAgain
+                                                              : titan::kExitUserError;
 }
