@@ -451,7 +451,8 @@ void addValidation(TableBuilder &t) {
   constexpr auto validation = &JobConfig::validation;
   using V = ValidationSection;
   t.section("validation");
-  t.used<validation, &V::enable>("enable", kRun, "evaluate on held-out windows");
+  t.used<validation, &V::enable>(
+      "enable", kRun, "evaluate on held-out windows; a program compiled without it cannot");
   t.ignored("dataset", text("c4_validation"), "validation.dataset_path names the data");
   t.used<validation, &V::datasetPath>(
       "dataset_path", kRun, "held-out data; when absent, the last 5 % of the training documents");

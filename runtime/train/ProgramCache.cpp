@@ -40,7 +40,12 @@ std::string whyStale(const fs::path &program, const fs::path &compiler, const Jo
   if (!compiled.ok())
     return compiled.status().message();
   std::string changed;
-  for (const std::string &key : changedCompileKeys(compiled->config, job))
+  std::vector<std::string> keys = changedCompileKeys(compiled->config, job);
+  // A program can leave evaluation out when it runs, but not add it.
+  if (job.validation.enable &&
+      format::findByName(file->program().timelines, "evaluation") == format::kNone)
+    keys.push_back("validation.enable");
+  for (const std::string &key : keys)
     changed += (changed.empty() ? "changed since: " : ", ") + key;
   return changed;
 }

@@ -222,8 +222,10 @@ def from_job():
     expect(call([RUN, "job.toml", "--training.steps", "1"]), "compiling job.toml (not compiled before)")
     # Run-time keys come from the job file and the command line, not from the run that compiled it.
     expect(call([RUN, "job.toml"]), "using the compiled program", "step:  6")
+    expect(call([RUN, "job.toml", "--model.n_layers", "1", "--training.steps", "1",
+                 "--validation.no_enable"]), "changed since: model.n_layers")
     expect(call([RUN, "job.toml", "--model.n_layers", "1", "--training.steps", "1"]),
-           "changed since: model.n_layers")
+           "changed since: validation.enable", "held-out loss")
 
 
 def main():
