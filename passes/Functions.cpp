@@ -46,6 +46,11 @@ void addToVariable(OpBuilder &builder, Location loc, StringRef variable, Value v
   StoreOp::create(builder, loc, AddOp::create(builder, loc, old, value), variable);
 }
 
+ResultPlacement getPlacement(OpResult result) {
+  auto buffering = dyn_cast<BufferingOpInterface>(result.getOwner());
+  return buffering ? buffering.getPlacement(result.getResultNumber()) : ResultPlacement::fresh();
+}
+
 void eraseDeadOps(Block &block) {
   for (Operation *op = block.getTerminator()->getPrevNode(); op;) {
     Operation *previous = op->getPrevNode();

@@ -55,6 +55,9 @@ llvm::SmallVector<VariableOp> getVariables(mlir::ModuleOp module, Role role);
 void addToVariable(mlir::OpBuilder &builder, mlir::Location loc, llvm::StringRef variable,
                    mlir::Value value);
 
+/// Where a result lives by its op's BufferingOpInterface; memory of its own if the op has none.
+ResultPlacement getPlacement(mlir::OpResult result);
+
 /// Erases the pure ops of a block whose results have no uses, last to first.
 void eraseDeadOps(mlir::Block &block);
 

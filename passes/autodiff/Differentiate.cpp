@@ -160,9 +160,8 @@ private:
   }
 
   static bool isView(Operation *op) {
-    auto buffering = dyn_cast<BufferingOpInterface>(op);
-    return buffering && op->getNumResults() == 1 &&
-           buffering.getPlacement(0).kind == ResultPlacement::Kind::view;
+    return op->getNumResults() == 1 &&
+           getPlacement(op->getResult(0)).kind == ResultPlacement::Kind::view;
   }
 
   static bool isPointwise(Operation *op) {

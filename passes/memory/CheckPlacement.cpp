@@ -55,11 +55,6 @@ private:
   llvm::DenseMap<Operation *, SmallVector<const PlacedCopy *>> copies;
 };
 
-ResultPlacement getPlacement(OpResult result) {
-  auto buffering = dyn_cast<BufferingOpInterface>(result.getOwner());
-  return buffering ? buffering.getPlacement(result.getResultNumber()) : ResultPlacement::fresh();
-}
-
 bool isEqual(const ByteRange &a, const ByteRange &b) {
   return a.space == b.space && a.begin == b.begin && a.end == b.end;
 }

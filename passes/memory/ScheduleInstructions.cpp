@@ -1,8 +1,5 @@
-#include "dialects/titan/TitanDialect.h"
+#include "passes/Functions.h"
 #include "passes/Passes.h"
-
-#include "mlir/Dialect/Func/IR/FuncOps.h"
-#include "mlir/IR/BuiltinOps.h"
 
 using namespace mlir;
 
@@ -71,10 +68,7 @@ private:
 
   /// Views and accumulators live in their operand's memory.
   static bool takesMemory(OpResult result) {
-    auto buffering = dyn_cast<BufferingOpInterface>(result.getOwner());
-    if (!buffering)
-      return true;
-    const auto kind = buffering.getPlacement(result.getResultNumber()).kind;
+    const auto kind = getPlacement(result).kind;
     return kind != ResultPlacement::Kind::inPlace && kind != ResultPlacement::Kind::view;
   }
 

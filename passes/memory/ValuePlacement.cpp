@@ -9,11 +9,6 @@ namespace titan {
 
 using Kind = ResultPlacement::Kind;
 
-static ResultPlacement getPlacement(Operation *op, unsigned result) {
-  auto buffering = dyn_cast<BufferingOpInterface>(op);
-  return buffering ? buffering.getPlacement(result) : ResultPlacement::fresh();
-}
-
 LogicalResult ValuePlacement::run() {
   numberOps();
   computeLastUses();
@@ -64,7 +59,7 @@ void ValuePlacement::computeLastUses() {
   Block &block = function.getBody().front();
   for (Operation &op : block)
     for (OpResult result : op.getResults()) {
-      ResultPlacement placement = getPlacement(&op, result.getResultNumber());
+      ResultPlacement placement = getPlacement(result);
       if (placement.kind == Kind::view)
         groups.unionSets(op.getOperand(placement.operands[0]), result);
       if (placement.kind == Kind::assembled)
@@ -109,7 +104,7 @@ void ValuePlacement::hintOperands(Operation *op) {
     return;
   }
   for (OpResult result : op->getResults()) {
-    ResultPlacement placement = getPlacement(op, result.getResultNumber());
+    ResultPlacement placement = getPlacement(result);
     auto known = hints.find(result);
     if (placement.kind == Kind::assembled) {
       const Place whole = known != hints.end()
@@ -183,7 +178,7 @@ LogicalResult ValuePlacement::placeOp(Operation *op) {
   if (!isa<BufferingOpInterface>(op))
     return op->emitOpError("has no place in memory: it is no BufferingOpInterface");
   for (OpResult result : op->getResults()) {
-    ResultPlacement placement = getPlacement(op, result.getResultNumber());
+    ResultPlacement placement = getPlacement(result);
     switch (placement.kind) {
     case Kind::fresh:
       placeByHint(op, result, {});
