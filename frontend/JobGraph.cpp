@@ -20,7 +20,8 @@ static Status checkBatch(const char *section, const BatchShape &batch) {
                   section, batch.rows, batch.length, kMostTokens - 1));
 }
 
-StatusOr<GraphOptions> resolveGraph(const ModelDefinition &definition, const JobConfig &job) {
+StatusOr<GraphOptions> resolveGraph(const ModelDefinition &definition, const JobConfig &job,
+                                    int64_t worldSize) {
   const auto *flavor = llvm::find_if(definition.flavors, [&](const ModelFlavor &candidate) {
     return candidate.name == job.model.flavor;
   });
@@ -33,11 +34,23 @@ StatusOr<GraphOptions> resolveGraph(const ModelDefinition &definition, const Job
   GraphOptions options;
   options.model = overrideModel(flavor->config, job.model);
   TITAN_RETURN_IF_ERROR(checkModel(options.model));
-  options.training = {job.training.localBatchSize, job.training.seqLen};
-  TITAN_RETURN_IF_ERROR(checkBatch("training", options.training));
+  TITAN_ASSIGN_OR_RETURN(options.mesh, resolveMesh(job.parallelism, worldSize));
+  options.sequenceParallel = job.parallelism.enableSequenceParallel;
+  const int64_t batchDegree = options.mesh.batchDegree();
+  auto resolveBatch = [&](const char *section, BatchShape local) -> StatusOr<BatchShape> {
+    TITAN_RETURN_IF_ERROR(checkBatch(section, local));
+    TITAN_RETURN_IF_ERROR(
+        checkMesh(options.mesh, options.model, local.length, options.sequenceParallel)
+            .withContext(section));
+    return BatchShape{local.rows * batchDegree, local.length};
+  };
+  TITAN_ASSIGN_OR_RETURN(
+      options.training,
+      resolveBatch("training", {job.training.localBatchSize, job.training.seqLen}));
   if (job.validation.enable) {
-    options.validation = BatchShape{job.validation.localBatchSize, job.validation.seqLen};
-    TITAN_RETURN_IF_ERROR(checkBatch("validation", *options.validation));
+    TITAN_ASSIGN_OR_RETURN(
+        options.validation,
+        resolveBatch("validation", {job.validation.localBatchSize, job.validation.seqLen}));
   }
   return options;
 }
