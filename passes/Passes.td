@@ -5,6 +5,51 @@
 include "mlir/Pass/PassBase.td"
 
 //===----------------------------------------------------------------------===//
+// sharding
+//===----------------------------------------------------------------------===//
+
+def PropagateShardings : Pass<"titan-propagate-shardings", "::mlir::ModuleOp"> {
+  let summary = "give every tensor a layout on the mesh, from those of a few";
+  let description = [{
+    From the layouts of variables and inputs and from `titan.sharding_constraint`, along the factors
+    of each op (ShardingRuleOpInterface), in both directions. Partial sums follow from the splits and
+    are never chosen. Where an op needs an operand laid out otherwise than it comes, and only there,
+    a `titan.reshard` appears, with the reason. Constraints vanish.
+
+    The pass runs twice: on the model, and again when titan-build-optimizer has added functions; those
+    that have layouts already stay as they are. (titan-differentiate lays out what it adds itself,
+    since it knows the layouts of the primals.) It does nothing in a module without a mesh.
+
+    `placement` says how long weights that are gathered from storage are kept.
+
+    Input:
+    ```mlir
+    titan.mesh @mesh [dp_shard = 2, tp = 2]
+    titan.variable parameter @w : tensor<8x4xf32, #titan.sharding<[{}, {tp} ], flat {dp_shard} granule 4>>
+    func.func @f(%x: tensor<6x4xf32> {titan.sharding = #titan.sharding<[{dp_shard}, {tp} ]>}) -> tensor<6x8xf32> {
+      %w = titan.load @w : tensor<8x4xf32>
+      %y = titan.einsum "bd,nd->bn" %x, %w : tensor<6x4xf32>, tensor<8x4xf32> -> tensor<6x8xf32>
+      return %y : tensor<6x8xf32>
+    ```
+    Output, types by their layouts only:
+    ```mlir
+      %slice = titan.load @w            // [{}, {tp} ], flat {dp_shard}
+      %w = titan.reshard %slice         // [{}, {tp} ]
+      %y = titan.einsum "bd,nd->bn" %x, %w  // [{dp_shard}, {} ], partial {tp}
+    ```
+  }];
+  let options = [
+    Option<"placement", "placement", "::titan::GatherPlacement",
+           "::titan::GatherPlacement::per_function", "how long gathered weights are kept",
+           [{::llvm::cl::values(
+               clEnumValN(::titan::GatherPlacement::per_use, "per-use", "for one use"),
+               clEnumValN(::titan::GatherPlacement::per_function, "per-function", "in a function"),
+               clEnumValN(::titan::GatherPlacement::per_step, "per-step", "until the step's end"))}]>,
+  ];
+  let dependentDialects = ["::titan::TitanDialect"];
+}
+
+//===----------------------------------------------------------------------===//
 // autodiff
 //===----------------------------------------------------------------------===//
 

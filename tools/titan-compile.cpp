@@ -22,7 +22,8 @@ titan::Status run(std::span<const std::string> arguments, titan::Logger &logger)
   mlir::MLIRContext context(registry);
   TITAN_ASSIGN_OR_RETURN(const titan::ModelDefinition *model,
                          titan::findModel(job.config.model.name));
-  TITAN_ASSIGN_OR_RETURN(titan::GraphOptions graph, titan::resolveGraph(*model, job.config));
+  TITAN_ASSIGN_OR_RETURN(titan::GraphOptions graph, 
+                         titan::resolveGraph(*model, job.config, options.worldSize));
   TITAN_ASSIGN_OR_RETURN(auto module, titan::buildGraph(*model, graph, &context));
   return titan::compile(*module, options, job.config, logger, llvm::outs());
 }

@@ -129,7 +129,7 @@ const JobValue kUnset;
 JobValue text(const char *value) { return std::string(value); }
 JobValue integer(int64_t value) { return value; }
 
-constexpr const char *kNoMeshYet = "one rank is all that this version supports";
+constexpr const char *kNoAxisYet = "this axis of the mesh is not supported yet";
 constexpr const char *kNoCheckpointsYet = "checkpoints are not supported yet";
 
 void addJobAndMetrics(TableBuilder &t) {
@@ -297,37 +297,37 @@ void addTraining(TableBuilder &t) {
   addDataLoader(t, "training.dataloader");
 }
 
-/// Degrees above 1 wait for meshes.
-void degree(JobKey &key) {
+/// A degree of parallelism that has to be 1.
+void refuseDegree(JobKey &key) {
   key.range = kPositive;
   key.support = KeySupport::refused;
   key.accepted = {"1"};
-  key.reason = kNoMeshYet;
+  key.reason = kNoAxisYet;
 }
 
 void addParallelism(TableBuilder &t) {
   constexpr auto parallel = &JobConfig::parallelism;
   using P = ParallelismSection;
   t.section("parallelism");
-  degree(t.used<parallel, &P::dataParallelReplicateDegree>("data_parallel_replicate_degree",
-                                                           kCompile, "copies of the model"));
-  JobKey &shard = t.used<parallel, &P::dataParallelShardDegree>(
-      "data_parallel_shard_degree", kCompile, "ranks that share parameters; -1 takes the rest");
-  degree(shard);
-  shard.range = kPositiveOrAuto;
-  shard.accepted = {"-1", "1"};
+  t.used<parallel, &P::dataParallelReplicateDegree>("data_parallel_replicate_degree", kCompile,
+                                                    "copies of the model")
+      .range = kPositive;
+  t.used<parallel, &P::dataParallelShardDegree>("data_parallel_shard_degree", kCompile,
+                                                "ranks that share parameters; -1 takes the rest")
+      .range = kPositiveOrAuto;
   t.used<parallel, &P::fsdpReshardAfterForward>("fsdp_reshard_after_forward", kCompile,
                                                 "whether gathered weights are dropped")
       .choices = {"default", "always", "never"};
-  degree(t.used<parallel, &P::tensorParallelDegree>("tensor_parallel_degree", kCompile,
-                                                    "ranks that share each layer"));
+  t.used<parallel, &P::tensorParallelDegree>("tensor_parallel_degree", kCompile,
+                                             "ranks that share each layer")
+      .range = kPositive;
   t.used<parallel, &P::enableSequenceParallel>(
       "enable_sequence_parallel", kCompile,
       "(Titan) norms split the sequence over the tensor-parallel ranks");
   t.inert("disable_loss_parallel", false, "the loss of a sharded head");
   t.inert("enable_async_tensor_parallel", false, "overlap in tensor parallelism");
-  degree(t.used<parallel, &P::pipelineParallelDegree>("pipeline_parallel_degree", kCompile,
-                                                      "ranks of a pipeline"));
+  refuseDegree(t.used<parallel, &P::pipelineParallelDegree>("pipeline_parallel_degree", kCompile,
+                                                            "ranks of a pipeline"));
   t.inert("module_fqns_per_model_part", List{}, "explicit pipeline stages");
   t.inert("pipeline_parallel_first_stage_less_layers", integer(1), "balance of the first stage");
   t.inert("pipeline_parallel_last_stage_less_layers", integer(1), "balance of the last stage");
@@ -339,8 +339,8 @@ void addParallelism(TableBuilder &t) {
                                                        kCompile, "rows of a pipeline microbatch")
       .range = kPositive;
   t.inert("pipeline_parallel_expert_parallel_overlap", true, "experts in a pipeline");
-  degree(t.used<parallel, &P::contextParallelDegree>("context_parallel_degree", kCompile,
-                                                     "ranks that share the sequence"));
+  refuseDegree(t.used<parallel, &P::contextParallelDegree>("context_parallel_degree", kCompile,
+                                                           "ranks that share the sequence"));
   t.inert("context_parallel_load_balancer", text("headtail"), "balance of the causal mask")
       .optional = true;
   t.inert("context_parallel_rotate_method", text("allgather"), "exchange of keys and values")
