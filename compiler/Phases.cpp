@@ -104,7 +104,7 @@ void registerPhases() {
           addPhase(passes, phase, JobConfig());
           return success();
         },
-        [](llvm::function_ref<void(const detail::PassOptions &)>) {});
+        [](llvm::function_ref<void(const mlir::detail::PassOptions &)>) {});
 }
 
 const Phase *findPhase(llvm::StringRef name) {

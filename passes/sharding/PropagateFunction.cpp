@@ -41,6 +41,9 @@ private:
   LogicalResult report(const sharding::ShardingError &error);
   void apply(const sharding::PropagationResult &result);
   void applyReshard(const sharding::Reshard &reshard);
+  Operation *getUser(const sharding::Use &use) {
+    return use.isSink ? sinks[use.index].getOperation() : nodes[use.index];
+  }
   void finishSignature();
 
   func::FuncOp function;
@@ -56,6 +59,7 @@ private:
   std::vector<Operation *> nodes;    ///< by number
   std::vector<StoreOp> sinks;        ///< by number
   std::vector<Operation *> constraints;
+  llvm::DenseMap<Operation *, int64_t> positions; ///< of nodes and sinks in the block
 };
 
 /// `einsum "bsd,nd->bsn"` would be long: the op's name without its dialect.
@@ -185,6 +189,7 @@ LogicalResult FunctionPropagation::addStore(StoreOp store) {
   if (failed(wanted))
     return failure();
   graph.addSink({store.getVariable().str(), numbers.lookup(store.getValue()), *wanted});
+  positions[store] = positions.size();
   sinks.push_back(store);
   return success();
 }
@@ -205,6 +210,7 @@ LogicalResult FunctionPropagation::addNode(Operation &op) {
     node.results.push_back(numbers.lookup(result));
   node.setFromRule();
   graph.addNode(std::move(node));
+  positions[&op] = positions.size();
   nodes.push_back(&op);
   return success();
 }
@@ -252,10 +258,11 @@ void FunctionPropagation::applyReshard(const sharding::Reshard &reshard) {
   if (reshard.atDefinition) {
     builder.setInsertionPointAfterValue(value);
   } else {
-    const sharding::Use &first = reshard.uses.front();
-    Operation *user = first.isSink ? sinks[first.index].getOperation() : nodes[first.index];
-    builder.setInsertionPoint(user);
-    location = user->getLoc();
+    Operation *first = getUser(*llvm::min_element(reshard.uses, [&](auto &a, auto &b) {
+      return positions.lookup(getUser(a)) < positions.lookup(getUser(b));
+    }));
+    builder.setInsertionPoint(first);
+    location = first->getLoc();
   }
   const GatherPlacement placement =
       reshard.from.flat.empty() ? GatherPlacement::per_function : hints.placement;
@@ -267,10 +274,8 @@ void FunctionPropagation::applyReshard(const sharding::Reshard &reshard) {
     values[reshard.value] = op;
     return;
   }
-  for (const sharding::Use &use : reshard.uses) {
-    Operation *user = use.isSink ? sinks[use.index].getOperation() : nodes[use.index];
-    user->setOperand(use.operand, op);
-  }
+  for (const sharding::Use &use : reshard.uses)
+    getUser(use)->setOperand(use.operand, op);
 }
 
 void FunctionPropagation::apply(const sharding::PropagationResult &result) {

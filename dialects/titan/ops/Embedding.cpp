@@ -40,7 +40,7 @@ LogicalResult EmbeddingOp::buildVjp(OpBuilder &builder, ArrayRef<Value> cotangen
   auto wide = RankedTensorType::get(table.getShape(), element);
   Value gradient =
       EmbeddingGradOp::create(builder, getLoc(), wide, cotangents[0], getTokens(), Value());
-  if (wide != table)
+  if (!isSameTensor(wide, table))
     gradient = CastOp::create(builder, getLoc(), table, gradient);
   result.operands = {Value(), gradient};
   return success();

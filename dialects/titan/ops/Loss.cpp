@@ -58,7 +58,7 @@ LogicalResult HeadLossOp::buildVjp(OpBuilder &builder, ArrayRef<Value> cotangent
                                          getValid().getType(), getInput().getType(), dweight,
                                          getInput(), getWeight(), getLabels(), cotangents[0]);
   Value dw = gradient.getDweight();
-  if (dweight != weight)
+  if (!isSameTensor(dweight, weight))
     dw = CastOp::create(builder, getLoc(), weight, dw);
   result.operands = {gradient.getDinput(), dw, Value()};
   result.results = {gradient.getLoss(), gradient.getValid()};
