@@ -87,9 +87,7 @@ static AxisMask toMask(ArrayRef<Axis> axes) {
   return mask;
 }
 
-static void insert(AxisList &set, Axis axis) {
-  set.insert(lower_bound(set, axis), axis);
-}
+static void insert(AxisList &set, Axis axis) { set.insert(lower_bound(set, axis), axis); }
 
 int64_t ForwardWalk::getLocalElements(unsigned value, const Sharding &sharding) const {
   int64_t elements = 1;
@@ -110,8 +108,8 @@ void ForwardWalk::joinSummedTerms(unsigned index, Axis axis,
     for (unsigned operand = 0; operand < node.operands.size(); ++operand) {
       if (node.getTerm(operand) != term || !node.isLinear(operand))
         continue;
-      if (!chosen || (!isPartial(node.operands[*chosen], axis) &&
-                      isPartial(node.operands[operand], axis)))
+      if (!chosen ||
+          (!isPartial(node.operands[*chosen], axis) && isPartial(node.operands[operand], axis)))
         chosen = operand;
     }
     assert(chosen && "the splits leave no term behind");
@@ -221,7 +219,11 @@ void ForwardWalk::define(unsigned index, unsigned number, AxisMask passedOn) {
     result.shardings[value] = std::move(produced);
   } else if (produced != current(value)) {
     const Sharding &to = current(value);
-    result.reshards.push_back({value, std::move(produced), to, /*atDefinition=*/true, {},
+    result.reshards.push_back({value,
+                               std::move(produced),
+                               to,
+                               /*atDefinition=*/true,
+                               {},
                                explainResult(graph, index, number, to)});
   }
 }
@@ -254,8 +256,7 @@ Sharding ForwardWalk::completeForSink(unsigned value) const {
         return result.reshards[index].to;
   Sharding complete = current(value);
   complete.partial.clear();
-  for (auto [axes, wished] :
-       zip_equal(complete.dimensions, splits.getWish(value).dimensions)) {
+  for (auto [axes, wished] : zip_equal(complete.dimensions, splits.getWish(value).dimensions)) {
     if (!ArrayRef(wished).take_front(axes.size()).equals(axes))
       continue;
     for (Axis axis : ArrayRef(wished).drop_front(std::min(axes.size(), wished.size()))) {

@@ -27,9 +27,8 @@ static std::string inBraces(const Mesh &mesh, ArrayRef<Axis> list) {
 }
 
 std::string toString(const Mesh &mesh, const Sharding &sharding) {
-  auto dimensions = map_range(sharding.dimensions, [&](const AxisList &axes) {
-    return inBraces(mesh, axes);
-  });
+  auto dimensions =
+      map_range(sharding.dimensions, [&](const AxisList &axes) { return inBraces(mesh, axes); });
   std::string text = "[" + join(dimensions, ", ") + "]";
   if (!sharding.partial.empty())
     text += " partial " + inBraces(mesh, sharding.partial);
@@ -143,10 +142,9 @@ std::string PropagationGraph::check(StringRef name, ArrayRef<int64_t> shape,
   for (auto [dimension, axes] : enumerate(sharding.dimensions)) {
     const int64_t degree = mesh.getDegree(axes), size = shape[dimension];
     if (size % degree)
-      return place + "dimension " + std::to_string(dimension) + " of size " +
-             std::to_string(size) + " does not divide by degree " + std::to_string(degree) +
-             " of " + mesh.getNames(axes) + "; legal degrees are " +
-             getLegalDegrees(size, devices);
+      return place + "dimension " + std::to_string(dimension) + " of size " + std::to_string(size) +
+             " does not divide by degree " + std::to_string(degree) + " of " + mesh.getNames(axes) +
+             "; legal degrees are " + getLegalDegrees(size, devices);
   }
   return {};
 }

@@ -21,8 +21,7 @@ public:
   /// where variables have flat slices, or empty.
   Llama(const Mesh &mesh, std::string data, std::string tensor, std::string storage,
         bool sequenceParallel)
-      : graph(mesh), data(std::move(data)), tensor(std::move(tensor)),
-        storage(std::move(storage)),
+      : graph(mesh), data(std::move(data)), tensor(std::move(tensor)), storage(std::move(storage)),
         stream(this->data + (sequenceParallel ? " " + this->tensor : " -") + " -") {}
 
   std::string columnStored(const char *rank2) const {
@@ -113,9 +112,8 @@ TEST(PropagationModel, TheSameReshardServesAllUses) {
 TEST(PropagationModel, TensorParallelLayerWithoutSequenceParallel) {
   Llama model(getMesh(), "-", "tp", "", false);
   model.feedForward(model.attend(model.graph.input("x", {kRows, kLength, kDim}, "- - -")));
-  EXPECT_THAT(model.getReshards(),
-              ElementsAre("o: [{}, {}, {}] partial {tp} -> [{}, {}, {}]",
-                          "down: [{}, {}, {}] partial {tp} -> [{}, {}, {}]"));
+  EXPECT_THAT(model.getReshards(), ElementsAre("o: [{}, {}, {}] partial {tp} -> [{}, {}, {}]",
+                                               "down: [{}, {}, {}] partial {tp} -> [{}, {}, {}]"));
 }
 
 TEST(PropagationModel, EmbeddingAndHeadSplitByVocabulary) {
@@ -145,14 +143,13 @@ TEST(PropagationModel, DataParallelismGathersWeightsOnly) {
   Llama model(getMesh(), "dp_replicate+dp_shard", "-", "dp_shard", false);
   const unsigned loss = model.lose(model.feedForward(model.embed()));
   const PropagationResult result = model.run();
-  EXPECT_THAT(showReshards(model.graph, result),
-              ElementsAre("table: [{}, {}] flat {dp_shard} -> [{}, {}]",
-                          "norm2: [{}] flat {dp_shard} -> [{}]",
-                          "w1: [{}, {}] flat {dp_shard} -> [{}, {}]",
-                          "w3: [{}, {}] flat {dp_shard} -> [{}, {}]",
-                          "w2: [{}, {}] flat {dp_shard} -> [{}, {}]",
-                          "norm: [{}] flat {dp_shard} -> [{}]",
-                          "output: [{}, {}] flat {dp_shard} -> [{}, {}]"));
+  EXPECT_THAT(
+      showReshards(model.graph, result),
+      ElementsAre("table: [{}, {}] flat {dp_shard} -> [{}, {}]",
+                  "norm2: [{}] flat {dp_shard} -> [{}]", "w1: [{}, {}] flat {dp_shard} -> [{}, {}]",
+                  "w3: [{}, {}] flat {dp_shard} -> [{}, {}]",
+                  "w2: [{}, {}] flat {dp_shard} -> [{}, {}]", "norm: [{}] flat {dp_shard} -> [{}]",
+                  "output: [{}, {}] flat {dp_shard} -> [{}, {}]"));
   EXPECT_EQ(result.reshards[2].reason,
             "operand 1 of 'gate' needs the tensor, not its flat slices over 'dp_shard'");
   EXPECT_EQ(model.graph.show(result.shardings[loss]), "[] partial {dp_replicate, dp_shard}");
@@ -220,8 +217,7 @@ TEST(PropagationModel, TensorParallelBackwardWithoutSequenceParallel) {
   Llama model(getMesh(), "-", "tp", "", false);
   differentiateFeedForward(model);
   // Two partial sums are added first; the norm's gradients are not two partial sums.
-  EXPECT_THAT(model.getReshards(),
-              ElementsAre("dy: [{}, {}, {}] partial {tp} -> [{}, {}, {}]"));
+  EXPECT_THAT(model.getReshards(), ElementsAre("dy: [{}, {}, {}] partial {tp} -> [{}, {}, {}]"));
 }
 
 TEST(PropagationModel, GradientsAreScatteredToTheirStorage) {
@@ -269,8 +265,7 @@ TEST(PropagationModel, AttentionBackwardKeepsHeadsSplit) {
   }
   graph.store("dy", sum, model.stream);
   const std::string batch = "[{dp_replicate, dp_shard}, ";
-  const std::string dw =
-      "dw: [{tp}, {}] partial {dp_replicate, dp_shard} -> [{tp}, {}]";
+  const std::string dw = "dw: [{tp}, {}] partial {dp_replicate, dp_shard} -> [{tp}, {}]";
   EXPECT_THAT(model.getReshards(),
               ElementsAre("dz: " + batch + "{tp}, {}] -> " + batch + "{}, {}]",
                           "y: " + batch + "{tp}, {}] -> " + batch + "{}, {}]", dw, dw, dw,
@@ -280,8 +275,7 @@ TEST(PropagationModel, AttentionBackwardKeepsHeadsSplit) {
 TEST(PropagationModel, HeadBackward) {
   Llama model(getMesh(), "dp_replicate+dp_shard", "tp", "", true);
   TestGraph &graph = model.graph;
-  const unsigned x =
-      graph.input("x", {kRows, kLength, kDim}, model.stream, Origin::annotation);
+  const unsigned x = graph.input("x", {kRows, kLength, kDim}, model.stream, Origin::annotation);
   const unsigned labels = graph.input("labels", {kRows, kLength}, model.data + " -");
   const unsigned output = model.matrix("output", kVocabulary, kDim, model.rowSplit());
   const unsigned one = graph.full({});
@@ -310,8 +304,8 @@ TEST(PropagationModel, OptimizerWorksOnStorageWithOneReduction) {
   for (bool isMatrix : {true, false}) {
     const unsigned clipped = graph.mul(gradients[isMatrix ? 0 : 1], factor);
     const unsigned rate = graph.input("rate", {}, "");
-    const unsigned updated = graph.adam(variable("parameter", isMatrix), clipped,
-                                        variable("moment", isMatrix), rate);
+    const unsigned updated =
+        graph.adam(variable("parameter", isMatrix), clipped, variable("moment", isMatrix), rate);
     graph.store("parameter", updated, isMatrix ? model.rowSplit() : model.unsplit());
   }
   // The norm weight is the same on all tp ranks: each sums its slice of it.

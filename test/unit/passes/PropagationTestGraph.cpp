@@ -138,9 +138,8 @@ unsigned TestGraph::einsum(StringRef spec, unsigned a, unsigned b, std::optional
     TensorFactors dimensions;
     for (auto [index, letter] : enumerate(letters)) {
       if (!factors.contains(letter))
-        factors[letter] =
-            rule.addFactor(shape[index], out.contains(letter) ? FactorKind::passThrough
-                                                              : FactorKind::reduction);
+        factors[letter] = rule.addFactor(
+            shape[index], out.contains(letter) ? FactorKind::passThrough : FactorKind::reduction);
       dimensions.push_back({factors[letter]});
     }
     return dimensions;
@@ -158,8 +157,8 @@ unsigned TestGraph::reduce(unsigned x, ArrayRef<unsigned> dimensions) {
   TensorFactors input, result;
   for (auto [dimension, extent] : enumerate(shapeOf(x))) {
     const bool reduced = is_contained(dimensions, dimension);
-    input.push_back({rule.addFactor(extent, reduced ? FactorKind::reduction
-                                                    : FactorKind::passThrough)});
+    input.push_back(
+        {rule.addFactor(extent, reduced ? FactorKind::reduction : FactorKind::passThrough)});
     if (!reduced)
       result.push_back(input.back());
   }
@@ -266,8 +265,7 @@ unsigned TestGraph::embedding(unsigned tokens, unsigned table) {
 /// Factors of x, weight and labels.
 static SmallVector<TensorFactors> addHeadFactors(ShardingRule &rule, const TestGraph::Shape &x,
                                                  const TestGraph::Shape &weight) {
-  const TensorFactors labels =
-      addFactors(rule, ArrayRef(x).drop_back(), FactorKind::reduction);
+  const TensorFactors labels = addFactors(rule, ArrayRef(x).drop_back(), FactorKind::reduction);
   TensorFactors input = labels;
   const unsigned classes = rule.addFactor(weight[0], FactorKind::reduction);
   input.push_back({rule.addFactor(weight[1], FactorKind::needReplication)});
@@ -296,8 +294,7 @@ unsigned TestGraph::sumOfSquares(ArrayRef<unsigned> xs) {
   for (unsigned x : xs)
     rule.operands.push_back(addFactors(rule, shapeOf(x), FactorKind::reduction));
   rule.results = {{}};
-  return node("sum_of_squares", xs, std::move(rule), {},
-              to_vector(seq<unsigned>(0, xs.size())))
+  return node("sum_of_squares", xs, std::move(rule), {}, to_vector(seq<unsigned>(0, xs.size())))
       .front();
 }
 
@@ -316,8 +313,8 @@ unsigned TestGraph::adam(unsigned parameter, unsigned gradient, unsigned first, 
 std::vector<std::string> showReshards(const TestGraph &graph, const PropagationResult &result) {
   std::vector<std::string> lines;
   for (const Reshard &reshard : result.reshards)
-    lines.push_back(graph.get().getValues()[reshard.value].name + ": " +
-                    graph.show(reshard.from) + " -> " + graph.show(reshard.to));
+    lines.push_back(graph.get().getValues()[reshard.value].name + ": " + graph.show(reshard.from) +
+                    " -> " + graph.show(reshard.to));
   return lines;
 }
 
