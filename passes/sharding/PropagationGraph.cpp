@@ -41,10 +41,13 @@ std::string toString(const Mesh &mesh, const Sharding &sharding) {
 // Building
 //===----------------------------------------------------------------------===//
 
-void Node::setLinear(BitVector operandBits, bool jointly) {
-  linearOperands = std::move(operandBits);
+void Node::setFromRule() {
+  linearOperands.clear();
+  linearOperands.resize(operands.size());
+  for (unsigned operand : rule.linear)
+    linearOperands.set(operand);
   terms.clear();
-  if (jointly)
+  if (rule.linearity == ShardingRule::Linearity::together)
     append_range(terms, seq<unsigned>(0, operands.size()));
 }
 

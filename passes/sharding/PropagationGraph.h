@@ -96,8 +96,9 @@ struct Node {
   }
   unsigned getTerm(unsigned operand) const { return terms.empty() ? 0 : terms[operand]; }
 
-  /// The op is linear in these operands: each alone (mul) or, if `jointly`, all together (add).
-  void setLinear(llvm::BitVector operandBits, bool jointly);
+  /// Fills `linearOperands` and `terms` as the rule says: with Linearity::together every operand is
+  /// a term, with Linearity::each all are one.
+  void setFromRule();
 };
 
 /// A use of a value outside of all nodes: a store or a function's result.

@@ -127,7 +127,8 @@ TEST(PropagationModel, EmbeddingAndHeadSplitByVocabulary) {
                           "last_norm: [{}, {tp}, {}] -> [{}, {}, {}]"));
   EXPECT_TRUE(result.reshards[0].atDefinition);
   EXPECT_EQ(result.reshards[0].reason, "result 0 of 'embedding' is fixed as [{}, {tp}, {}]");
-  EXPECT_EQ(model.graph.show(result.shardings[loss]), "[] partial {tp}");
+  // The op sums over the split classes itself.
+  EXPECT_EQ(model.graph.show(result.shardings[loss]), "[]");
 }
 
 TEST(PropagationModel, HeadsAreSplitThroughReshapes) {
@@ -312,6 +313,17 @@ TEST(PropagationModel, OptimizerWorksOnStorageWithOneReduction) {
   EXPECT_THAT(model.getReshards(),
               ElementsAre("cast: [{}] flat {dp_shard} -> [{}] flat {dp_shard, tp}",
                           "norm: [] partial {dp_shard, tp} -> []"));
+}
+
+TEST(PropagationModel, LossesAreSummedWithoutCommunication) {
+  Llama model(getMesh(), "dp_replicate+dp_shard", "tp", "", true);
+  TestGraph &graph = model.graph;
+  const std::string partial = "| partial dp_replicate+dp_shard";
+  graph.store("loss_sum", graph.full({}, /*isZero=*/true), partial);
+  const unsigned x = graph.input("x", {kRows, kLength, kDim}, model.data + " - -");
+  const unsigned sum = graph.input("loss_sum", {}, partial);
+  graph.store("loss_sum", graph.add(sum, model.lose(x)), partial);
+  EXPECT_THAT(model.getReshards(), IsEmpty());
 }
 
 TEST(PropagationModel, CastBeforeGather) {

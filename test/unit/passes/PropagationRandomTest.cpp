@@ -251,7 +251,7 @@ std::string findContradiction(const PropagationGraph &graph, const NodeView &vie
 }
 
 TEST(PropagationRandom, EveryNodeIsConsistent) {
-  for (unsigned seed = 0; seed < 2000; ++seed) {
+  for (unsigned seed = 0; seed < 1000; ++seed) {
     TestGraph graph = RandomGraph(seed).build();
     const PropagationResult result = propagateShardings(graph.get());
     ASSERT_EQ(findFlaw(graph.get(), result), "") << "seed " << seed;

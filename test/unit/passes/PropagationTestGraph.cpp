@@ -111,8 +111,9 @@ static TensorFactors addFactors(ShardingRule &rule, ArrayRef<int64_t> shape,
   return factors;
 }
 
-unsigned TestGraph::full(const Shape &shape) {
+unsigned TestGraph::full(const Shape &shape, bool isZero) {
   ShardingRule rule;
+  rule.isZero = isZero;
   rule.results = {addFactors(rule, shape)};
   return node("full", {}, std::move(rule), {}).front();
 }
@@ -276,6 +277,8 @@ unsigned TestGraph::headLoss(unsigned x, unsigned weight, unsigned labels) {
   ShardingRule rule;
   rule.operands = addHeadFactors(rule, shapeOf(x), shapeOf(weight));
   rule.results = {{}, {}};
+  const unsigned classes = rule.operands[1][0][0];
+  rule.complete = {{0, classes}, {1, classes}};
   return node("head_loss", {x, weight, labels}, std::move(rule), {}).front();
 }
 
@@ -285,6 +288,8 @@ std::pair<unsigned, unsigned> TestGraph::headLossGrad(unsigned x, unsigned weigh
   rule.operands = addHeadFactors(rule, shapeOf(x), shapeOf(weight));
   rule.results = {{}, {}, rule.operands[0], rule.operands[1]};
   rule.operands.emplace_back();
+  const unsigned classes = rule.operands[1][0][0];
+  rule.complete = {{0, classes}, {1, classes}};
   const auto results = node("head_loss_grad", {x, weight, labels, scale}, std::move(rule), {});
   return {results[2], results[3]};
 }
