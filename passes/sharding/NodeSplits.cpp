@@ -149,8 +149,8 @@ AxisMask NodeSplits::getSummedAxes() const {
 AxisMask NodeSplits::getPartialAxes(unsigned result) const {
   const unsigned tensor = node->operands.size() + result;
   AxisMask mask = 0;
-  for (const Split &split : splits)
-    if (split.isReduction)
+  for (const auto &[index, split] : enumerate(splits))
+    if (split.isReduction && !is_contained(node->rule.complete, std::pair(result, unsigned(index))))
       for (Axis axis : split.axes)
         mask |= AxisMask(1) << axis;
   for (unsigned slot = 0, end = getFactors(tensor).size() + 1; mask && slot < end; ++slot)

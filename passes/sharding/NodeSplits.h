@@ -84,7 +84,7 @@ private:
   const Mesh *mesh;
   const Node *node;
   llvm::SmallVector<Split, 0> splits;
-  llvm::SmallVector<int, 4> flatSplits; ///< by tensor
+  llvm::SmallVector<int, 4> flatSplits;      ///< by tensor
   llvm::SmallVector<AxisMask, 1> summedAxes; ///< by term
   AxisMask otherAxes = 0;
   bool hasCompound = false;

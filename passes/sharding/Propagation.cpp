@@ -38,7 +38,7 @@ class ForwardWalk {
 public:
   ForwardWalk(const PropagationGraph &graph, const PropagationPolicy &policy,
               SplitPropagation &splits)
-      : graph(graph), policy(policy), splits(splits) {}
+      : graph(graph), policy(policy), splits(splits), zeros(graph.getValues().size()) {}
 
   PropagationResult run();
 
@@ -46,7 +46,8 @@ private:
   void visit(unsigned node);
   /// Completes the operands' needs by partial sums; returns the axes that pass through the node.
   AxisMask decidePartialSums(unsigned node, MutableArrayRef<Sharding> needs) const;
-  void joinSummedTerms(unsigned node, Axis axis, MutableArrayRef<Sharding> needs) const;
+  /// Lets every term that no split makes a partial sum take one of its operands as such.
+  void joinTerms(unsigned node, Axis axis, MutableArrayRef<Sharding> needs) const;
   bool canPassOn(unsigned node, Axis axis) const;
   bool passesOn(unsigned node, Axis axis) const;
   /// Takes an axis from the node's splits where the node could add partial sums over it instead.
@@ -61,12 +62,16 @@ private:
   bool isPartial(unsigned value, Axis axis) const {
     return is_contained(current(value).partial, axis);
   }
+  /// A zero that only one use sees is a partial sum over any axes.
+  bool isFreeZero(unsigned value) const { return zeros[value] && graph.getNumUses(value) == 1; }
+  bool takeAsPartial(unsigned value, const Sharding &sharding);
   int64_t getLocalElements(unsigned value, const Sharding &sharding) const;
 
   const PropagationGraph &graph;
   const PropagationPolicy &policy;
   SplitPropagation &splits;
   PropagationResult result;
+  BitVector zeros; ///< values that nothing has fixed
   DenseMap<unsigned, SmallVector<unsigned, 1>> reshardsOf;
 };
 
@@ -87,9 +92,7 @@ static AxisMask toMask(ArrayRef<Axis> axes) {
   return mask;
 }
 
-static void insert(AxisList &set, Axis axis) {
-  set.insert(lower_bound(set, axis), axis);
-}
+static void insert(AxisList &set, Axis axis) { set.insert(lower_bound(set, axis), axis); }
 
 int64_t ForwardWalk::getLocalElements(unsigned value, const Sharding &sharding) const {
   int64_t elements = 1;
@@ -99,39 +102,46 @@ int64_t ForwardWalk::getLocalElements(unsigned value, const Sharding &sharding) 
   return (elements + slices - 1) / slices;
 }
 
-void ForwardWalk::joinSummedTerms(unsigned index, Axis axis,
-                                  MutableArrayRef<Sharding> needs) const {
+void ForwardWalk::joinTerms(unsigned index, Axis axis, MutableArrayRef<Sharding> needs) const {
   const Node &node = graph.getNodes()[index];
   const NodeSplits &nodeSplits = splits.getSplits(index);
-  for (unsigned term = 0; term < nodeSplits.getNumTerms(); ++term) {
+  auto rank = [&](unsigned value) {
+    return isPartial(value, axis) ? 2 : isFreeZero(value) ? 1 : 0;
+  };
+  SmallVector<int, 4> chosen(nodeSplits.getNumTerms(), -1);
+  for (unsigned operand = 0; operand < node.operands.size(); ++operand) {
+    int &best = chosen[node.getTerm(operand)];
+    if (node.isLinear(operand) &&
+        (best < 0 || rank(node.operands[operand]) > rank(node.operands[best])))
+      best = static_cast<int>(operand);
+  }
+  for (auto [term, operand] : enumerate(chosen)) {
     if (nodeSplits.sumsInTerm(term, axis))
       continue;
-    std::optional<unsigned> chosen;
-    for (unsigned operand = 0; operand < node.operands.size(); ++operand) {
-      if (node.getTerm(operand) != term || !node.isLinear(operand))
-        continue;
-      if (!chosen || (!isPartial(node.operands[*chosen], axis) &&
-                      isPartial(node.operands[operand], axis)))
-        chosen = operand;
-    }
-    assert(chosen && "the splits leave no term behind");
-    insert(needs[*chosen].partial, axis);
+    assert(operand >= 0 && "the splits leave no term behind");
+    insert(needs[operand].partial, axis);
   }
 }
 
 /// Whether the node is linear in what is partial over an axis that splits none of its factors: one
-/// operand of each term.
+/// operand of each term, or a zero.
 bool ForwardWalk::canPassOn(unsigned index, Axis axis) const {
   const Node &node = graph.getNodes()[index];
   SmallVector<unsigned, 4> numPartial(splits.getSplits(index).getNumTerms(), 0);
+  BitVector hasZero(numPartial.size());
   for (auto [operand, value] : enumerate(node.operands)) {
+    const unsigned term = node.getTerm(operand);
+    if (node.isLinear(operand) && isFreeZero(value))
+      hasZero.set(term);
     if (!isPartial(value, axis))
       continue;
     if (!node.isLinear(operand))
       return false;
-    ++numPartial[node.getTerm(operand)];
+    ++numPartial[term];
   }
-  return all_of(numPartial, [](unsigned count) { return count == 1; });
+  return all_of(enumerate(numPartial), [&](const auto &term) {
+    return term.value() == 1 || (term.value() == 0 && hasZero[term.index()]);
+  });
 }
 
 bool ForwardWalk::passesOn(unsigned index, Axis axis) const {
@@ -188,12 +198,10 @@ AxisMask ForwardWalk::decidePartialSums(unsigned index, MutableArrayRef<Sharding
     if (nodeSplits.usesBesidesSums(axis))
       continue;
     if (summed >> axis & 1) {
-      joinSummedTerms(index, axis, needs);
+      joinTerms(index, axis, needs);
     } else if (passesOn(index, axis)) {
       passedOn |= AxisMask(1) << axis;
-      for (auto [value, need] : zip_equal(node.operands, needs))
-        if (isPartial(value, axis))
-          insert(need.partial, axis);
+      joinTerms(index, axis, needs);
     }
   }
   return passedOn;
@@ -211,17 +219,36 @@ bool ForwardWalk::require(unsigned value, const Sharding &to, Use use) {
   return true;
 }
 
+bool ForwardWalk::takeAsPartial(unsigned value, const Sharding &sharding) {
+  if (!isFreeZero(value))
+    return false;
+  Sharding taken = current(value);
+  taken.partial = sharding.partial;
+  if (taken != sharding)
+    return false;
+  result.shardings[value] = std::move(taken);
+  return true;
+}
+
 void ForwardWalk::define(unsigned index, unsigned number, AxisMask passedOn) {
   const Node &node = graph.getNodes()[index];
   const unsigned value = node.results[number];
   const NodeSplits &nodeSplits = splits.getSplits(index);
   Sharding produced = nodeSplits.project(node.operands.size() + number);
   produced.partial = toList(nodeSplits.getPartialAxes(number) | passedOn);
-  if (!graph.getValues()[value].isFixed()) {
+  const bool isFixed = graph.getValues()[value].isFixed();
+  if (node.rule.isZero && isFixed)
+    produced.partial = current(value).partial;
+  if (!isFixed) {
     result.shardings[value] = std::move(produced);
+    zeros[value] = node.rule.isZero;
   } else if (produced != current(value)) {
     const Sharding &to = current(value);
-    result.reshards.push_back({value, std::move(produced), to, /*atDefinition=*/true, {},
+    result.reshards.push_back({value,
+                               std::move(produced),
+                               to,
+                               /*atDefinition=*/true,
+                               {},
                                explainResult(graph, index, number, to)});
   }
 }
@@ -237,7 +264,8 @@ void ForwardWalk::visit(unsigned index) {
   for (unsigned operand = 0; operand < node.operands.size(); ++operand) {
     const unsigned value = node.operands[operand];
     const Sharding &need = needs[operand];
-    if (current(value) != need && require(value, need, {false, index, operand}))
+    if (current(value) != need && !takeAsPartial(value, need) &&
+        require(value, need, {false, index, operand}))
       result.reshards.back().reason =
           explainOperand(graph, index, operand, nodeSplits, current(value), need);
   }
@@ -254,8 +282,7 @@ Sharding ForwardWalk::completeForSink(unsigned value) const {
         return result.reshards[index].to;
   Sharding complete = current(value);
   complete.partial.clear();
-  for (auto [axes, wished] :
-       zip_equal(complete.dimensions, splits.getWish(value).dimensions)) {
+  for (auto [axes, wished] : zip_equal(complete.dimensions, splits.getWish(value).dimensions)) {
     if (!ArrayRef(wished).take_front(axes.size()).equals(axes))
       continue;
     for (Axis axis : ArrayRef(wished).drop_front(std::min(axes.size(), wished.size()))) {
@@ -272,7 +299,7 @@ void ForwardWalk::visit(const Sink &sink, unsigned index) {
   if (!sink.sharding && from.partial.empty())
     return;
   const Sharding to = sink.sharding ? *sink.sharding : completeForSink(sink.value);
-  if (from != to && require(sink.value, to, {true, index, 0}))
+  if (from != to && !takeAsPartial(sink.value, to) && require(sink.value, to, {true, index, 0}))
     result.reshards.back().reason = explainSink(graph, sink, to);
 }
 

@@ -84,7 +84,8 @@ struct PropagationResult {
 /// between operands, to a fixed point; what fits no factor exactly is not propagated. The flat
 /// form follows the flow of data: through an op that treats its tensors element by element, or
 /// sums them up. Partial sums are derived from the splits in program order. Every operand then
-/// either is what its node needs or gets a reshard, which equal uses share.
+/// either is what its node needs or gets a reshard, which equal uses share. A zero that has one use
+/// is a partial sum if that use wants one.
 ///
 /// Example: y = einsum "sk,nk->sn"(x, w), z = add(y, r) with w fixed as [{}, {tp}] and z as
 /// [{tp}, {}]. Factor k takes tp from w, so x becomes [{}, {tp}] and y [{}, {}] partial {tp};

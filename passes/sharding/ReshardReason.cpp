@@ -76,9 +76,8 @@ std::string OperandReason::whyNot(unsigned dimension, Axis axis) const {
       return "the op needs all of it at once";
   if (!to.dimensions[dimension].empty())
     return names(to.dimensions[dimension]) + " split it";
-  auto sizes = map_range(factors, [&](unsigned factor) {
-    return std::to_string(splits.getSplits()[factor].size);
-  });
+  auto sizes = map_range(
+      factors, [&](unsigned factor) { return std::to_string(splits.getSplits()[factor].size); });
   return "degree " + std::to_string(mesh.axes[axis].size) + " of " + name +
          " does not divide its factors " + join(sizes, " x ");
 }

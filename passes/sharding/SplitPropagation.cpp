@@ -8,7 +8,6 @@ using namespace llvm;
 
 namespace titan::sharding {
 
-
 SplitPropagation::SplitPropagation(const PropagationGraph &graph, const PropagationPolicy &policy)
     : graph(graph), policy(policy), isQueued(graph.getNodes().size()) {
   nodes.reserve(graph.getNodes().size());

@@ -65,6 +65,20 @@ TEST(PropagationGraph, ShardingsFitTheirTensorAndMesh) {
                           "'unknown': axis 7 is not one of the mesh's 3"));
 }
 
+TEST(PropagationGraph, LinearityFromRules) {
+  Node node;
+  node.operands = {0, 1, 2};
+  node.rule.linear = {0, 2};
+  node.setFromRule();
+  EXPECT_TRUE(node.isLinear(0) && !node.isLinear(1) && node.isLinear(2));
+  EXPECT_EQ(node.getTerm(2), 0u);
+  node.rule.linear = {};
+  node.rule.linearity = ShardingRule::Linearity::together;
+  node.setFromRule();
+  EXPECT_FALSE(node.isLinear(0));
+  EXPECT_THAT(node.terms, ElementsAre(0u, 1u, 2u));
+}
+
 TEST(PropagationGraph, SinksAreCheckedToo) {
   TestGraph graph(getMesh());
   graph.store("gradient", graph.openInput("x", {6}), "dp");

@@ -21,8 +21,7 @@ public:
   /// where variables have flat slices, or empty.
   Llama(const Mesh &mesh, std::string data, std::string tensor, std::string storage,
         bool sequenceParallel)
-      : graph(mesh), data(std::move(data)), tensor(std::move(tensor)),
-        storage(std::move(storage)),
+      : graph(mesh), data(std::move(data)), tensor(std::move(tensor)), storage(std::move(storage)),
         stream(this->data + (sequenceParallel ? " " + this->tensor : " -") + " -") {}
 
   std::string columnStored(const char *rank2) const {
@@ -113,9 +112,8 @@ TEST(PropagationModel, TheSameReshardServesAllUses) {
 TEST(PropagationModel, TensorParallelLayerWithoutSequenceParallel) {
   Llama model(getMesh(), "-", "tp", "", false);
   model.feedForward(model.attend(model.graph.input("x", {kRows, kLength, kDim}, "- - -")));
-  EXPECT_THAT(model.getReshards(),
-              ElementsAre("o: [{}, {}, {}] partial {tp} -> [{}, {}, {}]",
-                          "down: [{}, {}, {}] partial {tp} -> [{}, {}, {}]"));
+  EXPECT_THAT(model.getReshards(), ElementsAre("o: [{}, {}, {}] partial {tp} -> [{}, {}, {}]",
+                                               "down: [{}, {}, {}] partial {tp} -> [{}, {}, {}]"));
 }
 
 TEST(PropagationModel, EmbeddingAndHeadSplitByVocabulary) {
@@ -129,7 +127,8 @@ TEST(PropagationModel, EmbeddingAndHeadSplitByVocabulary) {
                           "last_norm: [{}, {tp}, {}] -> [{}, {}, {}]"));
   EXPECT_TRUE(result.reshards[0].atDefinition);
   EXPECT_EQ(result.reshards[0].reason, "result 0 of 'embedding' is fixed as [{}, {tp}, {}]");
-  EXPECT_EQ(model.graph.show(result.shardings[loss]), "[] partial {tp}");
+  // The op sums over the split classes itself.
+  EXPECT_EQ(model.graph.show(result.shardings[loss]), "[]");
 }
 
 TEST(PropagationModel, HeadsAreSplitThroughReshapes) {
@@ -145,14 +144,13 @@ TEST(PropagationModel, DataParallelismGathersWeightsOnly) {
   Llama model(getMesh(), "dp_replicate+dp_shard", "-", "dp_shard", false);
   const unsigned loss = model.lose(model.feedForward(model.embed()));
   const PropagationResult result = model.run();
-  EXPECT_THAT(showReshards(model.graph, result),
-              ElementsAre("table: [{}, {}] flat {dp_shard} -> [{}, {}]",
-                          "norm2: [{}] flat {dp_shard} -> [{}]",
-                          "w1: [{}, {}] flat {dp_shard} -> [{}, {}]",
-                          "w3: [{}, {}] flat {dp_shard} -> [{}, {}]",
-                          "w2: [{}, {}] flat {dp_shard} -> [{}, {}]",
-                          "norm: [{}] flat {dp_shard} -> [{}]",
-                          "output: [{}, {}] flat {dp_shard} -> [{}, {}]"));
+  EXPECT_THAT(
+      showReshards(model.graph, result),
+      ElementsAre("table: [{}, {}] flat {dp_shard} -> [{}, {}]",
+                  "norm2: [{}] flat {dp_shard} -> [{}]", "w1: [{}, {}] flat {dp_shard} -> [{}, {}]",
+                  "w3: [{}, {}] flat {dp_shard} -> [{}, {}]",
+                  "w2: [{}, {}] flat {dp_shard} -> [{}, {}]", "norm: [{}] flat {dp_shard} -> [{}]",
+                  "output: [{}, {}] flat {dp_shard} -> [{}, {}]"));
   EXPECT_EQ(result.reshards[2].reason,
             "operand 1 of 'gate' needs the tensor, not its flat slices over 'dp_shard'");
   EXPECT_EQ(model.graph.show(result.shardings[loss]), "[] partial {dp_replicate, dp_shard}");
@@ -220,8 +218,7 @@ TEST(PropagationModel, TensorParallelBackwardWithoutSequenceParallel) {
   Llama model(getMesh(), "-", "tp", "", false);
   differentiateFeedForward(model);
   // Two partial sums are added first; the norm's gradients are not two partial sums.
-  EXPECT_THAT(model.getReshards(),
-              ElementsAre("dy: [{}, {}, {}] partial {tp} -> [{}, {}, {}]"));
+  EXPECT_THAT(model.getReshards(), ElementsAre("dy: [{}, {}, {}] partial {tp} -> [{}, {}, {}]"));
 }
 
 TEST(PropagationModel, GradientsAreScatteredToTheirStorage) {
@@ -269,8 +266,7 @@ TEST(PropagationModel, AttentionBackwardKeepsHeadsSplit) {
   }
   graph.store("dy", sum, model.stream);
   const std::string batch = "[{dp_replicate, dp_shard}, ";
-  const std::string dw =
-      "dw: [{tp}, {}] partial {dp_replicate, dp_shard} -> [{tp}, {}]";
+  const std::string dw = "dw: [{tp}, {}] partial {dp_replicate, dp_shard} -> [{tp}, {}]";
   EXPECT_THAT(model.getReshards(),
               ElementsAre("dz: " + batch + "{tp}, {}] -> " + batch + "{}, {}]",
                           "y: " + batch + "{tp}, {}] -> " + batch + "{}, {}]", dw, dw, dw,
@@ -280,8 +276,7 @@ TEST(PropagationModel, AttentionBackwardKeepsHeadsSplit) {
 TEST(PropagationModel, HeadBackward) {
   Llama model(getMesh(), "dp_replicate+dp_shard", "tp", "", true);
   TestGraph &graph = model.graph;
-  const unsigned x =
-      graph.input("x", {kRows, kLength, kDim}, model.stream, Origin::annotation);
+  const unsigned x = graph.input("x", {kRows, kLength, kDim}, model.stream, Origin::annotation);
   const unsigned labels = graph.input("labels", {kRows, kLength}, model.data + " -");
   const unsigned output = model.matrix("output", kVocabulary, kDim, model.rowSplit());
   const unsigned one = graph.full({});
@@ -310,14 +305,25 @@ TEST(PropagationModel, OptimizerWorksOnStorageWithOneReduction) {
   for (bool isMatrix : {true, false}) {
     const unsigned clipped = graph.mul(gradients[isMatrix ? 0 : 1], factor);
     const unsigned rate = graph.input("rate", {}, "");
-    const unsigned updated = graph.adam(variable("parameter", isMatrix), clipped,
-                                        variable("moment", isMatrix), rate);
+    const unsigned updated =
+        graph.adam(variable("parameter", isMatrix), clipped, variable("moment", isMatrix), rate);
     graph.store("parameter", updated, isMatrix ? model.rowSplit() : model.unsplit());
   }
   // The norm weight is the same on all tp ranks: each sums its slice of it.
   EXPECT_THAT(model.getReshards(),
               ElementsAre("cast: [{}] flat {dp_shard} -> [{}] flat {dp_shard, tp}",
                           "norm: [] partial {dp_shard, tp} -> []"));
+}
+
+TEST(PropagationModel, LossesAreSummedWithoutCommunication) {
+  Llama model(getMesh(), "dp_replicate+dp_shard", "tp", "", true);
+  TestGraph &graph = model.graph;
+  const std::string partial = "| partial dp_replicate+dp_shard";
+  graph.store("loss_sum", graph.full({}, /*isZero=*/true), partial);
+  const unsigned x = graph.input("x", {kRows, kLength, kDim}, model.data + " - -");
+  const unsigned sum = graph.input("loss_sum", {}, partial);
+  graph.store("loss_sum", graph.add(sum, model.lose(x)), partial);
+  EXPECT_THAT(model.getReshards(), IsEmpty());
 }
 
 TEST(PropagationModel, CastBeforeGather) {

@@ -409,6 +409,60 @@ TEST_F(PropagationTest, AReductionThatAResultKeepsIsASplitThere) {
   EXPECT_EQ(of(dw), "[{}] partial {tp}");
 }
 
+TEST_F(PropagationTest, CompleteResultsOfSplitReductions) {
+  ShardingRule rule;
+  const unsigned rows = rule.addFactor(8, FactorKind::reduction);
+  const unsigned classes = rule.addFactor(16, FactorKind::reduction);
+  rule.operands = {{{rows}, {classes}}};
+  rule.results = {{}, {}, {{rows}}};
+  rule.complete = {{0, classes}};
+  const unsigned x = graph.input("x", {8, 16}, "dp tp");
+  const auto results = graph.node("loss", {x}, rule, {});
+  run();
+  EXPECT_EQ(of(results[0]), "[] partial {dp}");
+  EXPECT_EQ(of(results[1]), "[] partial {dp, tp}");
+  EXPECT_EQ(of(results[2]), "[{dp}] partial {tp}");
+}
+
+TEST_F(PropagationTest, ZerosArePartialSums) {
+  const unsigned a = graph.input("a", {8, 16}, "dp - | partial tp");
+  const unsigned zero = graph.full({8, 16}, /*isZero=*/true);
+  const unsigned sum = graph.add(zero, a);
+  const unsigned stored = graph.full({8, 16}, /*isZero=*/true);
+  graph.store("sum", stored, "dp - | partial tp");
+  graph.fix("dp - | partial tp").full({8, 16}, /*isZero=*/true);
+  runAndCheck();
+  EXPECT_EQ(of(zero), "[{dp}, {}] partial {tp}");
+  EXPECT_EQ(of(sum), "[{dp}, {}] partial {tp}");
+  EXPECT_EQ(of(stored), "[{dp}, {}] partial {tp}");
+  EXPECT_THAT(getReshards(), IsEmpty());
+}
+
+TEST_F(PropagationTest, OtherConstantsAreNot) {
+  graph.add(graph.full({8, 16}), graph.input("a", {8, 16}, "dp - | partial tp"));
+  runAndCheck();
+  EXPECT_THAT(getReshards(), ElementsAre("a: [{dp}, {}] partial {tp} -> [{dp}, {}]"));
+}
+
+TEST_F(PropagationTest, AZeroOfSeveralUsesIsComplete) {
+  const unsigned zero = graph.full({8}, /*isZero=*/true);
+  graph.store("sum", zero, "- | partial tp");
+  graph.store("whole", zero, "-");
+  runAndCheck();
+  EXPECT_EQ(of(zero), "[{}]");
+  EXPECT_THAT(getReshards(), ElementsAre("full: [{}] -> [{}] partial {tp}"));
+}
+
+TEST_F(PropagationTest, VariablesMayHoldPartialSums) {
+  const unsigned old = graph.input("sum", {}, "| partial dp");
+  const unsigned x = graph.input("x", {8}, "dp");
+  const unsigned sum = graph.add(old, graph.reduce(x, {0}));
+  graph.store("sum", sum, "| partial dp");
+  runAndCheck();
+  EXPECT_EQ(of(sum), "[] partial {dp}");
+  EXPECT_THAT(getReshards(), IsEmpty());
+}
+
 //===----------------------------------------------------------------------===//
 // Flat storage
 //===----------------------------------------------------------------------===//

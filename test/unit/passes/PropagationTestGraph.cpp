@@ -111,8 +111,9 @@ static TensorFactors addFactors(ShardingRule &rule, ArrayRef<int64_t> shape,
   return factors;
 }
 
-unsigned TestGraph::full(const Shape &shape) {
+unsigned TestGraph::full(const Shape &shape, bool isZero) {
   ShardingRule rule;
+  rule.isZero = isZero;
   rule.results = {addFactors(rule, shape)};
   return node("full", {}, std::move(rule), {}).front();
 }
@@ -138,9 +139,8 @@ unsigned TestGraph::einsum(StringRef spec, unsigned a, unsigned b, std::optional
     TensorFactors dimensions;
     for (auto [index, letter] : enumerate(letters)) {
       if (!factors.contains(letter))
-        factors[letter] =
-            rule.addFactor(shape[index], out.contains(letter) ? FactorKind::passThrough
-                                                              : FactorKind::reduction);
+        factors[letter] = rule.addFactor(
+            shape[index], out.contains(letter) ? FactorKind::passThrough : FactorKind::reduction);
       dimensions.push_back({factors[letter]});
     }
     return dimensions;
@@ -158,8 +158,8 @@ unsigned TestGraph::reduce(unsigned x, ArrayRef<unsigned> dimensions) {
   TensorFactors input, result;
   for (auto [dimension, extent] : enumerate(shapeOf(x))) {
     const bool reduced = is_contained(dimensions, dimension);
-    input.push_back({rule.addFactor(extent, reduced ? FactorKind::reduction
-                                                    : FactorKind::passThrough)});
+    input.push_back(
+        {rule.addFactor(extent, reduced ? FactorKind::reduction : FactorKind::passThrough)});
     if (!reduced)
       result.push_back(input.back());
   }
@@ -266,8 +266,7 @@ unsigned TestGraph::embedding(unsigned tokens, unsigned table) {
 /// Factors of x, weight and labels.
 static SmallVector<TensorFactors> addHeadFactors(ShardingRule &rule, const TestGraph::Shape &x,
                                                  const TestGraph::Shape &weight) {
-  const TensorFactors labels =
-      addFactors(rule, ArrayRef(x).drop_back(), FactorKind::reduction);
+  const TensorFactors labels = addFactors(rule, ArrayRef(x).drop_back(), FactorKind::reduction);
   TensorFactors input = labels;
   const unsigned classes = rule.addFactor(weight[0], FactorKind::reduction);
   input.push_back({rule.addFactor(weight[1], FactorKind::needReplication)});
@@ -278,6 +277,8 @@ unsigned TestGraph::headLoss(unsigned x, unsigned weight, unsigned labels) {
   ShardingRule rule;
   rule.operands = addHeadFactors(rule, shapeOf(x), shapeOf(weight));
   rule.results = {{}, {}};
+  const unsigned classes = rule.operands[1][0][0];
+  rule.complete = {{0, classes}, {1, classes}};
   return node("head_loss", {x, weight, labels}, std::move(rule), {}).front();
 }
 
@@ -287,6 +288,8 @@ std::pair<unsigned, unsigned> TestGraph::headLossGrad(unsigned x, unsigned weigh
   rule.operands = addHeadFactors(rule, shapeOf(x), shapeOf(weight));
   rule.results = {{}, {}, rule.operands[0], rule.operands[1]};
   rule.operands.emplace_back();
+  const unsigned classes = rule.operands[1][0][0];
+  rule.complete = {{0, classes}, {1, classes}};
   const auto results = node("head_loss_grad", {x, weight, labels, scale}, std::move(rule), {});
   return {results[2], results[3]};
 }
@@ -296,8 +299,7 @@ unsigned TestGraph::sumOfSquares(ArrayRef<unsigned> xs) {
   for (unsigned x : xs)
     rule.operands.push_back(addFactors(rule, shapeOf(x), FactorKind::reduction));
   rule.results = {{}};
-  return node("sum_of_squares", xs, std::move(rule), {},
-              to_vector(seq<unsigned>(0, xs.size())))
+  return node("sum_of_squares", xs, std::move(rule), {}, to_vector(seq<unsigned>(0, xs.size())))
       .front();
 }
 
@@ -316,8 +318,8 @@ unsigned TestGraph::adam(unsigned parameter, unsigned gradient, unsigned first, 
 std::vector<std::string> showReshards(const TestGraph &graph, const PropagationResult &result) {
   std::vector<std::string> lines;
   for (const Reshard &reshard : result.reshards)
-    lines.push_back(graph.get().getValues()[reshard.value].name + ": " +
-                    graph.show(reshard.from) + " -> " + graph.show(reshard.to));
+    lines.push_back(graph.get().getValues()[reshard.value].name + ": " + graph.show(reshard.from) +
+                    " -> " + graph.show(reshard.to));
   return lines;
 }
 

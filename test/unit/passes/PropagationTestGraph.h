@@ -29,7 +29,7 @@ public:
   /// The next node's name; without it nodes are called as their ops.
   TestGraph &called(llvm::StringRef name);
 
-  unsigned full(const Shape &shape);
+  unsigned full(const Shape &shape, bool isZero = false);
   unsigned add(unsigned a, unsigned b) { return pointwise("add", {a, b}, {0, 1}, {0, 1}); }
   unsigned mul(unsigned a, unsigned b) { return pointwise("mul", {a, b}, {0, 1}, {0, 0}); }
   unsigned cast(unsigned x) { return pointwise("cast", {x}, {0}, {}); }
