@@ -136,8 +136,8 @@ std::vector<int> Coordinator::membersIn(MemberState state) const {
 }
 
 static Status goneFromBarrier(const std::string &barrier, const std::vector<int> &left) {
-  return unavailable(fmt::format("barrier '{}' cannot complete: {} left the job", barrier,
-                                 describeRanks(left)));
+  return unavailable(
+      fmt::format("barrier '{}' cannot complete: {} left the job", barrier, describeRanks(left)));
 }
 
 void Coordinator::arrive(int rank, uint64_t id, Request request, TimePoint now) {
@@ -273,9 +273,9 @@ void Coordinator::checkHeartbeats(TimePoint now) {
     if (stoodStill)
       member.lastHeard = std::min(now, member.lastHeard + pause);
     else if (now - member.lastHeard > options.heartbeatTimeout)
-      return abort(unavailable(fmt::format(
-          "{} is silent: last heard of {} ago, the limit is {}", name(rank),
-          describeSeconds(now - member.lastHeard), describeSeconds(options.heartbeatTimeout))));
+      return abort(unavailable(fmt::format("{} is silent: last heard of {} ago, the limit is {}",
+                                           name(rank), describeSeconds(now - member.lastHeard),
+                                           describeSeconds(options.heartbeatTimeout))));
   }
 }
 

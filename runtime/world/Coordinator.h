@@ -53,7 +53,8 @@ public:
   Status join(int rank, std::string host, TimePoint now);
   /// Remembers why a peer that wanted to join was turned away, for the error about missing ranks.
   void turnedAway(std::string why) { lastRefusal = std::move(why); }
-  /// A rank's request; `id` is the caller's, for the reply, and differs among a rank's pending ones.
+  /// A rank's request; `id` is the caller's, for the reply, and differs among a rank's pending
+  /// ones.
   void request(int rank, uint64_t id, Request request, TimePoint now);
   /// A sign of life.
   void heard(int rank, TimePoint now);
@@ -120,9 +121,9 @@ private:
   WaiterId lastWaiter = 0;
   std::map<WaiterId, Waiter> waiters;
   std::set<std::pair<TimePoint, WaiterId>> deadlines;
-  std::map<std::string, std::set<WaiterId>> getters;        ///< by key
-  std::map<std::string, std::map<int, WaiterId>> arrivals;  ///< by barrier, then rank
-  WaiterId lastLeaver = 0;                                  ///< rank 0's leave, while it waits
+  std::map<std::string, std::set<WaiterId>> getters;       ///< by key
+  std::map<std::string, std::map<int, WaiterId>> arrivals; ///< by barrier, then rank
+  WaiterId lastLeaver = 0;                                 ///< rank 0's leave, while it waits
   std::vector<AddressedReply> replies;
 };
 

@@ -61,8 +61,8 @@ std::string compare(const std::vector<std::string> &byRank) {
 
 Status exchangeHashes(World &world, std::span<const NamedHash> hashes, Duration timeout) {
   // The round keeps a later exchange from reading an earlier one's verdict.
-  TITAN_ASSIGN_OR_RETURN(
-      const int64_t round, world.add(fmt::format("titan/hashes/rounds/{}", world.rank()), 1));
+  TITAN_ASSIGN_OR_RETURN(const int64_t round,
+                         world.add(fmt::format("titan/hashes/rounds/{}", world.rank()), 1));
   auto key = [&](int rank) { return fmt::format("titan/hashes/{}/{}", round, rank); };
   const std::string verdictKey = fmt::format("titan/hashes/{}/verdict", round);
   TITAN_RETURN_IF_ERROR(world.set(key(world.rank()), describe(hashes)));

@@ -54,8 +54,8 @@ public:
     std::optional<int> parsed = parseNumber(value);
     if (parsed && *parsed >= low && *parsed <= high)
       return *parsed;
-    return invalidArgument(fmt::format("{} is '{}'; it must be {}, so {} to {}", name, value, rule,
-                                       low, high));
+    return invalidArgument(
+        fmt::format("{} is '{}'; it must be {}, so {} to {}", name, value, rule, low, high));
   }
 
 private:
@@ -142,8 +142,8 @@ Status readOpenMpi(const Variables &variables, bool overridden, LaunchInfo &info
                                        "so the job has no name to meet under; set {} to a free "
                                        "address, for example 127.0.0.1:29600",
                                        kRendezvousVariable));
-  info.rendezvous.file = fmt::format("{}/rendezvous-{}", rendezvousFolder(variables),
-                                     asFileName(*std::move(name)));
+  info.rendezvous.file =
+      fmt::format("{}/rendezvous-{}", rendezvousFolder(variables), asFileName(*std::move(name)));
   return okStatus();
 }
 
@@ -160,8 +160,8 @@ LauncherKind kindOf(Environment environment) {
 }
 
 Status malformedRendezvous(const std::string &value, std::string_view rule) {
-  return invalidArgument(fmt::format("{} is '{}'; {}, for example node1:29600", kRendezvousVariable,
-                                     value, rule));
+  return invalidArgument(
+      fmt::format("{} is '{}'; {}, for example node1:29600", kRendezvousVariable, value, rule));
 }
 
 /// HOST:PORT, [HOST]:PORT, or :PORT, which keeps the host.

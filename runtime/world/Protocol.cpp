@@ -64,6 +64,7 @@ public:
     return Status(static_cast<StatusCode>(code), std::move(message));
   }
   void fail() { intact = false; }
+  bool isIntact() const { return intact; }
   /// Everything was there and nothing is left over.
   bool done() const { return intact && rest.empty(); }
 
@@ -99,7 +100,7 @@ void read(Reader &in, Hello &hello) {
   if (in.take(kMagic.size()) != kMagic)
     return in.fail();
   hello.version = in.number<uint32_t>();
-  if (hello.version != kProtocolVersion) {
+  if (hello.version != kProtocolVersion && in.isIntact()) {
     // What follows is unknown; the version is all that is needed to refuse.
     in = Reader({});
     return;

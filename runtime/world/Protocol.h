@@ -47,8 +47,8 @@ struct Abort {
   Status reason;
 };
 
-using Message = std::variant<Hello, Welcome, Refused, Joined, Ping, Pong, RequestMessage,
-                             ReplyMessage, Abort>;
+using Message =
+    std::variant<Hello, Welcome, Refused, Joined, Ping, Pong, RequestMessage, ReplyMessage, Abort>;
 
 /// The payload of a frame, without the length.
 std::string encode(const Message &message);

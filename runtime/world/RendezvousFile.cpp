@@ -13,7 +13,7 @@ namespace titan::control {
 
 /// Others must not be able to put a file of theirs in the place of ours.
 static Status checkFolder(const std::filesystem::path &folder) {
-  struct stat found {};
+  struct stat found{};
   if (lstat(folder.c_str(), &found) != 0)
     return unavailable(fmt::format("{}: {}", folder.string(), describeErrno(errno)));
   if (!S_ISDIR(found.st_mode) || found.st_uid != geteuid() || (found.st_mode & 077) != 0)
@@ -27,8 +27,7 @@ static Status checkFolder(const std::filesystem::path &folder) {
 Status publishPort(const std::filesystem::path &file, uint16_t port) {
   const std::filesystem::path folder = file.parent_path();
   if (mkdir(folder.c_str(), 0700) != 0 && errno != EEXIST)
-    return unavailable(
-        fmt::format("cannot create {}: {}", folder.string(), describeErrno(errno)));
+    return unavailable(fmt::format("cannot create {}: {}", folder.string(), describeErrno(errno)));
   TITAN_RETURN_IF_ERROR(checkFolder(folder));
   return writeFileAtomically(file, fmt::format("{}\n", port));
 }

@@ -102,7 +102,8 @@ StatusOr<Descriptor> connectToAddress(const addrinfo &address,
   if (ready > 0)
     getsockopt(socket.get(), SOL_SOCKET, SO_ERROR, &error, &length);
   if (ready < 0 || error != 0)
-    return unavailable(fmt::format("cannot connect: {}", describeErrno(error != 0 ? error : errno)));
+    return unavailable(
+        fmt::format("cannot connect: {}", describeErrno(error != 0 ? error : errno)));
   disableNagle(socket);
   return socket;
 }

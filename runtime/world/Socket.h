@@ -83,7 +83,8 @@ public:
   const Descriptor &descriptor() const { return socket; }
   void setMaxFrame(size_t bytes) { maxFrame = bytes; }
 
-  /// Reads what is there, up to a bound. False once the other end is closed; then ending() says how.
+  /// Reads what is there, up to a bound. False once the other end is closed; then ending() says
+  /// how.
   bool receive();
   /// Forgets what has arrived and was not asked for.
   void discardInput();

@@ -16,8 +16,8 @@ StatusOr<std::unique_ptr<TcpClient>> TcpClient::start(FrameStream stream,
                                                       std::string server, AbortState &abortState) {
   TITAN_ASSIGN_OR_RETURN(WakeEvent wake, WakeEvent::create());
   stream.setMaxFrame(kMaxFrameBytes);
-  std::unique_ptr<TcpClient> client(new TcpClient(std::move(stream), std::move(wake), options,
-                                                  std::move(server), abortState));
+  std::unique_ptr<TcpClient> client(
+      new TcpClient(std::move(stream), std::move(wake), options, std::move(server), abortState));
   client->thread = startBackgroundThread([raw = client.get()] { raw->run(); });
   return client;
 }
@@ -28,7 +28,9 @@ TcpClient::TcpClient(FrameStream stream, WakeEvent wake, const WorldOptions &opt
       wake(std::move(wake)), options(options), server(std::move(server)), abortState(abortState) {
   abortCallback = abortState.add([this](const Status &) {
     // The empty section orders the abort before a caller's wait or after its check.
-    { std::lock_guard lock(mutex); }
+    {
+      std::lock_guard lock(mutex);
+    }
     changed.notify_all();
   });
 }

@@ -101,7 +101,7 @@ TimePoint TcpServer::nextDeadline() const {
     next = std::min(next, acceptAgain);
   if (strangers > 0)
     for (const auto &connection : connections)
-      if (connection->rank < 0)
+      if (connection->rank < 0 && !connection->trusted)
         next = std::min(next, connection->since + options.helloTimeout);
   return next;
 }
@@ -127,7 +127,8 @@ void TcpServer::acceptAll(TimePoint now) {
   if (now < acceptAgain)
     return;
   acceptAgain = {};
-  for (;;) {
+  // Few enough that a rank's Hello is read before newer strangers push the rank out.
+  for (size_t i = 0; i < kExtraStrangers / 2; ++i) {
     StatusOr<std::optional<Descriptor>> accepted = acceptFrom(listener);
     if (!accepted.ok()) {
       // No descriptors: the listener would be ready again at once, so it rests for a while.
@@ -146,7 +147,7 @@ void TcpServer::makeRoomForStranger() {
   if (strangers < options.size + kExtraStrangers)
     return;
   for (const auto &connection : connections) {
-    if (connection->rank >= 0 || connection->closed)
+    if (connection->rank >= 0 || connection->closed || connection->trusted)
       continue;
     connection->closed = true;
     --strangers;
@@ -158,6 +159,7 @@ void TcpServer::takeAdopted(TimePoint now) {
   std::lock_guard lock(mutex);
   for (Descriptor &socket : adopted) {
     connections.push_back(std::make_unique<Connection>(std::move(socket), now));
+    connections.back()->trusted = true;
     ++strangers;
   }
   adopted.clear();
@@ -208,9 +210,9 @@ void TcpServer::greet(Connection &connection, const Hello &hello, TimePoint now)
                                     "the same build of titan-run on all hosts",
                                     hello.version, kProtocolVersion)));
   if (hello.job != options.job)
-    return refuse(connection, hello, true,
-                  wrong(fmt::format("it belongs to job '{}', rank 0 here to '{}'", hello.job,
-                                    options.job)));
+    return refuse(
+        connection, hello, true,
+        wrong(fmt::format("it belongs to job '{}', rank 0 here to '{}'", hello.job, options.job)));
   // When the job runs already, the peer may belong to its successor, which has to wait a little.
   const bool mayPass = coordinator.complete();
   if (hello.size != static_cast<uint32_t>(options.size))
@@ -291,7 +293,7 @@ void TcpServer::closeLateStrangers(TimePoint now) {
   if (strangers == 0)
     return;
   for (const auto &connection : connections)
-    if (!connection->closed && connection->rank < 0 &&
+    if (!connection->closed && connection->rank < 0 && !connection->trusted &&
         now >= connection->since + options.helloTimeout)
       drop(*connection, "", now);
 }

@@ -39,6 +39,7 @@ private:
     bool ready = false;  ///< poll(2) says that there is something to read
     bool closed = false; ///< to be removed; nothing more is read or written
     bool refused = false;
+    bool trusted = false; ///< rank 0's own; kept whatever strangers do
   };
 
   TcpServer(Descriptor listener, WakeEvent wake, ServerOptions options);

@@ -98,18 +98,22 @@ StatusOr<FrameStream> findServer(const Rendezvous &rendezvous, const Hello &hell
   constexpr Duration kLongestPause(500);
   const TimePoint deadline = Clock::now() + initTimeout;
   Duration pause(10);
+  Status cause;
   for (;;) {
     Attempt attempt = tryToJoin(rendezvous, hello, deadline);
     if (attempt.stream)
       return *std::move(attempt.stream);
-    const auto left = deadline - Clock::now();
     if (attempt.final)
       return attempt.failure.withContext(rendezvous.describe());
+    const auto left = deadline - Clock::now();
+    // A try that the deadline cut short tells less than the one before.
+    if (left > Duration(0) || cause.ok())
+      cause = attempt.failure;
     if (left <= Duration(0))
       return Status(StatusCode::deadlineExceeded,
                     fmt::format("rank {} of {} on host {} did not find rank 0 at {} within {}: {}",
                                 hello.rank, hello.size, hello.host, rendezvous.describe(),
-                                describeSeconds(initTimeout), attempt.failure.message()));
+                                describeSeconds(initTimeout), cause.message()));
     std::this_thread::sleep_for(std::min<Clock::duration>(pause, left));
     pause = std::min(2 * pause, kLongestPause);
   }
@@ -175,8 +179,8 @@ StatusOr<std::unique_ptr<World>> join(const LaunchInfo &launch, const TcpWorldOp
     if (!listener) {
       TITAN_ASSIGN_OR_RETURN(listener, openListener(launch.rendezvous, published));
     }
-    TITAN_ASSIGN_OR_RETURN(
-        stream, startServer(*world, launch, hello, options, std::move(listener)));
+    TITAN_ASSIGN_OR_RETURN(stream,
+                           startServer(*world, launch, hello, options, std::move(listener)));
   } else {
     TITAN_ASSIGN_OR_RETURN(stream, findServer(launch.rendezvous, hello, options.initTimeout));
   }
@@ -212,8 +216,7 @@ StatusOr<std::unique_ptr<World>> joinTcpWorld(const LaunchInfo &launch,
     TITAN_ASSIGN_OR_RETURN(std::shared_ptr<LocalGroup> group, LocalGroup::create(1, options));
     return group->join(0);
   }
-  return control::join(launch, options,
-                       control::Descriptor(listener ? listener->release() : -1));
+  return control::join(launch, options, control::Descriptor(listener ? listener->release() : -1));
 }
 
 } // namespace titan

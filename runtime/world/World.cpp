@@ -49,8 +49,8 @@ Status checkWorldOptions(const WorldOptions &options) {
   auto check = [](const char *name, Duration value, Duration least) {
     if (value >= least && value <= std::chrono::hours(24 * 365))
       return okStatus();
-    return invalidArgument(fmt::format("{} is {} ms; it must be {} ms to a year", name,
-                                       value.count(), least.count()));
+    return invalidArgument(
+        fmt::format("{} is {} ms; it must be {} ms to a year", name, value.count(), least.count()));
   };
   TITAN_RETURN_IF_ERROR(check("the time to start", options.initTimeout, Duration(1)));
   TITAN_RETURN_IF_ERROR(check("the heartbeat interval", options.heartbeatInterval, Duration(1)));
@@ -88,8 +88,8 @@ World::~World() = default;
 
 Status World::checkKey(std::string_view key) const {
   if (key.empty() || key.size() > kMaxKeyBytes)
-    return invalidArgument(fmt::format("a key of {} bytes; keys have 1 to {}", key.size(),
-                                       kMaxKeyBytes));
+    return invalidArgument(
+        fmt::format("a key of {} bytes; keys have 1 to {}", key.size(), kMaxKeyBytes));
   return okStatus();
 }
 
@@ -106,8 +106,8 @@ Status World::set(std::string_view key, std::string_view value) {
 
 StatusOr<std::string> World::get(std::string_view key, Duration timeout) {
   TITAN_RETURN_IF_ERROR(checkKey(key));
-  control::Reply reply = call(
-      {.kind = control::RequestKind::get, .key = std::string(key), .timeout = timeout});
+  control::Reply reply =
+      call({.kind = control::RequestKind::get, .key = std::string(key), .timeout = timeout});
   TITAN_RETURN_IF_ERROR(reply.status);
   return std::move(reply.value);
 }
@@ -122,9 +122,7 @@ StatusOr<int64_t> World::add(std::string_view key, int64_t amount) {
 
 Status World::barrier(std::string_view name, Duration timeout) {
   TITAN_RETURN_IF_ERROR(checkKey(name));
-  return call({.kind = control::RequestKind::barrier,
-               .key = std::string(name),
-               .timeout = timeout})
+  return call({.kind = control::RequestKind::barrier, .key = std::string(name), .timeout = timeout})
       .status;
 }
 
