@@ -123,20 +123,32 @@ format::Instruction FunctionExporter::convertOp(exec::GemmOp op) {
 }
 
 format::Instruction FunctionExporter::convertOp(exec::AttentionOp op) {
-  return format::Attention{index(op.getQ()),       index(op.getK()),
-                           index(op.getV()),       index(op.getPositions()),
-                           index(op.getOut()),     index(op.getLse()),
-                           index(op.getScratch()), op.getScale().convertToFloat(),
+  return format::Attention{index(op.getQ()),
+                           index(op.getK()),
+                           index(op.getV()),
+                           index(op.getQueryPositions()),
+                           index(op.getKeyPositions()),
+                           index(op.getOut()),
+                           index(op.getLse()),
+                           index(op.getScratch()),
+                           op.getScale().convertToFloat(),
                            op.getCausal()};
 }
 
 format::Instruction FunctionExporter::convertOp(exec::AttentionGradOp op) {
-  return format::AttentionGrad{index(op.getQ()),       index(op.getK()),
-                               index(op.getV()),       index(op.getPositions()),
-                               index(op.getOut()),     index(op.getLse()),
-                               index(op.getDout()),    index(op.getDq()),
-                               index(op.getDk()),      index(op.getDv()),
-                               index(op.getScratch()), op.getScale().convertToFloat(),
+  return format::AttentionGrad{index(op.getQ()),
+                               index(op.getK()),
+                               index(op.getV()),
+                               index(op.getQueryPositions()),
+                               index(op.getKeyPositions()),
+                               index(op.getOut()),
+                               index(op.getLse()),
+                               index(op.getDout()),
+                               index(op.getDq()),
+                               index(op.getDk()),
+                               index(op.getDv()),
+                               index(op.getScratch()),
+                               op.getScale().convertToFloat(),
                                op.getCausal()};
 }
 

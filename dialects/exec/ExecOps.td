@@ -200,15 +200,19 @@ def Exec_AttentionOp : Exec_Instruction<"attention", [AttrSizedOperandSegments]>
   let summary = "softmax(scale Q K^T) V with the log of each row's sum of exponentials";
   let description = [{
     q and out are [batch, queries, heads, dim], k and v [batch, keys, kv heads, dim], lse f32 [batch,
-    heads, queries]; heads is a multiple of kv heads. positions, i32 [batch, queries], give each
-    query's position for the causal mask; without them query i is at position i.
+    heads, queries]; heads is a multiple of kv heads. With `causal` a query sees the keys whose
+    position is not above its own. The two positions, i32 [batch, queries] and [batch, keys], come
+    together; without them query i and key i are at position i. A query that sees no key has out 0
+    and lse -infinity.
   }];
   let arguments = (ins Exec_Buffer:$q, Exec_Buffer:$k, Exec_Buffer:$v,
-                       Optional<Exec_Buffer>:$positions, Exec_Buffer:$out, Exec_Buffer:$lse,
+                       Optional<Exec_Buffer>:$query_positions,
+                       Optional<Exec_Buffer>:$key_positions, Exec_Buffer:$out, Exec_Buffer:$lse,
                        Optional<Exec_Buffer>:$scratch, F32Attr:$scale, UnitAttr:$causal);
   let assemblyFormat = [{
     (`causal` $causal^)? `scale` $scale `(` $q `,` $k `,` $v `:` type($q) `,` type($k) `,` type($v)
-    `)` (`positions` $positions^ `:` type($positions))?
+    `)` (`positions` `(` $query_positions^ `,` $key_positions `:` type($query_positions) `,`
+    type($key_positions) `)`)?
     `into` `(` $out `,` $lse `:` type($out) `,` type($lse) `)`
     (`scratch` $scratch^ `:` type($scratch))? attr-dict
   }];
@@ -218,13 +222,15 @@ def Exec_AttentionOp : Exec_Instruction<"attention", [AttrSizedOperandSegments]>
 def Exec_AttentionGradOp : Exec_Instruction<"attention_grad", [AttrSizedOperandSegments]> {
   let summary = "the gradients of attention with respect to q, k and v";
   let arguments = (ins Exec_Buffer:$q, Exec_Buffer:$k, Exec_Buffer:$v,
-                       Optional<Exec_Buffer>:$positions, Exec_Buffer:$out, Exec_Buffer:$lse,
+                       Optional<Exec_Buffer>:$query_positions,
+                       Optional<Exec_Buffer>:$key_positions, Exec_Buffer:$out, Exec_Buffer:$lse,
                        Exec_Buffer:$dout, Exec_Buffer:$dq, Exec_Buffer:$dk, Exec_Buffer:$dv,
                        Optional<Exec_Buffer>:$scratch, F32Attr:$scale, UnitAttr:$causal);
   let assemblyFormat = [{
     (`causal` $causal^)? `scale` $scale `(` $q `,` $k `,` $v `,` $out `,` $lse `,` $dout `:`
     type($q) `,` type($k) `,` type($v) `,` type($out) `,` type($lse) `,` type($dout) `)`
-    (`positions` $positions^ `:` type($positions))?
+    (`positions` `(` $query_positions^ `,` $key_positions `:` type($query_positions) `,`
+    type($key_positions) `)`)?
     `into` `(` $dq `,` $dk `,` $dv `:` type($dq) `,` type($dk) `,` type($dv) `)`
     (`scratch` $scratch^ `:` type($scratch))? attr-dict
   }];

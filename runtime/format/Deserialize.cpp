@@ -183,14 +183,26 @@ Status readInstruction(uint8_t type, const void *table, Instruction &to) {
     return okStatus();
   case fb::Instruction_Attention: {
     const auto &op = as<fb::Attention>(table);
-    to = Attention{op.q(),   op.k(),       op.v(),     op.positions(), op.out(),
-                   op.lse(), op.scratch(), op.scale(), op.causal()};
+    to = Attention{op.q(),   op.k(),   op.v(),       op.query_positions(), op.key_positions(),
+                   op.out(), op.lse(), op.scratch(), op.scale(),           op.causal()};
     return okStatus();
   }
   case fb::Instruction_AttentionGrad: {
     const auto &op = as<fb::AttentionGrad>(table);
-    to = AttentionGrad{op.q(),  op.k(),  op.v(),  op.positions(), op.out(),   op.lse(),   op.dout(),
-                       op.dq(), op.dk(), op.dv(), op.scratch(),   op.scale(), op.causal()};
+    to = AttentionGrad{op.q(),
+                       op.k(),
+                       op.v(),
+                       op.query_positions(),
+                       op.key_positions(),
+                       op.out(),
+                       op.lse(),
+                       op.dout(),
+                       op.dq(),
+                       op.dk(),
+                       op.dv(),
+                       op.scratch(),
+                       op.scale(),
+                       op.causal()};
     return okStatus();
   }
   case fb::Instruction_Embedding: {

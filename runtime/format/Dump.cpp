@@ -135,7 +135,8 @@ private:
     attentionRest(op);
   }
   template <typename Op> void attentionRest(const Op &op) {
-    optional("positions", op.positions);
+    if (op.queryPositions != format::kNone)
+      out << " positions" << list({op.queryPositions, op.keyPositions});
     out << " scale " << number(op.scale) << (op.causal ? " causal" : "");
     optional("scratch", op.scratch);
   }

@@ -177,12 +177,16 @@ struct Gemm {
   int64_t batch = 1, strideA = 0, strideB = 0, strideC = 0;
 };
 struct Attention {
-  uint32_t q = 0, k = 0, v = 0, positions = kNone, out = 0, lse = 0, scratch = kNone;
+  uint32_t q = 0, k = 0, v = 0;
+  uint32_t queryPositions = kNone, keyPositions = kNone; ///< both or none
+  uint32_t out = 0, lse = 0, scratch = kNone;
   float scale = 1;
   bool causal = false;
 };
 struct AttentionGrad {
-  uint32_t q = 0, k = 0, v = 0, positions = kNone, out = 0, lse = 0;
+  uint32_t q = 0, k = 0, v = 0;
+  uint32_t queryPositions = kNone, keyPositions = kNone; ///< both or none
+  uint32_t out = 0, lse = 0;
   uint32_t dout = 0, dq = 0, dk = 0, dv = 0, scratch = kNone;
   float scale = 1;
   bool causal = false;

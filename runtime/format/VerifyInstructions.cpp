@@ -92,6 +92,7 @@ private:
                      int64_t leading, int64_t stride) const;
   Status check(const Gemm &op) const;
   Status checkHeads(std::initializer_list<uint32_t> buffers) const;
+  Status checkPositions(const char *name, uint32_t positions, const View &tensor) const;
   template <typename Op> Status checkAttention(const Op &op) const;
   Status check(const Attention &op) const { return checkAttention(op); }
   Status check(const AttentionGrad &op) const;
@@ -173,6 +174,18 @@ Status FunctionVerifier::checkHeads(std::initializer_list<uint32_t> buffers) con
   return okStatus();
 }
 
+/// Positions, if any, are one i32 per row of `tensor`, in one piece.
+Status FunctionVerifier::checkPositions(const char *name, uint32_t positions,
+                                        const View &tensor) const {
+  if (positions == kNone)
+    return okStatus();
+  TITAN_RETURN_IF_ERROR(
+      has(name, positions, denseView(DType::i32, {tensor.shape[0], tensor.shape[1]})));
+  if (!view(positions).isContiguous())
+    return dataLoss(std::string(name) + " are contiguous");
+  return okStatus();
+}
+
 template <typename Op> Status FunctionVerifier::checkAttention(const Op &op) const {
   TITAN_RETURN_IF_ERROR(exists("q", op.q));
   TITAN_RETURN_IF_ERROR(exists("k", op.k));
@@ -192,12 +205,10 @@ template <typename Op> Status FunctionVerifier::checkAttention(const Op &op) con
       has("lse", op.lse, denseView(DType::f32, {q.shape[0], q.shape[2], q.shape[1]})));
   if (!view(op.lse).isContiguous())
     return dataLoss("lse is contiguous");
-  if (op.positions != kNone) {
-    TITAN_RETURN_IF_ERROR(
-        has("positions", op.positions, denseView(DType::i32, {q.shape[0], q.shape[1]})));
-    if (!view(op.positions).isContiguous())
-      return dataLoss("positions are contiguous");
-  }
+  if ((op.queryPositions == kNone) != (op.keyPositions == kNone))
+    return dataLoss("has query and key positions together");
+  TITAN_RETURN_IF_ERROR(checkPositions("query positions", op.queryPositions, q));
+  TITAN_RETURN_IF_ERROR(checkPositions("key positions", op.keyPositions, k));
   return existsIfAny("scratch", op.scratch);
 }
 
