@@ -24,6 +24,8 @@ public:
   virtual std::optional<int64_t> remainingRows(int64_t seq) const = 0;
   /// Goes back to the first row.
   virtual void rewind() = 0;
+  /// Goes back by `rows` rows of `seq` tokens, which were read in a row before.
+  virtual void goBack(int64_t rows, int64_t seq) = 0;
   /// How often the source has been read completely.
   virtual int64_t epoch() const = 0;
 };
@@ -48,6 +50,7 @@ public:
   Status next(int64_t rows, int64_t seq, int32_t *tokens, int32_t *labels) override;
   std::optional<int64_t> remainingRows(int64_t seq) const override { return std::nullopt; }
   void rewind() override { position = 0; }
+  void goBack(int64_t rows, int64_t seq) override { position -= rows * (seq + 1); }
   int64_t epoch() const override { return position / range.size(); }
   int64_t tokensConsumed() const { return position; }
 
@@ -71,12 +74,13 @@ public:
   Status next(int64_t rows, int64_t seq, int32_t *tokens, int32_t *labels) override;
   std::optional<int64_t> remainingRows(int64_t seq) const override;
   void rewind() override { position = 0; }
+  void goBack(int64_t rows, int64_t seq) override { position -= rows * (seq + 1); }
   int64_t epoch() const override { return 0; }
 
 private:
   std::shared_ptr<const TokenIndex> index;
   TokenRange range;
-  int64_t position = 0;
+  int64_t position = 0; ///< counts windows of padding as if they had tokens
   std::vector<int32_t> window;
 };
 
@@ -94,6 +98,7 @@ public:
   Status next(int64_t rows, int64_t seq, int32_t *tokens, int32_t *labels) override;
   std::optional<int64_t> remainingRows(int64_t seq) const override { return totalRows - position; }
   void rewind() override { position = 0; }
+  void goBack(int64_t rows, int64_t seq) override { position -= rows; }
   int64_t epoch() const override { return 0; }
   int64_t steps() const { return totalRows / rowsPerStep; }
 

@@ -71,6 +71,7 @@ private:
   StatusOr<Inputs> bindInputs(const std::string &prefix) const;
   Status checkBatches();
   StatusOr<bool> runStep(double lr);
+  StatusOr<std::string> findNonFinite();
   Status finishStep(double lr);
   Status log(const StepResult &result, double lr);
   Status validateIfDue();
