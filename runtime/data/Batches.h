@@ -28,6 +28,8 @@ public:
   virtual void goBack(int64_t rows, int64_t seq) = 0;
   /// How often the source has been read completely.
   virtual int64_t epoch() const = 0;
+  /// Of the files that are mapped into memory for it.
+  virtual int64_t mappedBytes() const = 0;
 };
 
 /// Tokens from `begin` up to `end` of an index.
@@ -52,6 +54,7 @@ public:
   void rewind() override { position = 0; }
   void goBack(int64_t rows, int64_t seq) override { position -= rows * (seq + 1); }
   int64_t epoch() const override { return position / range.size(); }
+  int64_t mappedBytes() const override { return index->bytes(); }
   int64_t tokensConsumed() const { return position; }
 
 private:
@@ -76,6 +79,7 @@ public:
   void rewind() override { position = 0; }
   void goBack(int64_t rows, int64_t seq) override { position -= rows * (seq + 1); }
   int64_t epoch() const override { return 0; }
+  int64_t mappedBytes() const override { return index->bytes(); }
 
 private:
   std::shared_ptr<const TokenIndex> index;
@@ -100,6 +104,7 @@ public:
   void rewind() override { position = 0; }
   void goBack(int64_t rows, int64_t seq) override { position -= rows; }
   int64_t epoch() const override { return 0; }
+  int64_t mappedBytes() const override { return totalRows * seqLen * 2 * 4; }
   int64_t steps() const { return totalRows / rowsPerStep; }
 
 private:

@@ -70,6 +70,7 @@ Status Trainer::prepare(const format::Program &program, Device &device) {
   }
   metrics.flopsPerToken = static_cast<double>(program.flopsPerToken);
   metrics.memoryCapacity = physicalMemory();
+  logMemory();
   metrics.color = !job.metrics.disableColorPrinting && isatty(STDERR_FILENO);
   logger.info("{}, ready after {:.2f} s", device.describe(), secondsSince(start));
   return okStatus();
@@ -162,6 +163,27 @@ Status Trainer::checkBatches() {
                            std::to_string(inputs.rows) + " rows");
   microbatches = rows / inputs.rows;
   return okStatus();
+}
+
+/// What the run will hold in memory: the arena as it was planned, the workspace that the device's
+/// kernels share, and what the host needs. Beside it there is only the code.
+void Trainer::logMemory() {
+  std::vector<MemoryItem> items = executor->memory();
+  const auto batchBytes = [](const Inputs &batch) {
+    return static_cast<int64_t>((batch.tokenBatch.size() + batch.labelBatch.size()) *
+                                sizeof(int32_t));
+  };
+  items.push_back({"host batches", batchBytes(inputs) + batchBytes(evalInputs)});
+  items.push_back({"mapped data", data.training->mappedBytes()});
+  if (job.validation.datasetPath && data.validation)
+    items.back().bytes += data.validation->mappedBytes();
+  std::string line;
+  int64_t total = 0;
+  for (const MemoryItem &item : items) {
+    line += item.name + " " + std::to_string(item.bytes) + ", ";
+    total += item.bytes;
+  }
+  logger.info("memory in bytes: {}total {}", line, total);
 }
 
 //===----------------------------------------------------------------------===//

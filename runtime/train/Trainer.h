@@ -70,6 +70,7 @@ private:
   StatusOr<StepResult> readResult() const;
   StatusOr<Inputs> bindInputs(const std::string &prefix) const;
   Status checkBatches();
+  void logMemory();
   StatusOr<bool> runStep(double lr);
   StatusOr<std::string> findNonFinite();
   Status finishStep(double lr);
