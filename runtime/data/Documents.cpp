@@ -286,7 +286,7 @@ StatusOr<bool> DocumentReader::nextOfFile(std::string &document) {
       return false;
     current->readOnce = true;
     TITAN_RETURN_IF_ERROR(current->rest(document));
-    return true;
+    return !isBlank(document);
   }
   do {
     document.clear();

@@ -71,9 +71,7 @@ TEST_F(NonFinite, EachParameterIsFound) {
 
 TEST_F(NonFinite, AnOverflowIsFoundWhereItHappens) {
   const char *name = "layers.1.feed_forward.w3.weight";
-  std::vector<float> values = read(executor, name);
-  for (float &value : values)
-    value *= 3e38f;
+  const std::vector<float> values(read(executor, name).size(), 3e38f); // finite, but no sums of it
   write(executor, name, values);
   const std::string found = search(executor);
   EXPECT_EQ(found.find("instruction "), 0u) << found;
