@@ -71,6 +71,7 @@ Status Trainer::prepare(const format::Program &program, Device &device) {
   metrics.flopsPerToken = static_cast<double>(program.flopsPerToken);
   metrics.memoryCapacity = physicalMemory();
   logMemory();
+  line.reserve(kLineCapacity);
   metrics.color = !job.metrics.disableColorPrinting && isatty(STDERR_FILENO);
   logger.info("{}, ready after {:.2f} s", device.describe(), secondsSince(start));
   return okStatus();
@@ -283,11 +284,15 @@ Status Trainer::log(const StepResult &result, double lr) {
   record.secondsSinceLog = secondsSince(lastLog);
   record.dataSecondsSinceLog = dataSeconds;
   record.memory = peakMemory();
-  logger.info("{}", consoleLine(metrics, record));
+  writeConsoleLine(metrics, record, line);
+  logger.log(LogLevel::info, line);
   steps = tokens = 0;
   dataSeconds = 0;
   lastLog = Clock::now();
-  return jsonl ? jsonl->write(jsonLine(metrics, record)) : okStatus();
+  if (!jsonl)
+    return okStatus();
+  writeJsonLine(metrics, record, line);
+  return jsonl->write(line);
 }
 
 //===----------------------------------------------------------------------===//

@@ -89,6 +89,7 @@ private:
   uint32_t trainTimeline = format::kNone, evalTimeline = format::kNone;
   MetricsContext metrics;
   std::optional<JsonlWriter> jsonl;
+  std::string line; ///< of the log or the metrics; allocated once
 
   int64_t step = 0;
   int64_t microbatches = 1; ///< per step

@@ -48,6 +48,9 @@ def main():
         sys.exit(f"titan-run itemizes {items}, the report {segments} and {total}")
     if sum(items.values()) != whole:
         sys.exit(f"the items {items} are not the total {whole}")
+    host = int(re.search(r"host batches +([\d,]+)", report).group(1).replace(",", ""))
+    if items["host batches"] != host:
+        sys.exit(f"titan-run has {items['host batches']} bytes of host batches, the report {host}")
     print(f"the arena is the report's, {total} bytes; beside it",
           ", ".join(f"{name} {value}" for name, value in items.items() if name not in segments))
     with open(os.path.join(WORK, "metrics.jsonl")) as lines:
