@@ -12,8 +12,9 @@ namespace titan {
 
 LogicalResult VariableOp::verify() {
   auto type = dyn_cast<RankedTensorType>(getType());
-  if (!type || !type.hasStaticShape())
-    return emitOpError() << "expects a static tensor type, found " << getType();
+  if (!type || !isMemoryShape(type))
+    return emitOpError() << "expects a static tensor type of 1 to 2^56 elements, found "
+                         << getType();
   auto initializer = getInitializer();
   if (!initializer)
     return success();
