@@ -43,6 +43,12 @@ LogicalResult VariableOp::verify() {
   if (!type || !isMemoryShape(type))
     return emitOpError() << "expects a static tensor type of 1 to 2^56 elements, found "
                          << getType();
+  if (std::optional<Type> global = getGlobalType()) {
+    auto whole = dyn_cast<RankedTensorType>(*global);
+    if (!whole || !getSharding(whole) || whole.getElementType() != type.getElementType())
+      return emitOpError() << "expects a global type with a sharding and elements of type "
+                           << type.getElementType() << ", found " << *global;
+  }
   auto initializer = getInitializer();
   if (!initializer)
     return success();
