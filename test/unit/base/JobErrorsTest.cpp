@@ -96,7 +96,7 @@ TEST(JobErrors, OutOfRange) {
   EXPECT_EQ(errorOf("[optimizer]\nbeta1 = 1\n"),
             "job.toml:2: optimizer.beta1: found 1: must be at least 0 and below 1");
   EXPECT_EQ(errorOf("[optimizer]\nlr = nan\n"),
-            "job.toml:2: optimizer.lr: found nan: must be at least 0");
+            "job.toml:2: optimizer.lr: found nan: must be at least 0 and at most 1e+30");
   EXPECT_EQ(errorOf("[training]\nmax_norm = 0.0\n"),
             "job.toml:2: training.max_norm: found 0.0: must be above 0");
   EXPECT_EQ(errorOf("[lr_scheduler]\ndecay_type = \"exp\"\n"),
