@@ -44,7 +44,10 @@ template <auto Section, auto Member> void setMember(JobConfig &config, const Job
 const KeyRange kPositive{.low = 1};
 const KeyRange kNotNegative{.low = 0};
 const KeyRange kPositiveOrAuto{.low = 1, .also = -1};
-const KeyRange kAboveZero{.low = 0, .lowOpen = true};
+// Above this a float32 overflows soon.
+const double kLargest = 1e30;
+const KeyRange kAboveZero{.low = 0, .high = kLargest, .lowOpen = true};
+const KeyRange kFinite{.low = 0, .high = kLargest};
 const KeyRange kShare{.low = 0, .high = 1};
 const KeyRange kBeta{.low = 0, .high = 1, .highOpen = true};
 
@@ -208,17 +211,17 @@ void addOptimizer(TableBuilder &t) {
   t.used<optimizer, &OptimizerSection::name>("name", kCompile, "optimizer").choices = {"AdamW",
                                                                                        "Adam"};
   t.used<optimizer, &OptimizerSection::lr>("lr", kRun, "learning rate after the warmup").range =
-      kNotNegative;
+      kFinite;
   // Only lr and the bias corrections are inputs of a step; the other constants are in its kernels.
   t.used<optimizer, &OptimizerSection::beta1>("beta1", kCompile, "decay of the first moment")
       .range = kBeta;
   t.used<optimizer, &OptimizerSection::beta2>("beta2", kCompile, "decay of the second moment")
       .range = kBeta;
   t.used<optimizer, &OptimizerSection::eps>("eps", kCompile, "added to the root of the moment")
-      .range = kNotNegative;
+      .range = kFinite;
   t.used<optimizer, &OptimizerSection::weightDecay>("weight_decay", kCompile,
                                                     "applies to every parameter")
-      .range = kNotNegative;
+      .range = kFinite;
   t.ignored("implementation", text("fused"), "kernels are always fused").choices = {
       "for-loop", "foreach", "fused"};
   t.refused("early_step_in_backward", false, "update parameters during the backward",
@@ -269,13 +272,13 @@ void addTraining(TableBuilder &t) {
       .range = kPositiveOrAuto;
   t.used<training, &TrainingSection::seqLen>("seq_len", kCompile, "tokens per row").range =
       kPositive;
-  t.used<training, &TrainingSection::maxNorm>("max_norm", kCompile,
-                                              "gradients are clipped to this global norm")
-      .range = kAboveZero;
+  t.used<training, &TrainingSection::maxNorm>(
+       "max_norm", kCompile, "gradients are clipped to this global norm; inf clips nothing")
+      .range = {.low = 0, .lowOpen = true};
   t.used<training, &TrainingSection::steps>("steps", kRun, "steps to train").range = kPositive;
   t.used<training, &TrainingSection::lossChunks>(
        "loss_chunks", kCompile, "(Titan) chunks of tokens in which head and loss are computed")
-      .range = kPositive;
+      .range = {.low = 1, .high = 256};
   t.ignored("enable_cpu_offload", false, "the CPU target keeps everything in host memory");
   JobKey &dtype = t.used<training, &TrainingSection::dtype>("dtype", kCompile,
                                                             "parameters and optimizer state");
