@@ -30,7 +30,8 @@ VariableOp createVariable(ModuleOp module, Location loc, const Twine &name, Role
       builder.setInsertionPointAfter(&op);
       break;
     }
-  return VariableOp::create(builder, loc, builder.getStringAttr(name), role, type, Attribute());
+  return VariableOp::create(builder, loc, builder.getStringAttr(name), role, type, Attribute(),
+                            /*global_type=*/TypeAttr());
 }
 
 SmallVector<VariableOp> getVariables(ModuleOp module, Role role) {
