@@ -103,7 +103,7 @@ def PartitionSpmd : Pass<"titan-partition-spmd", "::mlir::ModuleOp"> {
     Output:
     ```mlir
     titan.variable parameter @w : tensor<8xf32>
-        of tensor<8x4xf32, #titan.sharding<[{tp}, {} ], flat {dp_shard} granule 4>>
+        global tensor<8x4xf32, #titan.sharding<[{tp}, {} ], flat {dp_shard} granule 4>>
     func.func @f(%x: tensor<3x4xf32> {titan.global_type = ...})
         -> (tensor<3x4xf32> {titan.global_type = ...}) {
       %s = titan.load @w : tensor<8xf32>

@@ -118,8 +118,8 @@ FlatStorage getFlatStorage(RankedTensorType type, const MeshShape &mesh) {
   storage.whole = divideDimensions(type, sharding, mesh);
   const int64_t elements = storage.whole.getNumElements();
   const int64_t slices = mesh.getSize(sharding.getFlat());
-  storage.sliceElements =
-      llvm::alignTo(llvm::divideCeil(elements, slices), static_cast<uint64_t>(sharding.getGranule()));
+  storage.sliceElements = llvm::alignTo(llvm::divideCeil(elements, slices),
+                                        static_cast<uint64_t>(sharding.getGranule()));
   storage.paddingElements = storage.sliceElements * slices - elements;
   return storage;
 }
@@ -230,9 +230,8 @@ LogicalResult ShardingAttr::verifyEncoding(ArrayRef<int64_t> shape, Type,
 
 static void printAxes(AsmPrinter &printer, ArrayRef<StringAttr> axes) {
   printer << '{';
-  llvm::interleaveComma(axes, printer, [&](StringAttr axis) {
-    printer.printKeywordOrString(axis.getValue());
-  });
+  llvm::interleaveComma(axes, printer,
+                        [&](StringAttr axis) { printer.printKeywordOrString(axis.getValue()); });
   printer << '}';
 }
 

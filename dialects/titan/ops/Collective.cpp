@@ -29,8 +29,8 @@ LogicalResult ReshardOp::buildVjp(OpBuilder &builder, ArrayRef<Value> cotangents
   // The cotangent of a partial sum is whole, and that of storage is storage.
   auto input = tensorType(getInput());
   Type dual = withSharding(input, getSharding(input).withPartial({}));
-  result.operands = {ReshardOp::create(builder, getLoc(), dual, cotangents[0], getPlacement(),
-                                       getReasonAttr())};
+  result.operands = {
+      ReshardOp::create(builder, getLoc(), dual, cotangents[0], getPlacement(), getReasonAttr())};
   return success();
 }
 

@@ -42,6 +42,12 @@ LogicalResult VariableOp::verify() {
   auto type = dyn_cast<RankedTensorType>(getType());
   if (!type || !type.hasStaticShape())
     return emitOpError() << "expects a static tensor type, found " << getType();
+  if (std::optional<Type> global = getGlobalType()) {
+    auto whole = dyn_cast<RankedTensorType>(*global);
+    if (!whole || !getSharding(whole) || whole.getElementType() != type.getElementType())
+      return emitOpError() << "expects a global type with a sharding and elements of type "
+                           << type.getElementType() << ", found " << *global;
+  }
   auto initializer = getInitializer();
   if (!initializer)
     return success();

@@ -45,11 +45,14 @@ def Titan_VariableOp : Titan_Op<"variable", [Symbol]> {
     titan.variable parameter @layers.0.attention.wq.weight : tensor<256x256xf32>
         init #titan.truncated_normal<mean = 0.0, std = 0.02, lower = -2.0, upper = 2.0>
     ```
+
+    In a per-device program the type is what a rank holds, and `global` is the sharded type of the
+    whole, which initializers, dumps and checkpoints go by.
   }];
   let arguments = (ins SymbolNameAttr:$sym_name, Titan_RoleAttr:$role, TypeAttr:$type,
-                       OptionalAttr<AnyAttr>:$initializer);
+                       OptionalAttr<TypeAttr>:$global_type, OptionalAttr<AnyAttr>:$initializer);
   let assemblyFormat = [{
-    $role $sym_name `:` $type (`init` $initializer^)? attr-dict
+    $role $sym_name `:` $type (`global` $global_type^)? (`init` $initializer^)? attr-dict
   }];
   let hasVerifier = 1;
 }
