@@ -246,11 +246,12 @@ Value GraphBuilder::embedding(Value tokens, Value table) {
   SmallVector<int64_t> shape(tensorType(tokens).getShape());
   shape.push_back(tensorType(table).getDimSize(1));
   auto type = RankedTensorType::get(shape, tensorType(table).getElementType());
-  return EmbeddingOp::create(builder, location, type, tokens, table);
+  return EmbeddingOp::create(builder, location, type, tokens, table, /*first_row=*/Value());
 }
 
 GraphBuilder::Loss GraphBuilder::headLoss(Value input, Value weight, Value labels) {
-  auto loss = HeadLossOp::create(builder, location, f32({}), f32({}), input, weight, labels);
+  auto loss = HeadLossOp::create(builder, location, f32({}), f32({}), input, weight, labels,
+                                 /*first_class=*/Value(), /*class_axes=*/ArrayAttr());
   return {loss.getLoss(), loss.getValid()};
 }
 

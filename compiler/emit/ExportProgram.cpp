@@ -85,11 +85,12 @@ private:
   format::Instruction convertOp(exec::AttentionOp op);
   format::Instruction convertOp(exec::AttentionGradOp op);
   format::Instruction convertOp(exec::EmbeddingOp op) {
-    return format::Embedding{index(op.getTokens()), index(op.getTable()), index(op.getOut())};
+    return format::Embedding{index(op.getTokens()), index(op.getTable()), index(op.getOut()),
+                             index(op.getFirstRow())};
   }
   format::Instruction convertOp(exec::EmbeddingGradOp op) {
     return format::EmbeddingGrad{index(op.getDout()), index(op.getTokens()), index(op.getDtable()),
-                                 index(op.getScratch())};
+                                 index(op.getScratch()), index(op.getFirstRow())};
   }
   format::Instruction convertOp(exec::FillOp op) {
     return format::Fill{index(op.getBuffer()), op.getValue().convertToDouble()};

@@ -184,13 +184,14 @@ Value ProgramImporter::importOp(const format::AttentionGrad &op) {
 }
 
 Value ProgramImporter::importOp(const format::Embedding &op) {
-  exec::EmbeddingOp::create(builder, location, buffer(op.tokens), buffer(op.table), buffer(op.out));
+  exec::EmbeddingOp::create(builder, location, buffer(op.tokens), buffer(op.table), buffer(op.out),
+                            buffer(op.firstRow));
   return {};
 }
 
 Value ProgramImporter::importOp(const format::EmbeddingGrad &op) {
   exec::EmbeddingGradOp::create(builder, location, buffer(op.dout), buffer(op.tokens),
-                                buffer(op.dtable), buffer(op.scratch));
+                                buffer(op.dtable), buffer(op.scratch), buffer(op.firstRow));
   return {};
 }
 

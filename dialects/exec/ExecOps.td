@@ -239,21 +239,28 @@ def Exec_AttentionGradOp : Exec_Instruction<"attention_grad", [AttrSizedOperandS
 
 def Exec_EmbeddingOp : Exec_Instruction<"embedding"> {
   let summary = "out[..., :] = table[tokens[...], :]";
-  let arguments = (ins Exec_Buffer:$tokens, Exec_Buffer:$table, Exec_Buffer:$out);
+  let description = [{
+    With `from`, an int32 number that the buffer holds, the table begins at this row of a longer one;
+    tokens of other rows give zeros.
+  }];
+  let arguments = (ins Exec_Buffer:$tokens, Exec_Buffer:$table, Exec_Buffer:$out,
+                       Optional<Exec_Buffer>:$first_row);
   let assemblyFormat = [{
-    `(` $tokens `,` $table `)` `into` $out attr-dict
-    `:` type($tokens) `,` type($table) `into` type($out)
+    `(` $tokens `,` $table `)` `into` $out (`from` $first_row^)? attr-dict
+    `:` type($tokens) `,` type($table) `into` type($out) (`from` type($first_row)^)?
   }];
   let hasVerifier = 1;
 }
 
-def Exec_EmbeddingGradOp : Exec_Instruction<"embedding_grad"> {
+def Exec_EmbeddingGradOp : Exec_Instruction<"embedding_grad", [AttrSizedOperandSegments]> {
   let summary = "dtable[tokens[...], :] += dout[..., :], in a fixed order";
+  let description = "With `from`, dtable begins at this row of a longer one, as embedding's table.";
   let arguments = (ins Exec_Buffer:$dout, Exec_Buffer:$tokens, Exec_Buffer:$dtable,
-                       Optional<Exec_Buffer>:$scratch);
+                       Optional<Exec_Buffer>:$scratch, Optional<Exec_Buffer>:$first_row);
   let assemblyFormat = [{
-    `(` $dout `,` $tokens `)` `into` $dtable (`scratch` $scratch^)? attr-dict
-    `:` type($dout) `,` type($tokens) `into` type($dtable) (`scratch` type($scratch)^)?
+    `(` $dout `,` $tokens `)` `into` $dtable (`from` $first_row^)? (`scratch` $scratch^)? attr-dict
+    `:` type($dout) `,` type($tokens) `into` type($dtable) (`from` type($first_row)^)?
+    (`scratch` type($scratch)^)?
   }];
   let hasVerifier = 1;
 }

@@ -153,7 +153,12 @@ LogicalResult AttentionGradOp::verify() {
 //===----------------------------------------------------------------------------------------===//
 
 static LogicalResult verifyEmbedding(Operation *op, Value tokens, Value table, Value rows,
-                                     StringRef tableName, StringRef rowsName) {
+                                     StringRef tableName, StringRef rowsName, Value firstRow) {
+  if (firstRow) {
+    const MemRefType first = typeOf(firstRow);
+    if (first.getRank() != 0 || !first.getElementType().isInteger(32))
+      return op->emitOpError() << "first_row is one i32, found " << first;
+  }
   const MemRefType type = typeOf(table);
   if (type.getRank() != 2)
     return op->emitOpError() << tableName << " has rank 2, found " << type.getRank();
@@ -165,13 +170,15 @@ static LogicalResult verifyEmbedding(Operation *op, Value tokens, Value table, V
 }
 
 LogicalResult EmbeddingOp::verify() {
-  if (failed(verifyEmbedding(*this, getTokens(), getTable(), getOut(), "table", "out")))
+  if (failed(verifyEmbedding(*this, getTokens(), getTable(), getOut(), "table", "out",
+                             getFirstRow())))
     return failure();
   return verifyElement(*this, "out", getOut(), typeOf(getTable()).getElementType());
 }
 
 LogicalResult EmbeddingGradOp::verify() {
-  return verifyEmbedding(*this, getTokens(), getDtable(), getDout(), "dtable", "dout");
+  return verifyEmbedding(*this, getTokens(), getDtable(), getDout(), "dtable", "dout",
+                         getFirstRow());
 }
 
 //===----------------------------------------------------------------------------------------===//

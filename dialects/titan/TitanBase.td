@@ -12,6 +12,7 @@ include "dialects/interfaces/Collective.td"
 include "dialects/interfaces/Cost.td"
 include "dialects/interfaces/Differentiable.td"
 include "dialects/interfaces/Fusible.td"
+include "dialects/interfaces/Partition.td"
 include "dialects/interfaces/Reference.td"
 include "dialects/interfaces/ShardingRule.td"
 
@@ -51,6 +52,12 @@ def Titan_Scalar : Type<
        CPred<"::llvm::cast<::mlir::RankedTensorType>($_self).getRank() == 0">]>,
   "float32 tensor of rank 0", "::mlir::RankedTensorType">;
 
+// A number that depends on the rank, such as that of its first row.
+def Titan_Index : Type<
+  CPred<"$_self == ::mlir::RankedTensorType::get("
+        "{}, ::mlir::IntegerType::get($_self.getContext(), 32))">, "tensor<i32>">,
+  BuildableType<"::mlir::RankedTensorType::get({}, $_builder.getI32Type())">;
+
 // Every compute op answers how it is evaluated, what it costs and how it may be sharded.
 defvar Titan_ComputeTraits = [
   Pure,
@@ -64,6 +71,7 @@ class Titan_ComputeOp<string mnemonic, list<Trait> traits = []>
 def Titan_Differentiable : DeclareOpInterfaceMethods<Titan_DifferentiableOpInterface>;
 def Titan_Fusible : DeclareOpInterfaceMethods<Titan_FusibleOpInterface>;
 def Titan_Decomposable : DeclareOpInterfaceMethods<Titan_DecomposableOpInterface>;
+def Titan_Partitioned : DeclareOpInterfaceMethods<Titan_PartitionOpInterface>;
 def Titan_Chunkable : DeclareOpInterfaceMethods<Titan_ChunkableOpInterface>;
 // Emits its own instruction; `Placed` also says where its results live.
 def Titan_Buffered : DeclareOpInterfaceMethods<Titan_BufferingOpInterface>;

@@ -102,11 +102,13 @@ struct TouchLister {
   void operator()(const format::Embedding &op) {
     read(op.tokens);
     read(op.table);
+    read(op.firstRow);
     write(op.out);
   }
   void operator()(const format::EmbeddingGrad &op) {
     read(op.dout);
     read(op.tokens);
+    read(op.firstRow);
     add(op.dtable, Access::readWrite);
     scratch(op.scratch);
   }

@@ -207,12 +207,12 @@ Status readInstruction(uint8_t type, const void *table, Instruction &to) {
   }
   case fb::Instruction_Embedding: {
     const auto &op = as<fb::Embedding>(table);
-    to = Embedding{op.tokens(), op.table_(), op.out()};
+    to = Embedding{op.tokens(), op.table_(), op.out(), op.first_row()};
     return okStatus();
   }
   case fb::Instruction_EmbeddingGrad: {
     const auto &op = as<fb::EmbeddingGrad>(table);
-    to = EmbeddingGrad{op.dout(), op.tokens(), op.dtable(), op.scratch()};
+    to = EmbeddingGrad{op.dout(), op.tokens(), op.dtable(), op.scratch(), op.first_row()};
     return okStatus();
   }
   case fb::Instruction_Fill: {

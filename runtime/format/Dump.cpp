@@ -142,9 +142,11 @@ private:
   }
   void dumpOperands(const Embedding &op) {
     out << list({op.tokens, op.table}) << " into %" << op.out;
+    optional("from row", op.firstRow);
   }
   void dumpOperands(const EmbeddingGrad &op) {
     out << list({op.dout, op.tokens}) << " added into %" << op.dtable;
+    optional("from row", op.firstRow);
     optional("scratch", op.scratch);
   }
   void dumpOperands(const Fill &op) { out << " %" << op.buffer << " with " << number(op.value); }

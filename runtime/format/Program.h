@@ -191,11 +191,12 @@ struct AttentionGrad {
   float scale = 1;
   bool causal = false;
 };
+/// firstRow: a buffer that holds the number, int32, at which the table begins within a longer one.
 struct Embedding {
-  uint32_t tokens = 0, table = 0, out = 0;
+  uint32_t tokens = 0, table = 0, out = 0, firstRow = kNone;
 };
 struct EmbeddingGrad {
-  uint32_t dout = 0, tokens = 0, dtable = 0, scratch = kNone;
+  uint32_t dout = 0, tokens = 0, dtable = 0, scratch = kNone, firstRow = kNone;
 };
 struct Fill {
   uint32_t buffer = 0;

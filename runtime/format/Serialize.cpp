@@ -126,12 +126,13 @@ std::pair<fb::Instruction, Offset<void>> Writer::write(const AttentionGrad &op) 
 
 std::pair<fb::Instruction, Offset<void>> Writer::write(const Embedding &op) {
   return {fb::Instruction_Embedding,
-          fb::CreateEmbedding(builder, op.tokens, op.table, op.out).Union()};
+          fb::CreateEmbedding(builder, op.tokens, op.table, op.out, op.firstRow).Union()};
 }
 
 std::pair<fb::Instruction, Offset<void>> Writer::write(const EmbeddingGrad &op) {
   return {fb::Instruction_EmbeddingGrad,
-          fb::CreateEmbeddingGrad(builder, op.dout, op.tokens, op.dtable, op.scratch).Union()};
+          fb::CreateEmbeddingGrad(builder, op.dout, op.tokens, op.dtable, op.scratch, op.firstRow)
+              .Union()};
 }
 
 std::pair<fb::Instruction, Offset<void>> Writer::write(const Fill &op) {

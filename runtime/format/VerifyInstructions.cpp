@@ -97,7 +97,7 @@ private:
   Status check(const Attention &op) const { return checkAttention(op); }
   Status check(const AttentionGrad &op) const;
   Status checkEmbedding(uint32_t tokens, const char *tableName, uint32_t table,
-                        const char *rowsName, uint32_t rows) const;
+                        const char *rowsName, uint32_t rows, uint32_t firstRow) const;
   Status check(const Embedding &op) const;
   Status check(const EmbeddingGrad &op) const;
   Status check(const Fill &op) const { return exists("buffer", op.buffer); }
@@ -222,7 +222,14 @@ Status FunctionVerifier::check(const AttentionGrad &op) const {
 }
 
 Status FunctionVerifier::checkEmbedding(uint32_t tokens, const char *tableName, uint32_t table,
-                                        const char *rowsName, uint32_t rows) const {
+                                        const char *rowsName, uint32_t rows,
+                                        uint32_t firstRow) const {
+  TITAN_RETURN_IF_ERROR(existsIfAny("first_row", firstRow));
+  if (firstRow != kNone) {
+    if (view(firstRow).rank != 0)
+      return dataLoss("first_row is one number, found shape " + shapeText(view(firstRow)));
+    TITAN_RETURN_IF_ERROR(hasType("first_row", firstRow, DType::i32));
+  }
   TITAN_RETURN_IF_ERROR(exists("tokens", tokens));
   TITAN_RETURN_IF_ERROR(exists(tableName, table));
   TITAN_RETURN_IF_ERROR(exists(rowsName, rows));
@@ -247,12 +254,12 @@ Status FunctionVerifier::checkEmbedding(uint32_t tokens, const char *tableName, 
 }
 
 Status FunctionVerifier::check(const Embedding &op) const {
-  TITAN_RETURN_IF_ERROR(checkEmbedding(op.tokens, "table", op.table, "out", op.out));
+  TITAN_RETURN_IF_ERROR(checkEmbedding(op.tokens, "table", op.table, "out", op.out, op.firstRow));
   return hasType("out", op.out, view(op.table).type);
 }
 
 Status FunctionVerifier::check(const EmbeddingGrad &op) const {
-  TITAN_RETURN_IF_ERROR(checkEmbedding(op.tokens, "dtable", op.dtable, "dout", op.dout));
+  TITAN_RETURN_IF_ERROR(checkEmbedding(op.tokens, "dtable", op.dtable, "dout", op.dout, op.firstRow));
   return existsIfAny("scratch", op.scratch);
 }
 
