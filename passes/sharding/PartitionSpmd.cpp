@@ -236,7 +236,7 @@ LogicalResult FunctionPartitioner::buildLocal(Operation &op, ValueRange operands
   }
   if (auto reshard = dyn_cast<ReshardOp>(op)) {
     results.push_back(reshards.lower(*this, op.getLoc(), operands[0],
-                                     tensorType(reshard.getInput()), tensorType(reshard.getType())));
+                                     tensorType(reshard.getInput()), cast<RankedTensorType>(reshard.getType())));
     return success();
   }
   auto sharded = dyn_cast<ShardingRuleOpInterface>(op);

@@ -67,7 +67,7 @@ LogicalResult EmbeddingOp::buildLocal(PartitionContext &context, ValueRange oper
                                       SmallVectorImpl<Value> &results) {
   results.push_back(EmbeddingOp::create(context.getBuilder(), getLoc(),
                                         context.getLocalType(getType()), operands[0], operands[1],
-                                        getFirstRow(context, getTable().getType())));
+                                        ::titan::getFirstRow(context, getTable().getType())));
   return success();
 }
 
@@ -75,7 +75,7 @@ LogicalResult EmbeddingGradOp::buildLocal(PartitionContext &context, ValueRange 
                                           SmallVectorImpl<Value> &results) {
   results.push_back(EmbeddingGradOp::create(
       context.getBuilder(), getLoc(), context.getLocalType(getType()), operands[0], operands[1],
-      getAcc() ? operands[2] : Value(), getFirstRow(context, getType())));
+      getAcc() ? operands[2] : Value(), ::titan::getFirstRow(context, getType())));
   return success();
 }
 
