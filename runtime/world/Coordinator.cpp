@@ -191,11 +191,11 @@ void Coordinator::heard(int rank, TimePoint now) { members[rank].lastHeard = now
 void Coordinator::dropped(int rank, const std::string &how, TimePoint now) {
   if (members[rank].state != MemberState::here)
     return;
-  abort(unavailable(fmt::format("{} is gone: {}; last heard of {} ago", name(rank), how,
-                                describeSeconds(now - members[rank].lastHeard))));
+  abortJob(unavailable(fmt::format("{} is gone: {}; last heard of {} ago", name(rank), how,
+                                   describeSeconds(now - members[rank].lastHeard))));
 }
 
-void Coordinator::abort(const Status &reason) {
+void Coordinator::abortJob(const Status &reason) {
   if (!abortReason.ok())
     return;
   abortReason = reason;
@@ -258,7 +258,7 @@ void Coordinator::checkInit(TimePoint now) {
                                     describeSeconds(options.initTimeout));
   if (!lastRefusal.empty())
     message += fmt::format("; the last one turned away: {}", lastRefusal);
-  abort(Status(StatusCode::deadlineExceeded, std::move(message)));
+  abortJob(Status(StatusCode::deadlineExceeded, std::move(message)));
 }
 
 void Coordinator::checkHeartbeats(TimePoint now) {
@@ -273,9 +273,9 @@ void Coordinator::checkHeartbeats(TimePoint now) {
     if (stoodStill)
       member.lastHeard = std::min(now, member.lastHeard + pause);
     else if (now - member.lastHeard > options.heartbeatTimeout)
-      return abort(unavailable(fmt::format("{} is silent: last heard of {} ago, the limit is {}",
-                                           name(rank), describeSeconds(now - member.lastHeard),
-                                           describeSeconds(options.heartbeatTimeout))));
+      return abortJob(unavailable(fmt::format("{} is silent: last heard of {} ago, the limit is {}",
+                                              name(rank), describeSeconds(now - member.lastHeard),
+                                              describeSeconds(options.heartbeatTimeout))));
   }
 }
 

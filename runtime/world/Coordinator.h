@@ -61,7 +61,7 @@ public:
   /// The way to a rank is lost; aborts unless it has left. `how` completes "rank 1 is gone: ".
   void dropped(int rank, const std::string &how, TimePoint now);
   /// A rank asks to end the job; `reason` names it. The first reason stays.
-  void abort(const Status &reason);
+  void abortJob(const Status &reason);
   /// Expires what is due. To be called at nextDeadline() at the latest.
   void tick(TimePoint now);
   TimePoint nextDeadline() const;

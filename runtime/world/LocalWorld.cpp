@@ -31,7 +31,7 @@ public:
   void end(int rank, const AbortState &abortState);
   Status aborted();
   Reply call(int rank, Request request);
-  void abort(const Status &reason);
+  void abortJob(const Status &reason);
   void markDead(int rank, const std::string &how);
   void markHung(int rank);
 
@@ -128,9 +128,9 @@ Reply LocalHub::call(int rank, Request request) {
   return reply;
 }
 
-void LocalHub::abort(const Status &reason) {
+void LocalHub::abortJob(const Status &reason) {
   std::lock_guard lock(mutex);
-  coordinator.abort(reason);
+  coordinator.abortJob(reason);
   publish();
 }
 
@@ -202,7 +202,7 @@ protected:
         abortState().trip(reason);
     return reply;
   }
-  void announceAbort(const Status &reason) override { hub.abort(reason); }
+  void announceAbort(const Status &reason) override { hub.abortJob(reason); }
 
 private:
   LocalHub &hub;

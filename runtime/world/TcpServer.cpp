@@ -198,7 +198,7 @@ void TcpServer::handle(Connection &connection, Message message, TimePoint now) {
   if (auto *request = std::get_if<RequestMessage>(&message))
     return coordinator.request(rank, request->id, std::move(request->request), now);
   if (auto *abort = std::get_if<Abort>(&message))
-    return coordinator.abort(abort->reason);
+    return coordinator.abortJob(abort->reason);
   drop(connection, "it sent a message that only rank 0 sends", now);
 }
 

@@ -126,7 +126,7 @@ Status World::barrier(std::string_view name, Duration timeout) {
       .status;
 }
 
-void World::abort(const Status &reason) {
+void World::abortJob(const Status &reason) {
   const Status named =
       reason.withContext(fmt::format("rank {} on host {} aborted", ownRank, ownHost));
   if (named.ok() || isAborted())

@@ -85,7 +85,7 @@ public:
 
   /// Ends the job: every rank's pending and later calls fail with `reason`, with this rank and its
   /// host named before it. The first reason stays. Returns without waiting for the others.
-  void abort(const Status &reason);
+  void abortJob(const Status &reason);
   /// Ok, or why the job was aborted.
   Status aborted() const;
   /// Whether aborted() is a failure: cheap enough for inner loops.

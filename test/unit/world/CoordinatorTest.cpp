@@ -118,7 +118,7 @@ TEST_F(CoordinatorTest, TheFirstReasonOfAnAbortStays) {
   Coordinator coordinator = make(2, 2);
   coordinator.request(0, 1, {.kind = RequestKind::barrier, .key = "b", .timeout = seconds(1)}, now);
   coordinator.dropped(1, "its connection was closed", now + seconds(2));
-  coordinator.abort(invalidArgument("another"));
+  coordinator.abortJob(invalidArgument("another"));
   expectFailure(coordinator.aborted(), StatusCode::unavailable,
                 "rank 1 on host node1 is gone: its connection was closed; last heard of 2 s ago");
   EXPECT_TRUE(coordinator.takeReplies().empty());

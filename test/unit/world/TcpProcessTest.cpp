@@ -220,7 +220,7 @@ TEST(TcpProcess, ADeathWhileTheRanksGatherIsNamed) {
 TEST(TcpProcess, AnAbortReachesEveryoneEvenIfItsSenderEndsAtOnce) {
   auto body = [](World &world) -> Status {
     if (world.rank() == 1)
-      world.abort(invalidArgument("the file is damaged"));
+      world.abortJob(invalidArgument("the file is damaged"));
     return waitForever(world);
   };
   std::vector<Process> ranks = forkRanks(4, testOptions(), body);
@@ -231,7 +231,7 @@ TEST(TcpProcess, AnAbortReachesEveryoneEvenIfItsSenderEndsAtOnce) {
 TEST(TcpProcess, RankZerosAbortReachesEveryone) {
   auto body = [](World &world) -> Status {
     if (world.rank() == 0)
-      world.abort(unavailable("no space is left on the disk"));
+      world.abortJob(unavailable("no space is left on the disk"));
     return waitForever(world);
   };
   std::vector<Process> ranks = forkRanks(4, testOptions(), body);

@@ -206,8 +206,8 @@ TYPED_TEST(WorldTest, AbortEndsEveryCallAndCallsBackOnce) {
     expectOk(world->barrier("start", kLong));
     if (world->rank() == 2) {
       std::this_thread::sleep_for(milliseconds(30));
-      world->abort(invalidArgument("the loss is not finite"));
-      world->abort(invalidArgument("a second reason"));
+      world->abortJob(invalidArgument("the loss is not finite"));
+      world->abortJob(invalidArgument("a second reason"));
     }
     Status ended = world->rank() % 2 == 0 ? world->barrier("never", kLong)
                                           : world->get("never", kLong).status();
