@@ -17,8 +17,8 @@ namespace titan {
 /// text; each may be compressed (.gz after that).
 ///   JSON lines: one object per line, the document is the value of its key "text" (C4's layout).
 ///   Text:       the file is one document, or, with a separator, the lines up to the next line that
-///               consists of exactly the separator are one (as in fortune files, with "%"). A document
-///               without any character but white space is skipped.
+///               consists of exactly the separator are one (as in fortune files, with "%"). A
+///               document without any character but white space is skipped.
 struct InputOptions {
   std::string path; ///< a file, a folder, or a glob of them
   std::optional<std::string> separator;
