@@ -34,6 +34,8 @@ inline constexpr llvm::StringLiteral kExpAvgSqPrefix = "optimizer.exp_avg_sq.";
 
 /// The argument attribute that names a function's input.
 inline constexpr llvm::StringLiteral kInputName = "titan.name";
+/// The argument attribute with the sharded type that a per-device function's input was cut from.
+inline constexpr llvm::StringLiteral kInputGlobalType = "titan.global_type";
 } // namespace names
 
 /// The function of that name, or an error at the module.
