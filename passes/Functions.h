@@ -20,6 +20,8 @@ inline constexpr llvm::StringLiteral kEvalPrologue = "eval_prologue";
 
 inline constexpr llvm::StringLiteral kLossSum = "loss_sum";
 inline constexpr llvm::StringLiteral kValidTokens = "valid_tokens";
+/// What a step adds up on each rank, to be summed over the ranks at its end.
+inline constexpr llvm::StringLiteral kAccumulatedPrefix = "accumulated.";
 inline constexpr llvm::StringLiteral kEvalLossSum = "eval_loss_sum";
 inline constexpr llvm::StringLiteral kEvalValidTokens = "eval_valid_tokens";
 inline constexpr llvm::StringLiteral kGradientNorm = "grad_norm";
@@ -34,8 +36,9 @@ inline constexpr llvm::StringLiteral kExpAvgSqPrefix = "optimizer.exp_avg_sq.";
 
 /// The argument attribute that names a function's input.
 inline constexpr llvm::StringLiteral kInputName = "titan.name";
-/// The argument attribute with the sharded type that a per-device function's input was cut from.
-inline constexpr llvm::StringLiteral kInputGlobalType = "titan.global_type";
+/// In a per-device program: the argument or result attribute that says of what tensor the value is
+/// a part, and how that is laid out.
+inline constexpr llvm::StringLiteral kGlobalType = "titan.global_type";
 } // namespace names
 
 /// The function of that name, or an error at the module.

@@ -5,6 +5,51 @@
 include "mlir/Pass/PassBase.td"
 
 //===----------------------------------------------------------------------===//
+// sharding
+//===----------------------------------------------------------------------===//
+
+def PropagateShardings : Pass<"titan-propagate-shardings", "::mlir::ModuleOp"> {
+  let summary = "give every tensor a layout on the mesh, from those of a few";
+  let description = [{
+    From the layouts of variables and inputs and from `titan.sharding_constraint`, along the factors
+    of each op (ShardingRuleOpInterface), in both directions. Partial sums follow from the splits and
+    are never chosen. Where an op needs an operand laid out otherwise than it comes, and only there,
+    a `titan.reshard` appears, with the reason. Constraints vanish.
+
+    The pass runs twice: on the model, and again when titan-build-optimizer has added functions; those
+    that have layouts already stay as they are. (titan-differentiate lays out what it adds itself,
+    since it knows the layouts of the primals.) It does nothing in a module without a mesh.
+
+    `placement` says how long weights that are gathered from storage are kept.
+
+    Input:
+    ```mlir
+    titan.mesh @mesh [dp_shard = 2, tp = 2]
+    titan.variable parameter @w : tensor<8x4xf32, #titan.sharding<[{}, {tp} ], flat {dp_shard} granule 4>>
+    func.func @f(%x: tensor<6x4xf32> {titan.sharding = #titan.sharding<[{dp_shard}, {tp} ]>}) -> tensor<6x8xf32> {
+      %w = titan.load @w : tensor<8x4xf32>
+      %y = titan.einsum "bd,nd->bn" %x, %w : tensor<6x4xf32>, tensor<8x4xf32> -> tensor<6x8xf32>
+      return %y : tensor<6x8xf32>
+    ```
+    Output, types by their layouts only:
+    ```mlir
+      %slice = titan.load @w            // [{}, {tp} ], flat {dp_shard}
+      %w = titan.reshard %slice         // [{}, {tp} ]
+      %y = titan.einsum "bd,nd->bn" %x, %w  // [{dp_shard}, {} ], partial {tp}
+    ```
+  }];
+  let options = [
+    Option<"placement", "placement", "::titan::GatherPlacement",
+           "::titan::GatherPlacement::per_function", "how long gathered weights are kept",
+           [{::llvm::cl::values(
+               clEnumValN(::titan::GatherPlacement::per_use, "per-use", "for one use"),
+               clEnumValN(::titan::GatherPlacement::per_function, "per-function", "in a function"),
+               clEnumValN(::titan::GatherPlacement::per_step, "per-step", "until the step's end"))}]>,
+  ];
+  let dependentDialects = ["::titan::TitanDialect"];
+}
+
+//===----------------------------------------------------------------------===//
 // autodiff
 //===----------------------------------------------------------------------===//
 
@@ -68,6 +113,81 @@ def BuildOptimizer : Pass<"titan-build-optimizer", "::mlir::ModuleOp"> {
     Option<"maxNorm", "max-norm", "double", "1.0", "gradients are clipped to this global norm">,
   ];
   let dependentDialects = ["::titan::TitanDialect", "::mlir::func::FuncDialect"];
+}
+
+//===----------------------------------------------------------------------===//
+// sharding
+//===----------------------------------------------------------------------===//
+
+def PartitionSpmd : Pass<"titan-partition-spmd", "::mlir::ModuleOp"> {
+  let summary = "the program of one device: local shapes and explicit collectives";
+  let description = [{
+    Every value becomes what a rank holds of it, every `titan.reshard` the collectives that take the
+    one layout to the other. Ops build their local form themselves (PartitionOpInterface) or are the
+    same op on local types, if the layouts fit their factors. One program serves all ranks: what
+    depends on the rank, such as the first row of its part of a table, is a variable
+    `axis_index.AXES.SCALE` that starts from `#titan.axis_index`.
+
+    Variables, arguments and results that ranks do not hold whole keep their global type: variables
+    in `global_type`, signatures in the attribute `titan.global_type`. Flat storage is a slice of one
+    dimension. Where it is padded the tail is zeros, and what is read back is cut off.
+
+    A dimension that its axes do not divide is an error that names the tensor. A module without
+    shardings stays as it is.
+
+    Input, on `titan.mesh @mesh [dp_shard = 2, tp = 2]`:
+    ```mlir
+    titan.variable parameter @w
+        : tensor<8x4xf32, #titan.sharding<[{tp}, {} ], flat {dp_shard} granule 4>>
+    func.func @f(%x: tensor<6x4xf32, #titan.sharding<[{dp_shard}, {} ]>>)
+        -> tensor<6x8xf32, #titan.sharding<[{dp_shard}, {tp} ]>> {
+      %s = titan.load @w : ...
+      %w = titan.reshard %s : ... -> tensor<8x4xf32, #titan.sharding<[{tp}, {} ]>>
+      %y = titan.einsum "td,nd->tn" %x, %w : ...
+    ```
+    Output:
+    ```mlir
+    titan.variable parameter @w : tensor<8xf32>
+        global tensor<8x4xf32, #titan.sharding<[{tp}, {} ], flat {dp_shard} granule 4>>
+    func.func @f(%x: tensor<3x4xf32> {titan.global_type = ...})
+        -> (tensor<3x4xf32> {titan.global_type = ...}) {
+      %s = titan.load @w : tensor<8xf32>
+      %g = titan.all_gather %s over [dp_shard] dimension 0 : (tensor<8xf32>) -> tensor<16xf32>
+      %w = titan.reshape %g : tensor<16xf32> -> tensor<4x4xf32>
+      %y = titan.einsum "td,nd->tn" %x, %w : tensor<3x4xf32>, tensor<4x4xf32> -> tensor<3x4xf32>
+    ```
+  }];
+  let dependentDialects = ["::titan::TitanDialect"];
+}
+
+def SimplifyCollectives : Pass<"titan-simplify-collectives", "::mlir::ModuleOp"> {
+  let summary = "fewer and smaller collectives that compute the same";
+  let description = [{
+    Within each function:
+
+    - collectives over groups of one rank vanish;
+    - equal collectives of one value become one;
+    - a sum of which a rank keeps its part, `axis_slice` of `all_reduce` over the same axes, is a
+      `reduce_scatter`;
+    - `all_gather` of `all_gather` along one dimension is one over both lists of axes, `axis_slice`
+      of `all_gather` over the same axes is the operand;
+    - the sum of two reductions over the same axes is one reduction of the sum, if nothing else reads
+      them.
+
+    Input:
+    ```mlir
+    %a = titan.all_reduce sum %x over [tp] : (tensor<8x4xf32>) -> tensor<8x4xf32>
+    %b = titan.all_reduce sum %y over [tp] : (tensor<8x4xf32>) -> tensor<8x4xf32>
+    %c = titan.add %a, %b : tensor<8x4xf32>
+    %d = titan.axis_slice %c over [tp] dimension 0 : tensor<8x4xf32> -> tensor<4x4xf32>
+    ```
+    Output:
+    ```mlir
+    %c = titan.add %x, %y : tensor<8x4xf32>
+    %d = titan.reduce_scatter %c over [tp] dimension 0 : (tensor<8x4xf32>) -> tensor<4x4xf32>
+    ```
+  }];
+  let dependentDialects = ["::titan::TitanDialect"];
 }
 
 //===----------------------------------------------------------------------===//

@@ -57,3 +57,5 @@ if config.titan_sanitize:
     config.available_features.add("asan")
 if shutil.which("ptxas"):
     config.available_features.add("ptxas")
+
+lit_config.load_config(config, os.path.join(config.test_source_root, "sanitizers.cfg.py"))

@@ -109,11 +109,12 @@ private:
   format::Instruction convertOp(exec::AttentionOp op);
   format::Instruction convertOp(exec::AttentionGradOp op);
   format::Instruction convertOp(exec::EmbeddingOp op) {
-    return format::Embedding{index(op.getTokens()), index(op.getTable()), index(op.getOut())};
+    return format::Embedding{index(op.getTokens()), index(op.getTable()), index(op.getOut()),
+                             index(op.getFirstRow())};
   }
   format::Instruction convertOp(exec::EmbeddingGradOp op) {
     return format::EmbeddingGrad{index(op.getDout()), index(op.getTokens()), index(op.getDtable()),
-                                 index(op.getScratch())};
+                                 index(op.getScratch()), index(op.getFirstRow())};
   }
   format::Instruction convertOp(exec::FillOp op) {
     return format::Fill{index(op.getBuffer()), op.getValue().convertToDouble()};
@@ -147,20 +148,32 @@ format::Instruction FunctionExporter::convertOp(exec::GemmOp op) {
 }
 
 format::Instruction FunctionExporter::convertOp(exec::AttentionOp op) {
-  return format::Attention{index(op.getQ()),       index(op.getK()),
-                           index(op.getV()),       index(op.getPositions()),
-                           index(op.getOut()),     index(op.getLse()),
-                           index(op.getScratch()), op.getScale().convertToFloat(),
+  return format::Attention{index(op.getQ()),
+                           index(op.getK()),
+                           index(op.getV()),
+                           index(op.getQueryPositions()),
+                           index(op.getKeyPositions()),
+                           index(op.getOut()),
+                           index(op.getLse()),
+                           index(op.getScratch()),
+                           op.getScale().convertToFloat(),
                            op.getCausal()};
 }
 
 format::Instruction FunctionExporter::convertOp(exec::AttentionGradOp op) {
-  return format::AttentionGrad{index(op.getQ()),       index(op.getK()),
-                               index(op.getV()),       index(op.getPositions()),
-                               index(op.getOut()),     index(op.getLse()),
-                               index(op.getDout()),    index(op.getDq()),
-                               index(op.getDk()),      index(op.getDv()),
-                               index(op.getScratch()), op.getScale().convertToFloat(),
+  return format::AttentionGrad{index(op.getQ()),
+                               index(op.getK()),
+                               index(op.getV()),
+                               index(op.getQueryPositions()),
+                               index(op.getKeyPositions()),
+                               index(op.getOut()),
+                               index(op.getLse()),
+                               index(op.getDout()),
+                               index(op.getDq()),
+                               index(op.getDk()),
+                               index(op.getDv()),
+                               index(op.getScratch()),
+                               op.getScale().convertToFloat(),
                                op.getCausal()};
 }
 

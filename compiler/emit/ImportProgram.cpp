@@ -198,27 +198,28 @@ Value ProgramImporter::importOp(const format::Gemm &op) {
 
 Value ProgramImporter::importOp(const format::Attention &op) {
   exec::AttentionOp::create(builder, location, buffer(op.q), buffer(op.k), buffer(op.v),
-                            buffer(op.positions), buffer(op.out), buffer(op.lse),
-                            buffer(op.scratch), APFloat(op.scale), op.causal);
+                            buffer(op.queryPositions), buffer(op.keyPositions), buffer(op.out),
+                            buffer(op.lse), buffer(op.scratch), APFloat(op.scale), op.causal);
   return {};
 }
 
 Value ProgramImporter::importOp(const format::AttentionGrad &op) {
   exec::AttentionGradOp::create(builder, location, buffer(op.q), buffer(op.k), buffer(op.v),
-                                buffer(op.positions), buffer(op.out), buffer(op.lse),
-                                buffer(op.dout), buffer(op.dq), buffer(op.dk), buffer(op.dv),
-                                buffer(op.scratch), APFloat(op.scale), op.causal);
+                                buffer(op.queryPositions), buffer(op.keyPositions), buffer(op.out),
+                                buffer(op.lse), buffer(op.dout), buffer(op.dq), buffer(op.dk),
+                                buffer(op.dv), buffer(op.scratch), APFloat(op.scale), op.causal);
   return {};
 }
 
 Value ProgramImporter::importOp(const format::Embedding &op) {
-  exec::EmbeddingOp::create(builder, location, buffer(op.tokens), buffer(op.table), buffer(op.out));
+  exec::EmbeddingOp::create(builder, location, buffer(op.tokens), buffer(op.table), buffer(op.out),
+                            buffer(op.firstRow));
   return {};
 }
 
 Value ProgramImporter::importOp(const format::EmbeddingGrad &op) {
   exec::EmbeddingGradOp::create(builder, location, buffer(op.dout), buffer(op.tokens),
-                                buffer(op.dtable), buffer(op.scratch));
+                                buffer(op.dtable), buffer(op.scratch), buffer(op.firstRow));
   return {};
 }
 

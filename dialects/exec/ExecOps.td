@@ -208,15 +208,19 @@ def Exec_AttentionOp : Exec_Instruction<"attention", [AttrSizedOperandSegments]>
   let summary = "softmax(scale Q K^T) V with the log of each row's sum of exponentials";
   let description = [{
     q and out are [batch, queries, heads, dim], k and v [batch, keys, kv heads, dim], lse f32 [batch,
-    heads, queries]; heads is a multiple of kv heads. positions, i32 [batch, queries], give each
-    query's position for the causal mask; without them query i is at position i.
+    heads, queries]; heads is a multiple of kv heads. With `causal` a query sees the keys whose
+    position is not above its own. The two positions, i32 [batch, queries] and [batch, keys], come
+    together; without them query i and key i are at position i. A query that sees no key has out 0
+    and lse -infinity.
   }];
   let arguments = (ins Exec_Buffer:$q, Exec_Buffer:$k, Exec_Buffer:$v,
-                       Optional<Exec_Buffer>:$positions, Exec_Buffer:$out, Exec_Buffer:$lse,
+                       Optional<Exec_Buffer>:$query_positions,
+                       Optional<Exec_Buffer>:$key_positions, Exec_Buffer:$out, Exec_Buffer:$lse,
                        Optional<Exec_Buffer>:$scratch, F32Attr:$scale, UnitAttr:$causal);
   let assemblyFormat = [{
     (`causal` $causal^)? `scale` $scale `(` $q `,` $k `,` $v `:` type($q) `,` type($k) `,` type($v)
-    `)` (`positions` $positions^ `:` type($positions))?
+    `)` (`positions` `(` $query_positions^ `,` $key_positions `:` type($query_positions) `,`
+    type($key_positions) `)`)?
     `into` `(` $out `,` $lse `:` type($out) `,` type($lse) `)`
     (`scratch` $scratch^ `:` type($scratch))? attr-dict
   }];
@@ -226,13 +230,15 @@ def Exec_AttentionOp : Exec_Instruction<"attention", [AttrSizedOperandSegments]>
 def Exec_AttentionGradOp : Exec_Instruction<"attention_grad", [AttrSizedOperandSegments]> {
   let summary = "the gradients of attention with respect to q, k and v";
   let arguments = (ins Exec_Buffer:$q, Exec_Buffer:$k, Exec_Buffer:$v,
-                       Optional<Exec_Buffer>:$positions, Exec_Buffer:$out, Exec_Buffer:$lse,
+                       Optional<Exec_Buffer>:$query_positions,
+                       Optional<Exec_Buffer>:$key_positions, Exec_Buffer:$out, Exec_Buffer:$lse,
                        Exec_Buffer:$dout, Exec_Buffer:$dq, Exec_Buffer:$dk, Exec_Buffer:$dv,
                        Optional<Exec_Buffer>:$scratch, F32Attr:$scale, UnitAttr:$causal);
   let assemblyFormat = [{
     (`causal` $causal^)? `scale` $scale `(` $q `,` $k `,` $v `,` $out `,` $lse `,` $dout `:`
     type($q) `,` type($k) `,` type($v) `,` type($out) `,` type($lse) `,` type($dout) `)`
-    (`positions` $positions^ `:` type($positions))?
+    (`positions` `(` $query_positions^ `,` $key_positions `:` type($query_positions) `,`
+    type($key_positions) `)`)?
     `into` `(` $dq `,` $dk `,` $dv `:` type($dq) `,` type($dk) `,` type($dv) `)`
     (`scratch` $scratch^ `:` type($scratch))? attr-dict
   }];
@@ -241,21 +247,28 @@ def Exec_AttentionGradOp : Exec_Instruction<"attention_grad", [AttrSizedOperandS
 
 def Exec_EmbeddingOp : Exec_Instruction<"embedding"> {
   let summary = "out[..., :] = table[tokens[...], :]";
-  let arguments = (ins Exec_Buffer:$tokens, Exec_Buffer:$table, Exec_Buffer:$out);
+  let description = [{
+    With `from`, an int32 number that the buffer holds, the table begins at this row of a longer one;
+    tokens of other rows give zeros.
+  }];
+  let arguments = (ins Exec_Buffer:$tokens, Exec_Buffer:$table, Exec_Buffer:$out,
+                       Optional<Exec_Buffer>:$first_row);
   let assemblyFormat = [{
-    `(` $tokens `,` $table `)` `into` $out attr-dict
-    `:` type($tokens) `,` type($table) `into` type($out)
+    `(` $tokens `,` $table `)` `into` $out (`from` $first_row^)? attr-dict
+    `:` type($tokens) `,` type($table) `into` type($out) (`from` type($first_row)^)?
   }];
   let hasVerifier = 1;
 }
 
-def Exec_EmbeddingGradOp : Exec_Instruction<"embedding_grad"> {
+def Exec_EmbeddingGradOp : Exec_Instruction<"embedding_grad", [AttrSizedOperandSegments]> {
   let summary = "dtable[tokens[...], :] += dout[..., :], in a fixed order";
+  let description = "With `from`, dtable begins at this row of a longer one, as embedding's table.";
   let arguments = (ins Exec_Buffer:$dout, Exec_Buffer:$tokens, Exec_Buffer:$dtable,
-                       Optional<Exec_Buffer>:$scratch);
+                       Optional<Exec_Buffer>:$scratch, Optional<Exec_Buffer>:$first_row);
   let assemblyFormat = [{
-    `(` $dout `,` $tokens `)` `into` $dtable (`scratch` $scratch^)? attr-dict
-    `:` type($dout) `,` type($tokens) `into` type($dtable) (`scratch` type($scratch)^)?
+    `(` $dout `,` $tokens `)` `into` $dtable (`from` $first_row^)? (`scratch` $scratch^)? attr-dict
+    `:` type($dout) `,` type($tokens) `into` type($dtable) (`from` type($first_row)^)?
+    (`scratch` type($scratch)^)?
   }];
   let hasVerifier = 1;
 }

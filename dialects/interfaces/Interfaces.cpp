@@ -4,6 +4,7 @@
 #include "dialects/interfaces/Cost.h"
 #include "dialects/interfaces/Differentiable.h"
 #include "dialects/interfaces/Fusible.h"
+#include "dialects/interfaces/Partition.h"
 #include "dialects/interfaces/Reference.h"
 #include "dialects/interfaces/ShardingRule.h"
 
@@ -18,6 +19,7 @@ using namespace mlir;
 #include "dialects/interfaces/Cost.cpp.inc"
 #include "dialects/interfaces/Differentiable.cpp.inc"
 #include "dialects/interfaces/Fusible.cpp.inc"
+#include "dialects/interfaces/Partition.cpp.inc"
 #include "dialects/interfaces/Reference.cpp.inc"
 #include "dialects/interfaces/ShardingRule.cpp.inc"
 

@@ -12,6 +12,7 @@ include "dialects/interfaces/Collective.td"
 include "dialects/interfaces/Cost.td"
 include "dialects/interfaces/Differentiable.td"
 include "dialects/interfaces/Fusible.td"
+include "dialects/interfaces/Partition.td"
 include "dialects/interfaces/Reference.td"
 include "dialects/interfaces/ShardingRule.td"
 
@@ -36,14 +37,26 @@ class Titan_Attr<string name, string attrMnemonic, list<Trait> traits = []>
 }
 
 def Titan_Float : AnyTypeOf<[F32, BF16, F16, F64]>;
-def Titan_FloatTensor : StaticShapeTensorOf<[Titan_Float]>;
-def Titan_F32Tensor : StaticShapeTensorOf<[AnyTypeOf<[F32, F64]>]>;
-def Titan_I32Tensor : StaticShapeTensorOf<[I32]>;
-def Titan_Tensor : StaticShapeTensorOf<[AnyTypeOf<[Titan_Float, I32]>]>;
+// A tensor type that can be laid out in memory: isMemoryShape() says what that takes.
+class Titan_TensorOf<list<Type> elements>
+    : Type<And<[StaticShapeTensorOf<elements>.predicate,
+                CPred<"::titan::isMemoryShape(::llvm::cast<::mlir::ShapedType>($_self))">]>,
+           "statically shaped tensor of 1 to 2^56 " # AnyTypeOf<elements>.summary # " values",
+           "::mlir::RankedTensorType">;
+def Titan_FloatTensor : Titan_TensorOf<[Titan_Float]>;
+def Titan_F32Tensor : Titan_TensorOf<[AnyTypeOf<[F32, F64]>]>;
+def Titan_I32Tensor : Titan_TensorOf<[I32]>;
+def Titan_Tensor : Titan_TensorOf<[AnyTypeOf<[Titan_Float, I32]>]>;
 def Titan_Scalar : Type<
   And<[Titan_F32Tensor.predicate,
        CPred<"::llvm::cast<::mlir::RankedTensorType>($_self).getRank() == 0">]>,
   "float32 tensor of rank 0", "::mlir::RankedTensorType">;
+
+// A number that depends on the rank, such as that of its first row.
+def Titan_Index : Type<
+  CPred<"$_self == ::mlir::RankedTensorType::get("
+        "{}, ::mlir::IntegerType::get($_self.getContext(), 32))">, "tensor<i32>">,
+  BuildableType<"::mlir::RankedTensorType::get({}, $_builder.getI32Type())">;
 
 // Every compute op answers how it is evaluated, what it costs and how it may be sharded.
 defvar Titan_ComputeTraits = [
@@ -58,6 +71,7 @@ class Titan_ComputeOp<string mnemonic, list<Trait> traits = []>
 def Titan_Differentiable : DeclareOpInterfaceMethods<Titan_DifferentiableOpInterface>;
 def Titan_Fusible : DeclareOpInterfaceMethods<Titan_FusibleOpInterface>;
 def Titan_Decomposable : DeclareOpInterfaceMethods<Titan_DecomposableOpInterface>;
+def Titan_Partitioned : DeclareOpInterfaceMethods<Titan_PartitionOpInterface>;
 def Titan_Chunkable : DeclareOpInterfaceMethods<Titan_ChunkableOpInterface>;
 // Emits its own instruction; `Placed` also says where its results live.
 def Titan_Buffered : DeclareOpInterfaceMethods<Titan_BufferingOpInterface>;

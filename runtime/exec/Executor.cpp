@@ -116,12 +116,18 @@ StatusOr<const Executor::BoundFunction *> Executor::bind(uint32_t function,
   return bound.back().get();
 }
 
-Status Executor::prepare(BoundFunction &bound) {
+std::vector<Operand> Executor::operandsOf(const BoundFunction &bound) const {
   const format::Function &function = contents.functions[bound.function];
   std::vector<Operand> operands;
   operands.reserve(function.buffers.size());
   for (const format::Buffer &buffer : function.buffers)
     operands.push_back({addressOf(buffer.place, bound.slots), &buffer.view});
+  return operands;
+}
+
+Status Executor::prepare(BoundFunction &bound) {
+  const format::Function &function = contents.functions[bound.function];
+  const std::vector<Operand> operands = operandsOf(bound);
   bound.plans.reserve(function.instructions.size());
   for (size_t i = 0; i < function.instructions.size(); ++i) {
     auto plan = target.prepare(function.instructions[i], operands, contents, *kernels);
@@ -202,12 +208,31 @@ StatusOr<uint32_t> Executor::findTimeline(std::string_view name) const {
 }
 
 Status Executor::run(uint32_t timeline, Section section) {
+  pristine = false;
   for (const Entry &entry : timelines[timeline].sections[static_cast<int>(section)]) {
     TITAN_RETURN_IF_ERROR(runFunction(*entry.bound));
     if (options.poison)
       TITAN_RETURN_IF_ERROR(poison(entry.released));
   }
   return queue->synchronize();
+}
+
+Status Executor::runObserved(uint32_t timeline, Section section,
+                             FunctionRef<StatusOr<bool>(const ExecutedInstruction &)> after) {
+  pristine = false;
+  for (const Entry &entry : timelines[timeline].sections[static_cast<int>(section)]) {
+    const BoundFunction &function = *entry.bound;
+    const std::vector<Operand> operands = operandsOf(function);
+    for (size_t i = 0; i < function.plans.size(); ++i) {
+      TITAN_RETURN_IF_ERROR(queue->submit(*function.plans[i]));
+      TITAN_RETURN_IF_ERROR(queue->synchronize());
+      TITAN_ASSIGN_OR_RETURN(const bool goOn,
+                             after({contents.functions[function.function], i, operands}));
+      if (!goOn)
+        return okStatus();
+    }
+  }
+  return okStatus();
 }
 
 StatusOr<VariableRef> Executor::find(std::string_view name, int64_t slot) const {
@@ -236,6 +261,7 @@ static Status checkSize(const VariableRef &variable, size_t bytes) {
 
 Status Executor::write(const VariableRef &variable, std::span<const std::byte> host) {
   TITAN_RETURN_IF_ERROR(checkSize(variable, host.size()));
+  pristine = false;
   return target.copyToDevice(variable.data, host);
 }
 
@@ -276,7 +302,8 @@ Status Executor::initialize(uint64_t seed, const std::function<void(double)> &pr
     if (isPersistent(variable) && variable.initializer)
       total += variable.view.numElements();
   for (const format::Variable &variable : contents.variables) {
-    if (!isPersistent(variable))
+    // Without an initializer it is zero, and so is memory that nobody has touched yet.
+    if (!isPersistent(variable) || (pristine && !variable.initializer))
       continue;
     TITAN_RETURN_IF_ERROR(initializeVariable(variable, seed, [&](int64_t elements) {
       ready += elements;
@@ -284,6 +311,7 @@ Status Executor::initialize(uint64_t seed, const std::function<void(double)> &pr
         progress(static_cast<double>(ready) / static_cast<double>(total));
     }));
   }
+  pristine = false;
   return okStatus();
 }
 

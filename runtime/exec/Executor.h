@@ -6,6 +6,7 @@
 // prepared instructions in order: no allocation, no look-up, no arithmetic on shapes.
 #pragma once
 
+#include "runtime/base/FunctionRef.h"
 #include "runtime/base/Status.h"
 #include "runtime/device/Device.h"
 #include "runtime/format/Program.h"
@@ -41,6 +42,13 @@ struct MemoryItem {
   int64_t bytes;
 };
 
+/// An instruction that has just run, with all buffers of its function at their addresses.
+struct ExecutedInstruction {
+  const format::Function &function;
+  size_t index = 0; ///< of the instruction
+  std::span<const Operand> operands;
+};
+
 class Executor {
 public:
   /// Loads a verified program, which must outlive the executor like the device. Errors name the
@@ -58,6 +66,11 @@ public:
 
   /// Runs one section and waits for it. An error names the function and instruction.
   Status run(uint32_t timeline, Section section);
+
+  /// As run(), waiting for each instruction and calling `after` when it is done; ends early, with
+  /// success, when `after` returns false. Slow: for diagnosis.
+  Status runObserved(uint32_t timeline, Section section,
+                     FunctionRef<StatusOr<bool>(const ExecutedInstruction &)> after);
 
   /// A variable by name; `slot` counts for those in a residual class.
   StatusOr<VariableRef> find(std::string_view name, int64_t slot = 0) const;
@@ -108,6 +121,7 @@ private:
   Status initializeVariable(const format::Variable &variable, uint64_t seed,
                             const std::function<void(int64_t)> &done);
 
+  std::vector<Operand> operandsOf(const BoundFunction &bound) const;
   std::byte *addressOf(const format::Place &place,
                        const std::vector<format::SlotBinding> &slots) const;
 
@@ -120,6 +134,7 @@ private:
   std::unique_ptr<Queue> queue;
   std::vector<std::unique_ptr<BoundFunction>> bound;
   std::vector<LoadedTimeline> timelines;
+  bool pristine = true; ///< nothing has been written: memory is zero
 };
 
 } // namespace titan

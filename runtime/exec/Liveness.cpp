@@ -85,14 +85,15 @@ struct TouchLister {
     scratch(op.workspace);
   }
   void operator()(const format::Attention &op) {
-    for (uint32_t buffer : {op.q, op.k, op.v, op.positions})
+    for (uint32_t buffer : {op.q, op.k, op.v, op.queryPositions, op.keyPositions})
       read(buffer);
     write(op.out);
     write(op.lse);
     scratch(op.scratch);
   }
   void operator()(const format::AttentionGrad &op) {
-    for (uint32_t buffer : {op.q, op.k, op.v, op.positions, op.out, op.lse, op.dout})
+    for (uint32_t buffer :
+         {op.q, op.k, op.v, op.queryPositions, op.keyPositions, op.out, op.lse, op.dout})
       read(buffer);
     for (uint32_t buffer : {op.dq, op.dk, op.dv})
       write(buffer);
@@ -101,11 +102,13 @@ struct TouchLister {
   void operator()(const format::Embedding &op) {
     read(op.tokens);
     read(op.table);
+    read(op.firstRow);
     write(op.out);
   }
   void operator()(const format::EmbeddingGrad &op) {
     read(op.dout);
     read(op.tokens);
+    read(op.firstRow);
     add(op.dtable, Access::readWrite);
     scratch(op.scratch);
   }

@@ -199,24 +199,36 @@ Status readInstruction(uint8_t type, const void *table, Instruction &to) {
     return okStatus();
   case fb::Instruction_Attention: {
     const auto &op = as<fb::Attention>(table);
-    to = Attention{op.q(),   op.k(),       op.v(),     op.positions(), op.out(),
-                   op.lse(), op.scratch(), op.scale(), op.causal()};
+    to = Attention{op.q(),   op.k(),   op.v(),       op.query_positions(), op.key_positions(),
+                   op.out(), op.lse(), op.scratch(), op.scale(),           op.causal()};
     return okStatus();
   }
   case fb::Instruction_AttentionGrad: {
     const auto &op = as<fb::AttentionGrad>(table);
-    to = AttentionGrad{op.q(),  op.k(),  op.v(),  op.positions(), op.out(),   op.lse(),   op.dout(),
-                       op.dq(), op.dk(), op.dv(), op.scratch(),   op.scale(), op.causal()};
+    to = AttentionGrad{op.q(),
+                       op.k(),
+                       op.v(),
+                       op.query_positions(),
+                       op.key_positions(),
+                       op.out(),
+                       op.lse(),
+                       op.dout(),
+                       op.dq(),
+                       op.dk(),
+                       op.dv(),
+                       op.scratch(),
+                       op.scale(),
+                       op.causal()};
     return okStatus();
   }
   case fb::Instruction_Embedding: {
     const auto &op = as<fb::Embedding>(table);
-    to = Embedding{op.tokens(), op.table_(), op.out()};
+    to = Embedding{op.tokens(), op.table_(), op.out(), op.first_row()};
     return okStatus();
   }
   case fb::Instruction_EmbeddingGrad: {
     const auto &op = as<fb::EmbeddingGrad>(table);
-    to = EmbeddingGrad{op.dout(), op.tokens(), op.dtable(), op.scratch()};
+    to = EmbeddingGrad{op.dout(), op.tokens(), op.dtable(), op.scratch(), op.first_row()};
     return okStatus();
   }
   case fb::Instruction_Fill: {

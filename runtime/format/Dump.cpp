@@ -171,15 +171,18 @@ private:
     attentionRest(op);
   }
   template <typename Op> void attentionRest(const Op &op) {
-    optional("positions", op.positions);
+    if (op.queryPositions != format::kNone)
+      out << " positions" << list({op.queryPositions, op.keyPositions});
     out << " scale " << number(op.scale) << (op.causal ? " causal" : "");
     optional("scratch", op.scratch);
   }
   void dumpOperands(const Embedding &op) {
     out << list({op.tokens, op.table}) << " into %" << op.out;
+    optional("from row", op.firstRow);
   }
   void dumpOperands(const EmbeddingGrad &op) {
     out << list({op.dout, op.tokens}) << " added into %" << op.dtable;
+    optional("from row", op.firstRow);
     optional("scratch", op.scratch);
   }
   void dumpOperands(const Fill &op) { out << " %" << op.buffer << " with " << number(op.value); }

@@ -213,21 +213,26 @@ struct Gemm {
   int64_t batch = 1, strideA = 0, strideB = 0, strideC = 0;
 };
 struct Attention {
-  uint32_t q = 0, k = 0, v = 0, positions = kNone, out = 0, lse = 0, scratch = kNone;
+  uint32_t q = 0, k = 0, v = 0;
+  uint32_t queryPositions = kNone, keyPositions = kNone; ///< both or none
+  uint32_t out = 0, lse = 0, scratch = kNone;
   float scale = 1;
   bool causal = false;
 };
 struct AttentionGrad {
-  uint32_t q = 0, k = 0, v = 0, positions = kNone, out = 0, lse = 0;
+  uint32_t q = 0, k = 0, v = 0;
+  uint32_t queryPositions = kNone, keyPositions = kNone; ///< both or none
+  uint32_t out = 0, lse = 0;
   uint32_t dout = 0, dq = 0, dk = 0, dv = 0, scratch = kNone;
   float scale = 1;
   bool causal = false;
 };
+/// firstRow: a buffer that holds the number, int32, at which the table begins within a longer one.
 struct Embedding {
-  uint32_t tokens = 0, table = 0, out = 0;
+  uint32_t tokens = 0, table = 0, out = 0, firstRow = kNone;
 };
 struct EmbeddingGrad {
-  uint32_t dout = 0, tokens = 0, dtable = 0, scratch = kNone;
+  uint32_t dout = 0, tokens = 0, dtable = 0, scratch = kNone, firstRow = kNone;
 };
 struct Fill {
   uint32_t buffer = 0;

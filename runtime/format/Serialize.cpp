@@ -129,26 +129,28 @@ std::pair<fb::Instruction, Offset<void>> Writer::write(const Gemm &op) {
 
 std::pair<fb::Instruction, Offset<void>> Writer::write(const Attention &op) {
   return {fb::Instruction_Attention,
-          fb::CreateAttention(builder, op.q, op.k, op.v, op.positions, op.out, op.lse, op.scratch,
-                              op.scale, op.causal)
+          fb::CreateAttention(builder, op.q, op.k, op.v, op.queryPositions, op.keyPositions, op.out,
+                              op.lse, op.scratch, op.scale, op.causal)
               .Union()};
 }
 
 std::pair<fb::Instruction, Offset<void>> Writer::write(const AttentionGrad &op) {
   return {fb::Instruction_AttentionGrad,
-          fb::CreateAttentionGrad(builder, op.q, op.k, op.v, op.positions, op.out, op.lse, op.dout,
-                                  op.dq, op.dk, op.dv, op.scratch, op.scale, op.causal)
+          fb::CreateAttentionGrad(builder, op.q, op.k, op.v, op.queryPositions, op.keyPositions,
+                                  op.out, op.lse, op.dout, op.dq, op.dk, op.dv, op.scratch,
+                                  op.scale, op.causal)
               .Union()};
 }
 
 std::pair<fb::Instruction, Offset<void>> Writer::write(const Embedding &op) {
   return {fb::Instruction_Embedding,
-          fb::CreateEmbedding(builder, op.tokens, op.table, op.out).Union()};
+          fb::CreateEmbedding(builder, op.tokens, op.table, op.out, op.firstRow).Union()};
 }
 
 std::pair<fb::Instruction, Offset<void>> Writer::write(const EmbeddingGrad &op) {
   return {fb::Instruction_EmbeddingGrad,
-          fb::CreateEmbeddingGrad(builder, op.dout, op.tokens, op.dtable, op.scratch).Union()};
+          fb::CreateEmbeddingGrad(builder, op.dout, op.tokens, op.dtable, op.scratch, op.firstRow)
+              .Union()};
 }
 
 std::pair<fb::Instruction, Offset<void>> Writer::write(const Fill &op) {

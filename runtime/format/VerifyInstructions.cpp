@@ -97,11 +97,12 @@ private:
                      int64_t leading, int64_t stride) const;
   Status check(const Gemm &op) const;
   Status checkHeads(std::initializer_list<uint32_t> buffers) const;
+  Status checkPositions(const char *name, uint32_t positions, const View &tensor) const;
   template <typename Op> Status checkAttention(const Op &op) const;
   Status check(const Attention &op) const { return checkAttention(op); }
   Status check(const AttentionGrad &op) const;
   Status checkEmbedding(uint32_t tokens, const char *tableName, uint32_t table,
-                        const char *rowsName, uint32_t rows) const;
+                        const char *rowsName, uint32_t rows, uint32_t firstRow) const;
   Status check(const Embedding &op) const;
   Status check(const EmbeddingGrad &op) const;
   Status check(const Fill &op) const { return exists("buffer", op.buffer); }
@@ -227,6 +228,18 @@ Status FunctionVerifier::checkHeads(std::initializer_list<uint32_t> buffers) con
   return okStatus();
 }
 
+/// Positions, if any, are one i32 per row of `tensor`, in one piece.
+Status FunctionVerifier::checkPositions(const char *name, uint32_t positions,
+                                        const View &tensor) const {
+  if (positions == kNone)
+    return okStatus();
+  TITAN_RETURN_IF_ERROR(
+      has(name, positions, denseView(DType::i32, {tensor.shape[0], tensor.shape[1]})));
+  if (!view(positions).isContiguous())
+    return dataLoss(std::string(name) + " are contiguous");
+  return okStatus();
+}
+
 template <typename Op> Status FunctionVerifier::checkAttention(const Op &op) const {
   TITAN_RETURN_IF_ERROR(exists("q", op.q));
   TITAN_RETURN_IF_ERROR(exists("k", op.k));
@@ -246,12 +259,10 @@ template <typename Op> Status FunctionVerifier::checkAttention(const Op &op) con
       has("lse", op.lse, denseView(DType::f32, {q.shape[0], q.shape[2], q.shape[1]})));
   if (!view(op.lse).isContiguous())
     return dataLoss("lse is contiguous");
-  if (op.positions != kNone) {
-    TITAN_RETURN_IF_ERROR(
-        has("positions", op.positions, denseView(DType::i32, {q.shape[0], q.shape[1]})));
-    if (!view(op.positions).isContiguous())
-      return dataLoss("positions are contiguous");
-  }
+  if ((op.queryPositions == kNone) != (op.keyPositions == kNone))
+    return dataLoss("has query and key positions together");
+  TITAN_RETURN_IF_ERROR(checkPositions("query positions", op.queryPositions, q));
+  TITAN_RETURN_IF_ERROR(checkPositions("key positions", op.keyPositions, k));
   return existsIfAny("scratch", op.scratch);
 }
 
@@ -265,7 +276,14 @@ Status FunctionVerifier::check(const AttentionGrad &op) const {
 }
 
 Status FunctionVerifier::checkEmbedding(uint32_t tokens, const char *tableName, uint32_t table,
-                                        const char *rowsName, uint32_t rows) const {
+                                        const char *rowsName, uint32_t rows,
+                                        uint32_t firstRow) const {
+  TITAN_RETURN_IF_ERROR(existsIfAny("first_row", firstRow));
+  if (firstRow != kNone) {
+    if (view(firstRow).rank != 0)
+      return dataLoss("first_row is one number, found shape " + shapeText(view(firstRow)));
+    TITAN_RETURN_IF_ERROR(hasType("first_row", firstRow, DType::i32));
+  }
   TITAN_RETURN_IF_ERROR(exists("tokens", tokens));
   TITAN_RETURN_IF_ERROR(exists(tableName, table));
   TITAN_RETURN_IF_ERROR(exists(rowsName, rows));
@@ -290,12 +308,12 @@ Status FunctionVerifier::checkEmbedding(uint32_t tokens, const char *tableName, 
 }
 
 Status FunctionVerifier::check(const Embedding &op) const {
-  TITAN_RETURN_IF_ERROR(checkEmbedding(op.tokens, "table", op.table, "out", op.out));
+  TITAN_RETURN_IF_ERROR(checkEmbedding(op.tokens, "table", op.table, "out", op.out, op.firstRow));
   return hasType("out", op.out, view(op.table).type);
 }
 
 Status FunctionVerifier::check(const EmbeddingGrad &op) const {
-  TITAN_RETURN_IF_ERROR(checkEmbedding(op.tokens, "dtable", op.dtable, "dout", op.dout));
+  TITAN_RETURN_IF_ERROR(checkEmbedding(op.tokens, "dtable", op.dtable, "dout", op.dout, op.firstRow));
   return existsIfAny("scratch", op.scratch);
 }
 

@@ -3,7 +3,6 @@
 #include "runtime/base/Safetensors.h"
 
 #include <algorithm>
-#include <cmath>
 
 namespace titan {
 
@@ -81,15 +80,6 @@ Status dumpParameters(const Executor &executor, const std::filesystem::path &pat
 Status dumpGradients(const Executor &executor, double validTokens,
                      const std::filesystem::path &path) {
   return dump(executor, format::Role::gradient, kGradientPrefix, 1 / validTokens, path);
-}
-
-StatusOr<std::string> findBadGradient(const Executor &executor) {
-  for (const format::Variable *gradient : variablesOf(executor.program(), format::Role::gradient)) {
-    TITAN_ASSIGN_OR_RETURN(std::vector<float> values, readFloats(executor, *gradient));
-    if (!std::all_of(values.begin(), values.end(), [](float v) { return std::isfinite(v); }))
-      return gradient->name.substr(kGradientPrefix.size());
-  }
-  return std::string();
 }
 
 } // namespace titan

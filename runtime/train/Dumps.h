@@ -19,8 +19,4 @@ Status dumpParameters(const Executor &executor, const std::filesystem::path &pat
 Status dumpGradients(const Executor &executor, double validTokens,
                      const std::filesystem::path &path);
 
-/// The first parameter, in the program's order, whose gradient has an element that is not finite;
-/// empty if there is none.
-StatusOr<std::string> findBadGradient(const Executor &executor);
-
 } // namespace titan

@@ -1,5 +1,6 @@
 #include "runtime/train/Trainer.h"
 
+#include "runtime/exec/NonFiniteSearch.h"
 #include "runtime/train/Dumps.h"
 #include "runtime/train/LrSchedule.h"
 
@@ -69,6 +70,8 @@ Status Trainer::prepare(const format::Program &program, Device &device) {
   }
   metrics.flopsPerToken = static_cast<double>(program.flopsPerToken);
   metrics.memoryCapacity = physicalMemory();
+  logMemory();
+  line.reserve(kLineCapacity);
   metrics.color = !job.metrics.disableColorPrinting && isatty(STDERR_FILENO);
   logger.info("{}, ready after {:.2f} s", device.describe(), secondsSince(start));
   return okStatus();
@@ -163,6 +166,27 @@ Status Trainer::checkBatches() {
   return okStatus();
 }
 
+/// What the run will hold in memory: the arena as it was planned, the workspace that the device's
+/// kernels share, and what the host needs. Beside it there is only the code.
+void Trainer::logMemory() {
+  std::vector<MemoryItem> items = executor->memory();
+  const auto batchBytes = [](const Inputs &batch) {
+    return static_cast<int64_t>((batch.tokenBatch.size() + batch.labelBatch.size()) *
+                                sizeof(int32_t));
+  };
+  items.push_back({"host batches", batchBytes(inputs) + batchBytes(evalInputs)});
+  items.push_back({"mapped data", data.training->mappedBytes()});
+  if (job.validation.datasetPath && data.validation)
+    items.back().bytes += data.validation->mappedBytes();
+  std::string line;
+  int64_t total = 0;
+  for (const MemoryItem &item : items) {
+    line += item.name + " " + std::to_string(item.bytes) + ", ";
+    total += item.bytes;
+  }
+  logger.info("memory in bytes: {}total {}", line, total);
+}
+
 //===----------------------------------------------------------------------===//
 // Steps
 //===----------------------------------------------------------------------===//
@@ -207,15 +231,36 @@ StatusOr<bool> Trainer::runStep(double lr) {
   return true;
 }
 
+/// Runs the step that is not finite again, on the same rows, and names the first bad tensor. The
+/// step changed neither parameters nor the optimizer's state, and its scalars still stand.
+StatusOr<std::string> Trainer::findNonFinite() {
+  data.training->goBack(microbatches * inputs.rows, inputs.seq);
+  NonFiniteSearch search(*executor, "finite");
+  TITAN_ASSIGN_OR_RETURN(bool goOn, search.run(trainTimeline, Section::prologue));
+  int64_t i = 0;
+  for (; goOn && i < microbatches; ++i) {
+    TITAN_RETURN_IF_ERROR(fill(inputs, *data.training));
+    TITAN_ASSIGN_OR_RETURN(goOn, search.run(trainTimeline, Section::body));
+  }
+  const std::string place = goOn || i == 0 ? ""
+                                           : ", in microbatch " + std::to_string(i) + " of " +
+                                                 std::to_string(microbatches);
+  if (goOn) {
+    TITAN_ASSIGN_OR_RETURN(goOn, search.run(trainTimeline, Section::epilogue));
+  }
+  if (search.found().empty())
+    return std::string("run once more, the step is finite: the fault is not in the numbers");
+  return "the first bad tensor: " + search.found() + place;
+}
+
 Status Trainer::finishStep(double lr) {
   TITAN_ASSIGN_OR_RETURN(const StepResult result, readResult());
   if (!result.finite) {
-    TITAN_ASSIGN_OR_RETURN(const std::string bad, findBadGradient(*executor));
+    logger.warning("step {} is not finite; running it again to see where that begins", step);
+    TITAN_ASSIGN_OR_RETURN(const std::string cause, findNonFinite());
     return internalError("step " + std::to_string(step) + ": loss " +
                          std::to_string(result.loss()) + ", gradient norm " +
-                         std::to_string(result.gradNorm) + "; " +
-                         (bad.empty() ? "no gradient is infinite or no number itself"
-                                      : "the first gradient that is not finite is '" + bad + "'") +
+                         std::to_string(result.gradNorm) + "; " + cause +
                          "; the parameters are those before the step");
   }
   const int64_t stepTokens = microbatches * inputs.rows * inputs.seq;
@@ -239,11 +284,15 @@ Status Trainer::log(const StepResult &result, double lr) {
   record.secondsSinceLog = secondsSince(lastLog);
   record.dataSecondsSinceLog = dataSeconds;
   record.memory = peakMemory();
-  logger.info("{}", consoleLine(metrics, record));
+  writeConsoleLine(metrics, record, line);
+  logger.log(LogLevel::info, line);
   steps = tokens = 0;
   dataSeconds = 0;
   lastLog = Clock::now();
-  return jsonl ? jsonl->write(jsonLine(metrics, record)) : okStatus();
+  if (!jsonl)
+    return okStatus();
+  writeJsonLine(metrics, record, line);
+  return jsonl->write(line);
 }
 
 //===----------------------------------------------------------------------===//

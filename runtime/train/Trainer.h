@@ -70,7 +70,9 @@ private:
   StatusOr<StepResult> readResult() const;
   StatusOr<Inputs> bindInputs(const std::string &prefix) const;
   Status checkBatches();
+  void logMemory();
   StatusOr<bool> runStep(double lr);
+  StatusOr<std::string> findNonFinite();
   Status finishStep(double lr);
   Status log(const StepResult &result, double lr);
   Status validateIfDue();
@@ -87,6 +89,7 @@ private:
   uint32_t trainTimeline = format::kNone, evalTimeline = format::kNone;
   MetricsContext metrics;
   std::optional<JsonlWriter> jsonl;
+  std::string line; ///< of the log or the metrics; allocated once
 
   int64_t step = 0;
   int64_t microbatches = 1; ///< per step

@@ -34,10 +34,10 @@ Value ProgramBuilder::reduce(Reduction reduction, Value value, llvm::ArrayRef<in
                           reduction, value, dimensions);
 }
 
-Value ProgramBuilder::oneHot(Value labels, int64_t classes) {
+Value ProgramBuilder::oneHot(Value labels, int64_t classes, Value first) {
   SmallVector<int64_t> shape(tensorType(labels).getShape());
   shape.push_back(classes);
-  return OneHotOp::create(builder, loc, RankedTensorType::get(shape, computeType), labels);
+  return OneHotOp::create(builder, loc, RankedTensorType::get(shape, computeType), labels, first);
 }
 
 Value ProgramBuilder::isValid(Value labels) {

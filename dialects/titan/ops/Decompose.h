@@ -27,7 +27,8 @@ public:
   mlir::Value broadcast(mlir::Value value, llvm::ArrayRef<int64_t> shape,
                         llvm::ArrayRef<int64_t> dimensions);
   mlir::Value reduce(Reduction reduction, mlir::Value value, llvm::ArrayRef<int64_t> dimensions);
-  mlir::Value oneHot(mlir::Value labels, int64_t classes);
+  /// `first` (tensor<i32>, or null for 0) is the number of the first class.
+  mlir::Value oneHot(mlir::Value labels, int64_t classes, mlir::Value first = {});
   mlir::Value isValid(mlir::Value labels);
 
 private:

@@ -48,7 +48,8 @@ static LogicalResult foldIntoAccumulator(AddOp op, PatternRewriter &rewriter) {
         acc = AddOp::create(rewriter, op.getLoc(), gradient.getAcc(), other);
       rewriter.replaceOp(op,
                          EmbeddingGradOp::create(rewriter, gradient.getLoc(), op.getType(),
-                                                 gradient.getDresult(), gradient.getTokens(), acc));
+                                                 gradient.getDresult(), gradient.getTokens(), acc,
+                                                 gradient.getFirstRow()));
       rewriter.eraseOp(gradient);
       return success();
     }

@@ -1,4 +1,4 @@
-#include "dialects/titan/Sharding.h"
+#include "dialects/titan/Partition.h"
 
 using namespace mlir;
 
@@ -39,8 +39,9 @@ LogicalResult EmbeddingOp::buildVjp(OpBuilder &builder, ArrayRef<Value> cotangen
       table.getElementTypeBitWidth() < 32 ? builder.getF32Type() : table.getElementType();
   auto wide = RankedTensorType::get(table.getShape(), element);
   Value gradient =
-      EmbeddingGradOp::create(builder, getLoc(), wide, cotangents[0], getTokens(), Value());
-  if (wide != table)
+      EmbeddingGradOp::create(builder, getLoc(), wide, cotangents[0], getTokens(),
+                              /*acc=*/Value(), /*first_row=*/Value());
+  if (!isSameTensor(wide, table))
     gradient = CastOp::create(builder, getLoc(), table, gradient);
   result.operands = {Value(), gradient};
   return success();
@@ -50,9 +51,42 @@ ResultPlacement EmbeddingGradOp::getPlacement(unsigned) {
   return getAcc() ? ResultPlacement::inPlace(2) : ResultPlacement::fresh();
 }
 
+//===----------------------------------------------------------------------===//
+// Local forms: a table's rows split over ranks
+//===----------------------------------------------------------------------===//
+
+/// The first row of the rank's part of a table; null when it has all rows.
+static Value getFirstRow(PartitionContext &context, Type table) {
+  ShardingAttr sharding = getSharding(table);
+  if (!sharding || sharding.getAxes(0).empty())
+    return {};
+  return context.getAxisIndex(sharding.getAxes(0), context.getLocalType(table).getDimSize(0));
+}
+
+LogicalResult EmbeddingOp::buildLocal(PartitionContext &context, ValueRange operands,
+                                      SmallVectorImpl<Value> &results) {
+  results.push_back(EmbeddingOp::create(context.getBuilder(), getLoc(),
+                                        context.getLocalType(getType()), operands[0], operands[1],
+                                        ::titan::getFirstRow(context, getTable().getType())));
+  return success();
+}
+
+LogicalResult EmbeddingGradOp::buildLocal(PartitionContext &context, ValueRange operands,
+                                          SmallVectorImpl<Value> &results) {
+  results.push_back(EmbeddingGradOp::create(
+      context.getBuilder(), getLoc(), context.getLocalType(getType()), operands[0], operands[1],
+      getAcc() ? operands[2] : Value(), ::titan::getFirstRow(context, getType())));
+  return success();
+}
+
+//===----------------------------------------------------------------------===//
+// Instructions
+//===----------------------------------------------------------------------===//
+
 LogicalResult EmbeddingOp::emitInstructions(OpBuilder &builder, ValueRange operands,
                                             ValueRange results) {
-  exec::EmbeddingOp::create(builder, getLoc(), operands[0], operands[1], results[0]);
+  exec::EmbeddingOp::create(builder, getLoc(), operands[0], operands[1], results[0],
+                            getFirstRow() ? operands.back() : Value());
   return success();
 }
 
@@ -61,7 +95,7 @@ LogicalResult EmbeddingGradOp::emitInstructions(OpBuilder &builder, ValueRange o
   if (!getAcc())
     exec::FillOp::create(builder, getLoc(), results[0], builder.getF64FloatAttr(0));
   exec::EmbeddingGradOp::create(builder, getLoc(), operands[0], operands[1], results[0],
-                                /*scratch=*/Value());
+                                /*scratch=*/Value(), getFirstRow() ? operands.back() : Value());
   return success();
 }
 

@@ -6,10 +6,18 @@ using namespace mlir;
 
 namespace titan {
 
-/// The table row of a token; fails with an error at `op` when there is none.
-static FailureOr<int64_t> getTableRow(Operation *op, double token, int64_t numRows) {
-  const auto row = static_cast<int64_t>(token);
-  if (row < 0 || row >= numRows)
+/// Stands for the row of a token in another rank's part of the table.
+constexpr int64_t kElsewhere = -1;
+
+/// The table row of a token, `kElsewhere` if the table is a part (`first` is not null) that lacks
+/// it; fails with an error at `op` when a whole table has no such row.
+static FailureOr<int64_t> getTableRow(Operation *op, double token, int64_t numRows,
+                                      const HostTensor *first) {
+  const auto row = static_cast<int64_t>(token - (first ? first->values[0] : 0));
+  const bool exists = row >= 0 && row < numRows;
+  if (first && !exists)
+    return kElsewhere;
+  if (!exists)
     return op->emitOpError() << "found token " << row << ", expects 0 to " << numRows - 1;
   return row;
 }
@@ -18,10 +26,13 @@ LogicalResult EmbeddingOp::evaluate(ReferenceContext &, ArrayRef<const HostTenso
                                     MutableArrayRef<HostTensor> results) {
   const HostTensor &tokens = *operands[0], &table = *operands[1];
   const Rows rows(table.shape());
+  const HostTensor *first = getFirstRow() ? operands.back() : nullptr;
   for (int64_t i = 0; i < tokens.size(); ++i) {
-    FailureOr<int64_t> row = getTableRow(*this, tokens.values[i], rows.count);
+    FailureOr<int64_t> row = getTableRow(*this, tokens.values[i], rows.count, first);
     if (failed(row))
       return failure();
+    if (*row == kElsewhere)
+      continue;
     std::copy_n(table.values.begin() + *row * rows.width, rows.width,
                 results[0].values.begin() + i * rows.width);
   }
@@ -48,6 +59,8 @@ ShardingRule EmbeddingOp::getShardingRule() {
   TensorFactors result = tokens;
   result.push_back({width});
   rule.operands = {tokens, {{vocabulary}, {width}}};
+  if (getFirstRow())
+    rule.operands.emplace_back();
   rule.results = {result};
   return rule;
 }
@@ -58,10 +71,13 @@ LogicalResult EmbeddingGradOp::evaluate(ReferenceContext &, ArrayRef<const HostT
   if (getAcc())
     results[0].values = operands[2]->values;
   const Rows rows(results[0].shape());
+  const HostTensor *first = getFirstRow() ? operands.back() : nullptr;
   for (int64_t i = 0; i < tokens.size(); ++i) {
-    FailureOr<int64_t> row = getTableRow(*this, tokens.values[i], rows.count);
+    FailureOr<int64_t> row = getTableRow(*this, tokens.values[i], rows.count, first);
     if (failed(row))
       return failure();
+    if (*row == kElsewhere)
+      continue;
     for (int64_t j = 0; j < rows.width; ++j)
       results[0].values[*row * rows.width + j] += dresult.values[i * rows.width + j];
   }
@@ -84,6 +100,8 @@ ShardingRule EmbeddingGradOp::getShardingRule() {
     rule.operands.push_back(table);
   else
     rule.linear = {0};
+  if (getFirstRow())
+    rule.operands.emplace_back();
   rule.results = {table};
   return rule;
 }

@@ -1,4 +1,5 @@
 #include "dialects/titan/Sharding.h"
+#include "dialects/titan/ops/ParallelLoss.h"
 
 using namespace mlir;
 
@@ -22,7 +23,9 @@ LogicalResult CrossEntropyGradOp::verify() {
 }
 
 static LogicalResult verifyHead(Operation *op, RankedTensorType input, RankedTensorType weight,
-                                RankedTensorType labels) {
+                                RankedTensorType labels, Value firstClass, ArrayAttr classAxes) {
+  if (static_cast<bool>(firstClass) != static_cast<bool>(classAxes))
+    return op->emitOpError("expects the first class together with the axes that split the classes");
   if (failed(verifyLabels(op, input, labels)))
     return failure();
   if (weight.getRank() != 2 || weight.getDimSize(1) != input.getShape().back())
@@ -33,7 +36,7 @@ static LogicalResult verifyHead(Operation *op, RankedTensorType input, RankedTen
 
 LogicalResult HeadLossOp::verify() {
   return verifyHead(*this, tensorType(getInput()), tensorType(getWeight()),
-                    tensorType(getLabels()));
+                    tensorType(getLabels()), getFirstClass(), getClassAxesAttr());
 }
 
 LogicalResult HeadLossGradOp::verify() {
@@ -44,7 +47,7 @@ LogicalResult HeadLossGradOp::verify() {
     return emitOpError() << "dweight " << getDweight().getType()
                          << " does not have the weight's shape, " << getWeight().getType();
   return verifyHead(*this, tensorType(getInput()), tensorType(getWeight()),
-                    tensorType(getLabels()));
+                    tensorType(getLabels()), getFirstClass(), getClassAxesAttr());
 }
 
 LogicalResult HeadLossOp::buildVjp(OpBuilder &builder, ArrayRef<Value> cotangents,
@@ -56,9 +59,10 @@ LogicalResult HeadLossOp::buildVjp(OpBuilder &builder, ArrayRef<Value> cotangent
   Type dweight = RankedTensorType::get(weight.getShape(), tensorType(getLoss()).getElementType());
   auto gradient = HeadLossGradOp::create(builder, getLoc(), getLoss().getType(),
                                          getValid().getType(), getInput().getType(), dweight,
-                                         getInput(), getWeight(), getLabels(), cotangents[0]);
+                                         getInput(), getWeight(), getLabels(), cotangents[0],
+                                         getFirstClass(), getClassAxesAttr());
   Value dw = gradient.getDweight();
-  if (dweight != weight)
+  if (!isSameTensor(dweight, weight))
     dw = CastOp::create(builder, getLoc(), weight, dw);
   result.operands = {gradient.getDinput(), dw, Value()};
   result.results = {gradient.getLoss(), gradient.getValid()};
@@ -110,6 +114,22 @@ struct HeadChunks {
     return EinsumOp::create(builder, loc, type, "td,vd->tv", rows, weight, Value());
   }
 
+  /// The loss of one chunk, of the scalar's type; with `dloss` the logits' gradient too.
+  ParallelLoss loss(Value logits, Value chunkLabels, Value scalar, const ClassPart &part,
+                    Value dloss) {
+    Type type = scalar.getType();
+    if (part.axes)
+      return buildParallelLoss(builder, loc, logits, chunkLabels, part,
+                               tensorType(scalar).getElementType(), dloss);
+    if (!dloss) {
+      auto op = CrossEntropyOp::create(builder, loc, type, type, logits, chunkLabels);
+      return {op.getLoss(), op.getValid(), Value()};
+    }
+    auto op = CrossEntropyGradOp::create(builder, loc, type, type, logits.getType(), logits,
+                                         chunkLabels, dloss);
+    return {op.getLoss(), op.getValid(), op.getDlogits()};
+  }
+
   Value sum(Value total, Value value) {
     return total ? AddOp::create(builder, loc, total, value) : value;
   }
@@ -123,11 +143,11 @@ SmallVector<Value> HeadLossOp::unrollChunks(OpBuilder &builder, int64_t chunks) 
   Value loss, valid;
   for (int64_t begin = 0; begin < head.tokens; begin += head.rowsPerChunk) {
     const int64_t end = std::min(head.tokens, begin + head.rowsPerChunk);
-    auto chunk = CrossEntropyOp::create(
-        builder, getLoc(), getLoss().getType(), getValid().getType(),
-        head.logits(head.slice(head.input, begin, end)), head.slice(head.labels, begin, end));
-    loss = head.sum(loss, chunk.getLoss());
-    valid = head.sum(valid, chunk.getValid());
+    Value logits = head.logits(head.slice(head.input, begin, end));
+    const ParallelLoss chunk = head.loss(logits, head.slice(head.labels, begin, end), getLoss(),
+                                         {getFirstClass(), getClassAxesAttr()}, /*dloss=*/Value());
+    loss = head.sum(loss, chunk.loss);
+    valid = head.sum(valid, chunk.valid);
   }
   return {loss, valid};
 }
@@ -141,15 +161,14 @@ SmallVector<Value> HeadLossGradOp::unrollChunks(OpBuilder &builder, int64_t chun
   for (int64_t begin = 0; begin < head.tokens; begin += head.rowsPerChunk) {
     const int64_t end = std::min(head.tokens, begin + head.rowsPerChunk);
     Value rows = head.slice(head.input, begin, end), logits = head.logits(rows);
-    auto chunk = CrossEntropyGradOp::create(builder, getLoc(), getLoss().getType(),
-                                            getValid().getType(), logits.getType(), logits,
-                                            head.slice(head.labels, begin, end), getDloss());
+    const ParallelLoss chunk = head.loss(logits, head.slice(head.labels, begin, end), getLoss(),
+                                         {getFirstClass(), getClassAxesAttr()}, getDloss());
     dinputs.push_back(EinsumOp::create(builder, getLoc(), rows.getType(), "tv,vd->td",
-                                       chunk.getDlogits(), getWeight(), Value()));
+                                       chunk.dlogits, getWeight(), Value()));
     dweight = EinsumOp::create(builder, getLoc(), getDweight().getType(), "tv,td->vd",
-                               chunk.getDlogits(), rows, dweight);
-    loss = head.sum(loss, chunk.getLoss());
-    valid = head.sum(valid, chunk.getValid());
+                               chunk.dlogits, rows, dweight);
+    loss = head.sum(loss, chunk.loss);
+    valid = head.sum(valid, chunk.valid);
   }
   Value dinput = dinputs.size() == 1
                      ? dinputs[0]

@@ -3,7 +3,7 @@
 
 include "dialects/titan/TitanBase.td"
 
-def Titan_CrossEntropyOp : Titan_ComputeOp<"cross_entropy", [Titan_Decomposable]> {
+def Titan_CrossEntropyOp : Titan_ComputeOp<"cross_entropy", [Titan_Decomposable, Titan_Partitioned]> {
   let summary = "sum of the cross entropies of the rows of logits";
   let description = [{
     logits [rows, classes], labels [rows]. Rows with a negative label are ignored: they add nothing
@@ -15,7 +15,8 @@ def Titan_CrossEntropyOp : Titan_ComputeOp<"cross_entropy", [Titan_Decomposable]
   let hasVerifier = 1;
 }
 
-def Titan_CrossEntropyGradOp : Titan_ComputeOp<"cross_entropy_grad", [Titan_Decomposable]> {
+def Titan_CrossEntropyGradOp : Titan_ComputeOp<"cross_entropy_grad",
+    [Titan_Decomposable, Titan_Partitioned]> {
   let summary = "cross entropy together with its gradient with respect to the logits";
   let description = "dlogits = (softmax(logits) - one_hot(label)) * dloss in valid rows, else 0.";
   let arguments = (ins Titan_FloatTensor:$logits, Titan_I32Tensor:$labels, Titan_Scalar:$dloss);
@@ -24,27 +25,46 @@ def Titan_CrossEntropyGradOp : Titan_ComputeOp<"cross_entropy_grad", [Titan_Deco
   let hasVerifier = 1;
 }
 
-def Titan_HeadLossOp : Titan_ComputeOp<"head_loss", [Titan_Differentiable, Titan_Chunkable]> {
+def Titan_HeadLossOp : Titan_ComputeOp<"head_loss", [
+    Titan_Differentiable, Titan_Chunkable, Titan_Partitioned]> {
   let summary = "output projection and cross entropy in one op";
   let description = [{
     input [.., dim], weight [classes, dim], labels [..]: the logits are input times weight
     transposed; the results are those of cross_entropy. The op exists so that the logits of a whole
     microbatch never do: titan-chunk-loss unrolls it over chunks of tokens.
+
+    On a rank that has a part of the classes, `classes from` names the first of them and the mesh
+    axes that split them. Ranks exchange maxima and sums of each token's row, so that the results
+    are whole.
   }];
   let arguments = (ins Titan_FloatTensor:$input, Titan_FloatTensor:$weight,
-                       Titan_I32Tensor:$labels);
+                       Titan_I32Tensor:$labels, Optional<Titan_Index>:$first_class,
+                       OptionalAttr<StrArrayAttr>:$class_axes);
   let results = (outs Titan_Scalar:$loss, Titan_Scalar:$valid);
-  let assemblyFormat = "$input `,` $weight `,` $labels attr-dict `:` functional-type(operands, results)";
+  let assemblyFormat = [{
+    $input `,` $weight `,` $labels
+    (`classes` `from` $first_class^ `over` custom<AxisNames>($class_axes))? attr-dict
+    `:` functional-type(operands, results)
+  }];
   let hasVerifier = 1;
 }
 
-def Titan_HeadLossGradOp : Titan_ComputeOp<"head_loss_grad", [Titan_Chunkable]> {
+def Titan_HeadLossGradOp : Titan_ComputeOp<"head_loss_grad", [Titan_Chunkable, Titan_Partitioned]> {
   let summary = "head_loss together with the gradients of its input and weight";
+  let description = [{
+    On a rank that has a part of the classes (see head_loss) dinput is the rank's addend: the sum
+    over the class axes is the gradient.
+  }];
   let arguments = (ins Titan_FloatTensor:$input, Titan_FloatTensor:$weight,
-                       Titan_I32Tensor:$labels, Titan_Scalar:$dloss);
+                       Titan_I32Tensor:$labels, Titan_Scalar:$dloss,
+                       Optional<Titan_Index>:$first_class, OptionalAttr<StrArrayAttr>:$class_axes);
   let results = (outs Titan_Scalar:$loss, Titan_Scalar:$valid, Titan_FloatTensor:$dinput,
                       Titan_F32Tensor:$dweight);
-  let assemblyFormat = "$input `,` $weight `,` $labels `,` $dloss attr-dict `:` functional-type(operands, results)";
+  let assemblyFormat = [{
+    $input `,` $weight `,` $labels `,` $dloss
+    (`classes` `from` $first_class^ `over` custom<AxisNames>($class_axes))? attr-dict
+    `:` functional-type(operands, results)
+  }];
   let hasVerifier = 1;
 }
 

@@ -156,8 +156,15 @@ ShardingRule CrossEntropyGradOp::getShardingRule() {
 // head_loss
 //===----------------------------------------------------------------------===//
 
+/// Split classes: ranks exchange sums within the op.
+static LogicalResult refuseParts(Operation *op) {
+  return op->emitOpError("has a part of the classes, which is evaluated after titan-chunk-loss");
+}
+
 LogicalResult HeadLossOp::evaluate(ReferenceContext &context, ArrayRef<const HostTensor *> operands,
                                    MutableArrayRef<HostTensor> results) {
+  if (getClassAxes())
+    return refuseParts(*this);
   const HostTensor &weight = *operands[1], &labels = *operands[2];
   const std::vector<double> logits = projectToLogits(context, *operands[0], weight);
   const Rows rows(labels.size(), weight.shape()[0]);
@@ -177,6 +184,8 @@ ShardingRule HeadLossOp::getShardingRule() {
   const LossFactors factors(rule, tensorType(getLabels()).getShape(), weight[0]);
   const DimensionFactors dim = {rule.addFactor(weight[1], FactorKind::needReplication)};
   rule.operands = {factors.tokensAnd(dim), {factors.classes, dim}, factors.tokens};
+  if (getFirstClass())
+    rule.operands.emplace_back();
   rule.results = {{}, {}};
   rule.complete = factors.completeSums();
   return rule;
@@ -185,6 +194,8 @@ ShardingRule HeadLossOp::getShardingRule() {
 LogicalResult HeadLossGradOp::evaluate(ReferenceContext &context,
                                        ArrayRef<const HostTensor *> operands,
                                        MutableArrayRef<HostTensor> results) {
+  if (getClassAxes())
+    return refuseParts(*this);
   const HostTensor &input = *operands[0], &weight = *operands[1], &labels = *operands[2];
   const std::vector<double> logits = projectToLogits(context, input, weight);
   std::vector<double> dlogits(logits.size(), 0.0);
@@ -213,6 +224,8 @@ ShardingRule HeadLossGradOp::getShardingRule() {
   const LossFactors factors(rule, tensorType(getLabels()).getShape(), weight[0]);
   const DimensionFactors dim = {rule.addFactor(weight[1], FactorKind::needReplication)};
   rule.operands = {factors.tokensAnd(dim), {factors.classes, dim}, factors.tokens, {}};
+  if (getFirstClass())
+    rule.operands.emplace_back();
   rule.results = {{}, {}, factors.tokensAnd(dim), {factors.classes, dim}};
   rule.complete = factors.completeSums();
   return rule;

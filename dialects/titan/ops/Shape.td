@@ -54,9 +54,12 @@ def Titan_TransposeOp : Titan_ComputeOp<"transpose", [Titan_Fusible, Titan_Diffe
 
 def Titan_OneHotOp : Titan_ComputeOp<"one_hot", [Titan_Fusible]> {
   let summary = "1 where the index along the new last dimension equals the label, else 0";
-  let arguments = (ins Titan_I32Tensor:$labels);
+  let description = "With `from`, indices count from there: the dimension is a part of a longer one.";
+  let arguments = (ins Titan_I32Tensor:$labels, Optional<Titan_Index>:$first);
   let results = (outs Titan_FloatTensor:$result);
-  let assemblyFormat = "$labels attr-dict `:` type($labels) `->` type($result)";
+  let assemblyFormat = [{
+    $labels (`from` $first^)? attr-dict `:` type($labels) `->` type($result)
+  }];
   let hasVerifier = 1;
 }
 

@@ -53,8 +53,11 @@ static Value selectOneOrZero(OpBuilder &builder, Location loc, Value condition, 
 
 IterationSpace OneHotOp::getIterationSpace() {
   const auto rank = static_cast<unsigned>(tensorType(getResult()).getRank());
-  return getResultSpace(getResult(),
-                        AffineMap::getMultiDimIdentityMap(rank, getContext()).dropResult(rank - 1));
+  IterationSpace space = getResultSpace(
+      getResult(), AffineMap::getMultiDimIdentityMap(rank, getContext()).dropResult(rank - 1));
+  if (getFirst())
+    space.inputs.push_back({1, AffineMap::get(rank, 0, getContext())});
+  return space;
 }
 
 SmallVector<Value> OneHotOp::emitScalarBody(OpBuilder &builder, ValueRange inputs,
@@ -64,14 +67,17 @@ SmallVector<Value> OneHotOp::emitScalarBody(OpBuilder &builder, ValueRange input
   Location loc = getLoc();
   constexpr int64_t exact = int64_t{1} << 24;
   Value place = arith::IndexCastOp::create(builder, loc, builder.getI32Type(), indices.back());
+  Value label = inputs[0];
+  if (getFirst())
+    label = arith::SubIOp::create(builder, loc, label, inputs[1]);
   Value equal;
   if (tensorType(getResult()).getShape().back() <= exact) {
     Type f32 = builder.getF32Type();
     equal = arith::CmpFOp::create(builder, loc, arith::CmpFPredicate::OEQ,
-                                  arith::SIToFPOp::create(builder, loc, f32, inputs[0]),
+                                  arith::SIToFPOp::create(builder, loc, f32, label),
                                   arith::SIToFPOp::create(builder, loc, f32, place));
   } else {
-    equal = arith::CmpIOp::create(builder, loc, arith::CmpIPredicate::eq, inputs[0], place);
+    equal = arith::CmpIOp::create(builder, loc, arith::CmpIPredicate::eq, label, place);
   }
   return {selectOneOrZero(builder, loc, equal, tensorType(getResult()).getElementType())};
 }

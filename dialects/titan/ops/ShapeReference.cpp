@@ -241,7 +241,8 @@ LogicalResult OneHotOp::evaluate(ReferenceContext &, ArrayRef<const HostTensor *
                                  MutableArrayRef<HostTensor> results) {
   const Rows rows(results[0].shape());
   for (int64_t row = 0; row < rows.count; ++row) {
-    const auto label = static_cast<int64_t>(operands[0]->values[row]);
+    const double first = getFirst() ? operands[1]->values[0] : 0;
+    const auto label = static_cast<int64_t>(operands[0]->values[row] - first);
     if (label >= 0 && label < rows.width)
       results[0].values[row * rows.width + label] = 1;
   }
@@ -260,6 +261,8 @@ ShardingRule OneHotOp::getShardingRule() {
   result.push_back(
       {rule.addFactor(tensorType(getResult()).getShape().back(), FactorKind::needReplication)});
   rule.operands = {labels};
+  if (getFirst())
+    rule.operands.emplace_back();
   rule.results = {result};
   return rule;
 }

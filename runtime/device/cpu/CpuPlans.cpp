@@ -119,10 +119,10 @@ private:
 class EmbeddingPlan final : public CpuPlan {
 public:
   EmbeddingPlan(ThreadPool &pool, const EmbeddingShape &shape, const int32_t *tokens,
-                const float *table, float *out)
-      : pool(pool), shape(shape), tokens(tokens), table(table), out(out) {}
+                const float *table, float *out, const int32_t *firstRow)
+      : pool(pool), shape(shape), tokens(tokens), table(table), out(out), firstRow(firstRow) {}
 
-  Status run() override { return embedding(pool, shape, tokens, table, out); }
+  Status run() override { return embedding(pool, shape, tokens, table, out, firstRow); }
 
 private:
   ThreadPool &pool;
@@ -130,17 +130,19 @@ private:
   const int32_t *tokens;
   const float *table;
   float *out;
+  const int32_t *firstRow;
 };
 
 class EmbeddingGradPlan final : public WorkspacePlan {
 public:
   EmbeddingGradPlan(ThreadPool &pool, const EmbeddingShape &shape, const int32_t *tokens,
-                    const float *outGrad, float *tableGrad, const Operand *planned)
+                    const float *outGrad, float *tableGrad, const int32_t *firstRow,
+                    const Operand *planned)
       : WorkspacePlan(pool, embeddingGradWorkspaceBytes(shape), planned), shape(shape),
-        tokens(tokens), outGrad(outGrad), tableGrad(tableGrad) {}
+        tokens(tokens), outGrad(outGrad), tableGrad(tableGrad), firstRow(firstRow) {}
 
   Status run() override {
-    return embeddingGrad(pool, shape, tokens, outGrad, tableGrad, workspace);
+    return embeddingGrad(pool, shape, tokens, outGrad, tableGrad, workspace, firstRow);
   }
 
 private:
@@ -148,6 +150,7 @@ private:
   const int32_t *tokens;
   const float *outGrad;
   float *tableGrad;
+  const int32_t *firstRow;
 };
 
 /// Prepares the instructions that a hand-written kernel implements.
@@ -169,6 +172,9 @@ private:
   const Operand *any(uint32_t index) const {
     return index == format::kNone ? nullptr : &operands[index];
   }
+  const int32_t *integersIfAny(uint32_t index) const {
+    return index == format::kNone ? nullptr : integers(operands[index]);
+  }
   HeadStrides strides(uint32_t index) const {
     const format::View &view = *operands[index].view;
     return {view.strides[0], view.strides[1], view.strides[2]};
@@ -179,9 +185,9 @@ private:
             op.scale,   op.causal,  strides(op.q), strides(op.k), strides(op.v), strides(op.out)};
   }
   template <typename Op> AttentionInputs attentionInputs(const Op &op) const {
-    const Operand *positions = any(op.positions);
+    const Operand *queries = any(op.queryPositions), *keys = any(op.keyPositions);
     return {floats(operands[op.q]), floats(operands[op.k]), floats(operands[op.v]),
-            positions ? integers(*positions) : nullptr, nullptr};
+            queries ? integers(*queries) : nullptr, keys ? integers(*keys) : nullptr};
   }
   EmbeddingShape embeddingShape(uint32_t table, uint32_t rows) const {
     const format::View &matrix = *operands[table].view, &out = *operands[rows].view;
@@ -225,14 +231,15 @@ StatusOr<std::unique_ptr<Plan>> LibraryPreparer::operator()(const format::Embedd
   TITAN_RETURN_IF_ERROR(requireFloat("embedding", {&operands[op.table], &operands[op.out]}));
   return std::unique_ptr<Plan>(std::make_unique<EmbeddingPlan>(
       pool, embeddingShape(op.table, op.out), integers(operands[op.tokens]),
-      floats(operands[op.table]), floats(operands[op.out])));
+      floats(operands[op.table]), floats(operands[op.out]), integersIfAny(op.firstRow)));
 }
 
 StatusOr<std::unique_ptr<Plan>> LibraryPreparer::operator()(const format::EmbeddingGrad &op) {
   TITAN_RETURN_IF_ERROR(requireFloat("embedding_grad", {&operands[op.dtable], &operands[op.dout]}));
   return std::unique_ptr<Plan>(std::make_unique<EmbeddingGradPlan>(
       pool, embeddingShape(op.dtable, op.dout), integers(operands[op.tokens]),
-      floats(operands[op.dout]), floats(operands[op.dtable]), any(op.scratch)));
+      floats(operands[op.dout]), floats(operands[op.dtable]), integersIfAny(op.firstRow),
+      any(op.scratch)));
 }
 
 } // namespace

@@ -101,12 +101,15 @@ exec.func @attention {
   %lse = exec.buffer @scratch + 6144 : memref<2x4x4xf32>
   %positions = exec.buffer @batch + 0 : memref<2x4xi32>
   %space = exec.buffer @scratch + 16384 : memref<64xui8>
-  // CHECK: exec.attention causal scale 1.250000e-01(%{{.*}}, %{{.*}}, %{{.*}} : memref<2x4x4x8xf32, strided<[192, 48, 8, 1]>>, memref<2x4x2x8xf32, strided<[192, 48, 8, 1]>>, memref<2x4x2x8xf32, strided<[192, 48, 8, 1]>>) positions %{{.*}} : memref<2x4xi32> into(%{{.*}}, %{{.*}} : memref<2x4x4x8xf32>, memref<2x4x4xf32>) scratch %{{.*}} : memref<64xui8>
+  // CHECK: exec.attention causal scale 1.250000e-01(%{{.*}}, %{{.*}}, %{{.*}} : memref<2x4x4x8xf32, strided<[192, 48, 8, 1]>>, memref<2x4x2x8xf32, strided<[192, 48, 8, 1]>>, memref<2x4x2x8xf32, strided<[192, 48, 8, 1]>>) positions(%{{.*}}, %{{.*}} : memref<2x4xi32>, memref<2x4xi32>) into(%{{.*}}, %{{.*}} : memref<2x4x4x8xf32>, memref<2x4x4xf32>) scratch %{{.*}} : memref<64xui8>
   exec.attention causal scale 0.125 (%q, %k, %k : memref<2x4x4x8xf32, strided<[192, 48, 8, 1]>>, memref<2x4x2x8xf32, strided<[192, 48, 8, 1]>>, memref<2x4x2x8xf32, strided<[192, 48, 8, 1]>>)
-      positions %positions : memref<2x4xi32> into (%out, %lse : memref<2x4x4x8xf32>, memref<2x4x4xf32>) scratch %space : memref<64xui8>
+      positions (%positions, %positions : memref<2x4xi32>, memref<2x4xi32>) into (%out, %lse : memref<2x4x4x8xf32>, memref<2x4x4xf32>) scratch %space : memref<64xui8>
   // CHECK: exec.attention_grad scale 1.250000e-01(
   exec.attention_grad scale 0.125 (%q, %k, %k, %out, %lse, %out : memref<2x4x4x8xf32, strided<[192, 48, 8, 1]>>, memref<2x4x2x8xf32, strided<[192, 48, 8, 1]>>, memref<2x4x2x8xf32, strided<[192, 48, 8, 1]>>, memref<2x4x4x8xf32>, memref<2x4x4xf32>, memref<2x4x4x8xf32>)
       into (%out, %kv, %kv : memref<2x4x4x8xf32>, memref<2x4x2x8xf32>, memref<2x4x2x8xf32>)
+  // CHECK: exec.attention_grad causal scale 1.250000e-01({{.*}}) positions(%{{.*}}, %{{.*}} : memref<2x4xi32>, memref<2x4xi32>) into(
+  exec.attention_grad causal scale 0.125 (%q, %k, %k, %out, %lse, %out : memref<2x4x4x8xf32, strided<[192, 48, 8, 1]>>, memref<2x4x2x8xf32, strided<[192, 48, 8, 1]>>, memref<2x4x2x8xf32, strided<[192, 48, 8, 1]>>, memref<2x4x4x8xf32>, memref<2x4x4xf32>, memref<2x4x4x8xf32>)
+      positions (%positions, %positions : memref<2x4xi32>, memref<2x4xi32>) into (%out, %kv, %kv : memref<2x4x4x8xf32>, memref<2x4x2x8xf32>, memref<2x4x2x8xf32>)
 }
 
 // CHECK-LABEL: exec.func @embedding

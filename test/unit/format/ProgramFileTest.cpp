@@ -88,8 +88,8 @@ TEST(ProgramFile, NamesTheDamage) {
   };
   EXPECT_EQ(readProgram("").status().message(), "a program file has at least 64 bytes, found 0");
   EXPECT_EQ(message(1, "X", 1), "the first 8 bytes are not those of a program file (model.tbin)");
-  EXPECT_EQ(message(8, "\x63", 1),
-            "format version 99 is not 2, the one this build reads: compile the job again");
+  EXPECT_EQ(message(8, "\x63", 1), "format version 99 is not " + std::to_string(kFormatVersion) +
+                                       ", the one this build reads: compile the job again");
   EXPECT_EQ(message(12, "\x41", 1), "prefix size is 64, found 65");
   EXPECT_EQ(message(16, "\0\0\0\0\0\0\0\0", 8),
             "the file was written with 0 bytes, found " + std::to_string(good.size()));

@@ -25,8 +25,8 @@ inline Function computeFunction() {
   Gemm gemm{1, 0, 2, 9, false, true, false, 4, 16, 16, 16, 16, 16, 1, 0, 0, 0};
   f.instructions = {Launch{0, {1, 2}},
                     gemm,
-                    Attention{3, 4, 4, 6, 3, 5, 9, 0.5f, true},
-                    AttentionGrad{3, 4, 4, kNone, 3, 5, 3, 3, 4, 4, kNone, 0.5f, false},
+                    Attention{3, 4, 4, 6, 6, 3, 5, 9, 0.5f, true},
+                    AttentionGrad{3, 4, 4, kNone, kNone, 3, 5, 3, 3, 4, 4, kNone, 0.5f, false},
                     Embedding{6, 0, 7},
                     EmbeddingGrad{7, 6, 0, 9},
                     Fill{8, 1.5},

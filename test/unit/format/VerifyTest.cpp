@@ -206,8 +206,29 @@ const std::vector<Case> &instructionCases() {
       {"attentionLse", [](Program &p) { op<Attention>(p).lse = 1; }, "lse has shape [4, 16]"},
       {"attentionLseType", [](Program &p) { p.functions[0].buffers[5].view.type = DType::bf16; },
        "lse has element type bf16, expected f32"},
-      {"attentionPositions", [](Program &p) { op<Attention>(p).positions = 5; },
-       "positions has shape [2, 4, 4], expected [2, 4]"},
+      {"queryPositions", [](Program &p) { op<Attention>(p).queryPositions = 5; },
+       "query positions has shape [2, 4, 4], expected [2, 4]"},
+      {"keyPositions", [](Program &p) { op<Attention>(p).keyPositions = 5; },
+       "key positions has shape [2, 4, 4], expected [2, 4]"},
+      {"keyPositionsBuffer", [](Program &p) { op<Attention>(p).keyPositions = 10; },
+       "key positions: buffer 10"},
+      {"keyPositionsType",
+       [](Program &p) {
+         p.functions[0].buffers.push_back(buffer(1, 0, denseView(DType::f32, {2, 4})));
+         op<Attention>(p).keyPositions = 10;
+       },
+       "key positions has element type f32, expected i32"},
+      {"keyPositionsStride",
+       [](Program &p) {
+         p.functions[0].buffers.push_back(buffer(1, 0, denseView(DType::i32, {2, 4})));
+         p.functions[0].buffers[10].view.strides[0] = 8;
+         op<Attention>(p).keyPositions = 10;
+       },
+       "key positions are contiguous"},
+      {"oneKindOfPositions", [](Program &p) { op<Attention>(p).keyPositions = kNone; },
+       "has query and key positions together"},
+      {"gradPositions", [](Program &p) { op<AttentionGrad>(p).queryPositions = 6; },
+       "has query and key positions together"},
       {"attentionScratch", [](Program &p) { op<Attention>(p).scratch = 10; }, "scratch: buffer 10"},
       {"gradShape", [](Program &p) { op<AttentionGrad>(p).dk = 3; }, "dk has shape [2, 4, 4, 8]"},
       {"gradBuffer", [](Program &p) { op<AttentionGrad>(p).dv = 99; }, "dv: buffer 99"},
@@ -215,7 +236,7 @@ const std::vector<Case> &instructionCases() {
       {"embeddingOut", [](Program &p) { op<Embedding>(p).out = 1; }, "out has shape [4, 16]"},
       {"embeddingTokens",
        [](Program &p) {
-         op<Attention>(p).positions = kNone;
+         op<Attention>(p).queryPositions = op<Attention>(p).keyPositions = kNone;
          p.functions[0].buffers[6].view.type = DType::u8;
        },
        "tokens has element type u8, expected i32"},

@@ -1,0 +1,339 @@
+#include "dialects/titan/Partition.h"
+
+#include "llvm/ADT/MapVector.h"
+#include "llvm/ADT/SetVector.h"
+#include "llvm/Support/FormatVariadic.h"
+
+using namespace mlir;
+
+namespace titan {
+namespace {
+
+using Axes = SmallVector<StringAttr>;
+
+std::string toText(ArrayRef<StringAttr> axes) {
+  return "{" +
+         llvm::join(llvm::map_range(axes, [](StringAttr axis) { return axis.str(); }), ", ") + "}";
+}
+
+/// Checks one op. Factors get their axes from the first tensor that has them; all others must
+/// agree.
+class LayoutCheck {
+public:
+  LayoutCheck(Operation *op, const ShardingRule &rule, const MeshShape &mesh)
+      : op(op), rule(rule), mesh(mesh) {}
+
+  std::string run() {
+    if (isSumOfScalars())
+      return checkTerms() ? std::string() : error;
+    for (auto [i, type] : llvm::enumerate(op->getOperandTypes()))
+      if (!addTensor("operand", i, type, rule.operands[i]))
+        return error;
+    for (auto [i, type] : llvm::enumerate(op->getResultTypes()))
+      if (!addTensor("result", i, type, rule.results[i]))
+        return error;
+    if (!checkFactors() || !checkFlat() || !checkPartial())
+      return error;
+    return {};
+  }
+
+private:
+  bool fail(std::string text) {
+    error = std::move(text);
+    return false;
+  }
+
+  /// The axes of a list that split anything.
+  Axes drop(ArrayRef<StringAttr> axes) const {
+    return llvm::to_vector(
+        llvm::make_filter_range(axes, [&](StringAttr axis) { return mesh.getSize(axis) > 1; }));
+  }
+
+  /// Whether the op adds up numbers, each made from all elements of one operand: what splits one
+  /// operand then says nothing about the others, but all have to be split over the same axes, or
+  /// ranks would add some of them more than once.
+  bool isSumOfScalars() const {
+    return rule.linearity == ShardingRule::Linearity::together && rule.linear.empty() &&
+           llvm::all_of(op->getResultTypes(), isScalar);
+  }
+
+  bool checkTerms() {
+    for (auto [i, type] : llvm::enumerate(op->getOperandTypes())) {
+      ShardingAttr sharding = getSharding(type);
+      if (!sharding)
+        continue;
+      if (!getPartial(type).empty())
+        return fail(llvm::formatv("operand {0} is a partial sum over {1}, which the op does not "
+                                  "commute with",
+                                  i, toText(getPartial(type))));
+      llvm::SetVector<StringAttr> split;
+      for (unsigned dimension = 0; dimension < sharding.getDimensions().size(); ++dimension)
+        for (StringAttr axis : drop(sharding.getAxes(dimension)))
+          split.insert(axis);
+      for (StringAttr axis : drop(sharding.getFlat()))
+        split.insert(axis);
+      const Axes found = getPartial(op->getResult(0).getType());
+      if (found.size() != split.size() ||
+          !llvm::all_of(found, [&](StringAttr axis) { return split.contains(axis); }))
+        return fail(llvm::formatv("operand {0} is split over {1}, and the result a partial sum over "
+                                  "{2}",
+                                  i, toText(split.getArrayRef()), toText(found)));
+    }
+    return true;
+  }
+
+  /// Hands a dimension's axes to its factors, outermost first.
+  bool addDimension(const DimensionFactors &factors, Axes axes, SmallVectorImpl<Axes> &split) {
+    unsigned position = 0;
+    for (unsigned factor : factors) {
+      Axes own;
+      int64_t rest = rule.factors[factor].size;
+      while (position < axes.size() && rest % mesh.getSize(axes[position]) == 0) {
+        own.push_back(axes[position]);
+        rest /= mesh.getSize(axes[position++]);
+      }
+      split.push_back(own);
+      // An inner factor's blocks are contiguous only within one index of the outer one.
+      if (rest != 1)
+        break;
+    }
+    return position == axes.size();
+  }
+
+  bool addTensor(const char *what, unsigned index, Type type, const TensorFactors &dimensions) {
+    ShardingAttr sharding = getSharding(type);
+    for (auto [i, factors] : llvm::enumerate(dimensions)) {
+      const Axes axes = sharding ? drop(sharding.getAxes(i)) : Axes();
+      SmallVector<Axes> split;
+      if (!addDimension(factors, axes, split))
+        return fail(llvm::formatv("{0} {1}, dimension {2}: axes {3} split no factor of the op",
+                                  what, index, i, toText(axes)));
+      split.resize(factors.size());
+      for (auto [factor, own] : llvm::zip_equal(factors, split)) {
+        auto [known, isNew] = axesOf.insert({factor, own});
+        if (!isNew && known->second != own)
+          return fail(llvm::formatv("{0} {1}, dimension {2} is split over {3}, but over {4} in "
+                                    "another operand or result",
+                                    what, index, i, toText(own), toText(known->second)));
+      }
+    }
+    return true;
+  }
+
+  bool checkFactors() {
+    for (auto &[factor, axes] : axesOf) {
+      const Factor &properties = rule.factors[factor];
+      if (axes.empty())
+        continue;
+      if (properties.kind == FactorKind::permutation ||
+          properties.kind == FactorKind::needReplication)
+        return fail(llvm::formatv("a dimension of size {0} must be whole, found it split over {1}",
+                                  properties.size, toText(axes)));
+      for (StringAttr axis : axes)
+        if (!splitting.insert(axis))
+          return fail(llvm::formatv("axis {0} splits two factors of the op", axis.getValue()));
+    }
+    return true;
+  }
+
+  static bool isScalar(Type type) { return cast<RankedTensorType>(type).getRank() == 0; }
+
+  /// Flat tensors are for ops that treat all elements alike: those of flat tensors at one place
+  /// together. Results are flat too, or scalars.
+  bool checkFlat() {
+    ShardingAttr flat;
+    for (Type type : op->getOperandTypes())
+      if (ShardingAttr sharding = getSharding(type); sharding && sharding.isFlat())
+        flat = sharding;
+    for (Type type : op->getResultTypes())
+      if (ShardingAttr sharding = getSharding(type); sharding && sharding.isFlat())
+        flat = sharding;
+    if (!flat)
+      return true;
+    auto check = [&](Type type) {
+      ShardingAttr sharding = getSharding(type);
+      if (isScalar(type) || (sharding && sharding.getFlat() == flat.getFlat() &&
+                             sharding.getGranule() == flat.getGranule()))
+        return true;
+      return fail(llvm::formatv("{0} stands beside flat storage over {1}, and is not stored so",
+                                type, toText(flat.getFlat())));
+    };
+    if (!llvm::all_of(op->getOperandTypes(), check) || !llvm::all_of(op->getResultTypes(), check))
+      return false;
+    for (StringAttr axis : drop(flat.getFlat()))
+      if (!splitting.insert(axis))
+        return fail(llvm::formatv("axis {0} splits a factor of the op and its storage",
+                                  axis.getValue()));
+    return true;
+  }
+
+  Axes getPartial(Type type) const {
+    ShardingAttr sharding = getSharding(type);
+    return sharding ? drop(sharding.getPartial()) : Axes();
+  }
+
+  /// Axes over which every result is a partial sum because operands are.
+  bool addLinear(llvm::SetVector<StringAttr> &partial) {
+    const bool together = rule.linearity == ShardingRule::Linearity::together;
+    llvm::SetVector<StringAttr> first;
+    for (auto [i, type] : llvm::enumerate(op->getOperandTypes())) {
+      const Axes axes = getPartial(type);
+      const bool isLinear = llvm::is_contained(rule.linear, i);
+      if (!isLinear && !axes.empty())
+        return fail(llvm::formatv("operand {0} is a partial sum over {1}, which the op does not "
+                                  "commute with",
+                                  i, toText(axes)));
+      for (StringAttr axis : axes)
+        if (!partial.insert(axis) && !together)
+          return fail(llvm::formatv("two operands are partial sums over {0}", axis.getValue()));
+    }
+    for (unsigned i : rule.linear)
+      if (together && getPartial(op->getOperand(i).getType()).size() != partial.size())
+        return fail(llvm::formatv("operand {0} is not a partial sum over {1} as others are", i,
+                                  toText(partial.getArrayRef())));
+    for (StringAttr axis : partial)
+      if (splitting.contains(axis))
+        return fail(llvm::formatv("axis {0} splits a factor of an op on partial sums over it",
+                                  axis.getValue()));
+    return true;
+  }
+
+  bool checkPartial() {
+    llvm::SetVector<StringAttr> linear;
+    if (!addLinear(linear))
+      return false;
+    for (auto [i, type] : llvm::enumerate(op->getResultTypes())) {
+      if (rule.isZero)
+        continue;
+      llvm::SetVector<StringAttr> expected = linear;
+      if (!addReductions(i, type, expected))
+        return false;
+      const Axes found = getPartial(type);
+      if (found.size() != expected.size() || !llvm::all_of(found, [&](StringAttr axis) {
+            return expected.contains(axis);
+          }))
+        return fail(llvm::formatv("result {0} is a partial sum over {1}, its type says {2}", i,
+                                  toText(expected.getArrayRef()), toText(found)));
+    }
+    return true;
+  }
+
+  /// Whether a split of a factor makes a result a partial sum.
+  bool isReduced(unsigned factor, unsigned result) const {
+    return rule.factors[factor].kind == FactorKind::reduction &&
+           llvm::none_of(rule.results[result],
+                         [&](const auto &dimension) {
+                           return llvm::is_contained(dimension, factor);
+                         }) &&
+           !llvm::is_contained(rule.complete, std::pair<unsigned, unsigned>(result, factor));
+  }
+
+  /// An operand whose elements a result adds up must be split as others are: each rank would add
+  /// it once more.
+  bool checkAddends(unsigned result, StringAttr axis) {
+    for (auto [i, dimensions] : llvm::enumerate(rule.operands)) {
+      bool isReducedAway = false, isSplit = false;
+      for (const DimensionFactors &factors : dimensions)
+        for (unsigned factor : factors)
+          if (isReduced(factor, result)) {
+            isReducedAway = true;
+            isSplit |= llvm::is_contained(axesOf[factor], axis);
+          }
+      if (isReducedAway && !isSplit)
+        return fail(llvm::formatv("operand {0} is added into result {1} and not split over {2} as "
+                                  "others are",
+                                  i, result, axis.getValue()));
+    }
+    return true;
+  }
+
+  /// Adds the axes of split factors that the result lacks.
+  bool addReductions(unsigned result, Type type, llvm::SetVector<StringAttr> &partial) {
+    for (auto &[factor, axes] : axesOf) {
+      if (!isReduced(factor, result))
+        continue;
+      partial.insert(axes.begin(), axes.end());
+      for (StringAttr axis : axes)
+        if (!checkAddends(result, axis))
+          return false;
+    }
+    // A number made from all elements of flat storage.
+    ShardingAttr sharding = getSharding(type);
+    if (!sharding || !sharding.isFlat())
+      for (Type operand : op->getOperandTypes())
+        if (ShardingAttr from = getSharding(operand))
+          for (StringAttr axis : drop(from.getFlat()))
+            partial.insert(axis);
+    return true;
+  }
+
+  Operation *op;
+  const ShardingRule &rule;
+  const MeshShape &mesh;
+  llvm::MapVector<unsigned, Axes> axesOf;
+  llvm::SetVector<StringAttr> splitting;
+  std::string error;
+};
+
+bool isFlat(Type type) {
+  ShardingAttr sharding = getSharding(type);
+  return sharding && sharding.isFlat();
+}
+
+/// Whether an op treats all elements alike: tensors but scalars have the same factors, or all
+/// results are scalars and no attribute says what becomes of which dimension.
+bool treatsElementsAlike(Operation *op, const ShardingRule &rule) {
+  const TensorFactors *shared = nullptr;
+  for (const TensorFactors &result : rule.results)
+    if (!result.empty())
+      shared = &result;
+  for (const TensorFactors &result : rule.results)
+    if (!result.empty() && result != *shared)
+      return false;
+  for (const TensorFactors &operand : rule.operands)
+    if (!operand.empty() && shared && operand != *shared)
+      return false;
+  return op->getAttrs().empty() || shared;
+}
+
+} // namespace
+
+std::string checkLayouts(Operation *op, const ShardingRule &rule, const MeshShape &mesh) {
+  return LayoutCheck(op, rule, mesh).run();
+}
+
+void cloneLocal(Operation *op, PartitionContext &context, ValueRange operands,
+                SmallVectorImpl<Value> &results) {
+  Operation *local = context.getBuilder().insert(op->cloneWithoutRegions());
+  local->setOperands(operands);
+  for (Value result : local->getResults()) {
+    result.setType(context.getLocalType(result.getType()));
+    results.push_back(result);
+  }
+}
+
+LogicalResult buildLocalByFactors(Operation *op, const ShardingRule &rule,
+                                  PartitionContext &context, ValueRange operands,
+                                  SmallVectorImpl<Value> &results) {
+  auto refuse = [&](const Twine &why) {
+    return op->emitOpError() << "cannot be partitioned: " << why
+                             << ", and it does not implement PartitionOpInterface";
+  };
+  if (op->getNumRegions())
+    return refuse("it has regions");
+  const bool hasFlat =
+      llvm::any_of(op->getOperandTypes(), isFlat) || llvm::any_of(op->getResultTypes(), isFlat);
+  if (hasFlat && !treatsElementsAlike(op, rule))
+    return refuse("it looks at the dimensions of flat storage");
+  for (auto [result, factor] : rule.complete)
+    for (auto [operand, dimensions] : llvm::zip(op->getOperandTypes(), rule.operands))
+      for (auto [i, factors] : llvm::enumerate(dimensions))
+        if (ShardingAttr sharding = getSharding(operand);
+            sharding && llvm::is_contained(factors, factor) && !sharding.getAxes(i).empty())
+          return refuse("ranks exchange something in it when a dimension of size " +
+                        Twine(rule.factors[factor].size) + " is split");
+  cloneLocal(op, context, operands, results);
+  return success();
+}
+
+} // namespace titan
