@@ -3,6 +3,7 @@
 #include "dialects/exec/Exec.h"
 #include "dialects/titan/Sharding.h"
 #include "passes/Functions.h"
+#include "passes/sharding/CheckCollectiveOrder.h"
 
 #include "mlir/Dialect/Func/IR/FuncOps.h"
 #include "mlir/IR/Verifier.h"
@@ -168,7 +169,7 @@ LogicalResult verifyExec(ModuleOp module) {
       op.emitOpError("is not of the exec dialect");
       valid = false;
     }
-  return success(valid);
+  return success(valid && succeeded(checkCollectiveOrder(module)));
 }
 
 } // namespace titan

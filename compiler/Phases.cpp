@@ -38,6 +38,7 @@ static void buildLocalPhase(OpPassManager &passes, const JobConfig &job) {
   passes.addPass(createSimplifyCollectives());
   passes.addPass(createCanonicalizerPass());
   passes.addPass(createCSEPass());
+  passes.addPass(createBucketCollectives());
 }
 
 static void buildKernelsPhase(OpPassManager &passes, const JobConfig &) {

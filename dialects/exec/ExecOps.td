@@ -62,19 +62,25 @@ def Exec_VariableOp
   let summary = "a named, dense, row-major tensor at a fixed place";
   let description = [{
     `base` is a segment, or a residual class for what exists once per slot (the microbatch inputs).
-    Parameters have an initializer; a variable without one starts as zeros.
+    Parameters have an initializer; a variable without one starts as zeros. `type` is what a rank
+    holds; where that is a part of a global tensor, `global` is its type, with an exec.sharding as
+    encoding.
   }];
   let arguments = (ins SymbolNameAttr:$sym_name, TypeAttrOf<AnyRankedTensor>:$type,
+                       OptionalAttr<TypeAttrOf<AnyRankedTensor>>:$global_type,
                        Exec_RoleAttr:$role, FlatSymbolRefAttr:$base, Exec_I64Attr:$offset,
                        OptionalAttr<Exec_InitializerAttr>:$initializer);
   let assemblyFormat = [{
-    $sym_name `:` $type `role` `` $role `in` $base `+` $offset (`initializer` $initializer^)? attr-dict
+    $sym_name `:` $type (`global` $global_type^)? `role` `` $role `in` $base `+` $offset
+    (`initializer` $initializer^)? attr-dict
   }];
   let hasVerifier = 1;
   let extraClassDeclaration = [{
     ::mlir::RankedTensorType getTensorType() {
       return ::llvm::cast<::mlir::RankedTensorType>(getType());
     }
+    /// The sharding of the global type; null if the variable is whole.
+    ::titan::exec::ShardingAttr getSharding();
   }];
 }
 
@@ -153,9 +159,11 @@ def Exec_BufferOp
     : Exec_Op<"buffer", [Pure, HasParent<"::titan::exec::FuncOp">,
                          DeclareOpInterfaceMethods<SymbolUserOpInterface>]> {
   let summary = "a strided view of memory at a byte offset of a segment or residual class";
-  let arguments = (ins FlatSymbolRefAttr:$base, Exec_I64Attr:$offset);
+  let description = "With a rotation the place depends on the rank: see exec.rotation.";
+  let arguments = (ins FlatSymbolRefAttr:$base, Exec_I64Attr:$offset,
+                       OptionalAttr<Exec_RotationAttr>:$rotation);
   let results = (outs Exec_Buffer:$result);
-  let assemblyFormat = "$base `+` $offset attr-dict `:` type($result)";
+  let assemblyFormat = "$base `+` $offset (`rotated` $rotation^)? attr-dict `:` type($result)";
   let hasVerifier = 1;
 }
 

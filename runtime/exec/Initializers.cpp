@@ -115,6 +115,8 @@ void InitialValues::writeNumbers(int64_t begin, int64_t end, double *to) const {
     for (int64_t i = begin; i < end; ++i)
       to[i - begin] = rope(i);
     return;
+  case Distribution::axisIndex: // an i32, which supports() refuses
+    return;
   case Distribution::normal:
   case Distribution::truncatedNormal:
     writeNormal(begin, end, to);

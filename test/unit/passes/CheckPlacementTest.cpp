@@ -19,7 +19,7 @@ class PlacedFunction {
 public:
   explicit PlacedFunction(const std::string &body) {
     context.loadDialect<TitanDialect, func::FuncDialect>();
-    std::string source;
+    std::string source = "titan.mesh @mesh [tp = 2]\n";
     for (const char *name : {"x", "y", "z"})
       source += "titan.variable derived @" + std::string(name) + " : tensor<8x8xf32>\n";
     module = parseSourceString<ModuleOp>(source + body, &context);
@@ -182,4 +182,52 @@ func.func @f(%p: tensor<8x8xf32>) -> tensor<16x8xf32> {
   EXPECT_EQ(f.check(), "");
   f.op("concat")->setOperand(0, f.op("einsum", 1)->getResult(0));
   EXPECT_EQ(f.check(), "'titan.concat' op expects a part at another place than it has");
+}
+
+// %w is gathered from @x while %a and %b are computed.
+constexpr const char *kUnderWay = R"(
+func.func @f(%p: tensor<8x8xf32>) -> tensor<16x8xf32> {
+  %x = titan.load @x : tensor<8x8xf32>
+  %u = titan.start all_gather %x over [tp] : (tensor<8x8xf32>) -> tensor<16x8xf32>
+  %a = titan.einsum "mk,kn->mn" %p, %x : tensor<8x8xf32>, tensor<8x8xf32> -> tensor<8x8xf32>
+  %b = titan.einsum "mk,kn->mn" %a, %p : tensor<8x8xf32>, tensor<8x8xf32> -> tensor<8x8xf32>
+  %w = titan.await %u of %x : (tensor<16x8xf32>, tensor<8x8xf32>) -> tensor<16x8xf32>
+  titan.store %b, @y : tensor<8x8xf32>
+  return %w : tensor<16x8xf32>
+})";
+
+TEST(CheckPlacement, AcceptsWhatRunsBesideACollective) {
+  PlacedFunction f(kUnderWay);
+  f.place();
+  EXPECT_EQ(f.check(), "");
+}
+
+TEST(CheckPlacement, RefusesAWriteOfASourceUnderWay) {
+  PlacedFunction f(kUnderWay);
+  // The variable that %b is stored to begins in the middle of the gather's source.
+  f.variables["y"] = f.range("derived", 128);
+  f.place();
+  EXPECT_EQ(f.check(), "'titan.einsum' op writes bytes 0 to 256 of a collective that is under way");
+}
+
+TEST(CheckPlacement, RefusesAWriteOfADestinationUnderWay) {
+  PlacedFunction f(kUnderWay);
+  f.variables["y"] = f.range("out", 508);
+  f.place();
+  EXPECT_EQ(f.check(), "'titan.einsum' op writes bytes 0 to 512 of a collective that is under way");
+}
+
+TEST(CheckPlacement, RefusesAReadOfADestinationUnderWay) {
+  PlacedFunction f(kUnderWay);
+  f.layout.arguments[0] = f.range("out", 256);
+  f.place();
+  EXPECT_EQ(f.check(),
+            "'titan.einsum' op reads an operand, but its bytes 256 to 512 have been overwritten");
+}
+
+TEST(CheckPlacement, RefusesACollectiveOverItsOperand) {
+  PlacedFunction f(kUnderWay);
+  f.layout.results[0] = f.range("derived", 252);
+  f.place();
+  EXPECT_EQ(f.check(), "'titan.start' op writes #0 over operand #0, which it reads");
 }
