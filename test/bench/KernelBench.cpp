@@ -1,12 +1,13 @@
 // Generated row kernels against hand-written C++ (clang -O3 -ffast-math -march=native with
 // libmvec), one thread, interleaved runs, medians.
 //
-//   build/bench/KernelBench [--filter=norm] [--rounds=15] [--quantile=0.5] [--clock=cpu|wall] [--dump=FILE]
+//   build/bench/KernelBench [--filter=norm] [--rounds=15] [--quantile=0.5] [--clock=cpu|wall]
+//   [--dump=FILE]
 //
 // --dump writes the machine code of the last kernel, for objdump -d.
-// `ours/theirs` above 1: the generated kernel is faster. GB/s count every operand and result once, a
-// result in place twice. Kernels whose memory exceeds 64 MiB are also compared with triad,
-// c[i] = a[i] + 3 b[i] on 128 MiB arrays, run in the same rounds and counted in the same way.
+// `ours/theirs` above 1: the generated kernel is faster. GB/s count every operand and result once,
+// a result in place twice. Kernels whose memory exceeds 64 MiB are also compared with triad, c[i] =
+// a[i] + 3 b[i] on 128 MiB arrays, run in the same rounds and counted in the same way.
 #include "test/bench/BenchSupport.h"
 #include "test/bench/KernelReference.h"
 #include "test/unit/compiler/KernelRunner.h"
@@ -109,8 +110,8 @@ void measure(const Settings &settings, const Case &test, bool tie) {
                                test.name.c_str(), us * 1e6, them * 1e6, them / us,
                                bytes / us * 1e-9);
   if (!triadTimes.empty())
-    llvm::outs() << llvm::format(
-        "   of triad %5.2f", bytes / us / Triad::bandwidth(cpu::quantile(triadTimes, q)));
+    llvm::outs() << llvm::format("   of triad %5.2f",
+                                 bytes / us / Triad::bandwidth(cpu::quantile(triadTimes, q)));
   llvm::outs() << "\n";
   llvm::outs().flush();
 }
