@@ -88,7 +88,8 @@ bool isKept(const format::Variable &variable) {
 
 } // namespace
 
-NonFiniteSearch::NonFiniteSearch(Executor &executor, std::string_view flag) : executor(executor) {
+NonFiniteSearch::NonFiniteSearch(Executor &executor, std::string_view flag, bool toTheEnd)
+    : executor(executor), toTheEnd(toTheEnd) {
   const format::Program &program = executor.program();
   for (const format::Variable &variable : program.variables) {
     const uint32_t residualClass = variable.place.residualClass;
@@ -181,6 +182,10 @@ void NonFiniteSearch::rememberParameters(const ExecutedInstruction &done) {
 /// Whether to go on after an instruction.
 StatusOr<bool> NonFiniteSearch::inspect(const ExecutedInstruction &done, Section section) {
   const format::Instruction &instruction = done.function.instructions[done.index];
+  // What other ranks send is looked for where it was made.
+  if (std::holds_alternative<format::Start>(instruction) ||
+      std::holds_alternative<format::Await>(instruction))
+    return true;
   rememberParameters(done);
   bool writesFlag = false;
   for (const Touch &touch : touchesOf(executor.program(), instruction)) {
@@ -188,21 +193,24 @@ StatusOr<bool> NonFiniteSearch::inspect(const ExecutedInstruction &done, Section
     if (touch.access == Access::read || touch.scratch)
       continue;
     writesFlag |= section == Section::epilogue && operand.data == flag;
-    if (mayBeInfinite(instruction, touch.buffer))
+    if (!finding.empty() || mayBeInfinite(instruction, touch.buffer))
       continue;
     TITAN_ASSIGN_OR_RETURN(const auto bad, firstBad(operand));
     if (!bad)
       continue;
     TITAN_ASSIGN_OR_RETURN(const bool isInput, nameInput(done));
-    if (isInput)
+    if (isInput && !toTheEnd)
       return false;
+    if (isInput)
+      continue;
     const format::Variable *variable = variableAt(bad->address);
     finding = describe(executor.program(), done) + " writes " + describe(bad->value) + " at " +
               describe(bad->index, operand.view->rank) + " of " +
               (variable ? "'" + variable->name + "', " : "a buffer ") + describe(*operand.view);
     if (!lastParameters.empty())
       finding += "; parameters used last: " + lastParameters;
-    return false;
+    if (!toTheEnd)
+      return false;
   }
   return !writesFlag;
 }

@@ -18,8 +18,9 @@ namespace titan {
 class NonFiniteSearch {
 public:
   /// The search ends, without a finding, at the instruction of an epilogue that writes the variable
-  /// `flag`, so that nothing that depends on it changes.
-  NonFiniteSearch(Executor &executor, std::string_view flag);
+  /// `flag`, so that nothing that depends on it changes. With `toTheEnd` it ends there only: where
+  /// other ranks take part in the step, all have to run the same.
+  NonFiniteSearch(Executor &executor, std::string_view flag, bool toTheEnd = false);
 
   /// Runs one section. Returns whether there is something to run after it: false once the flag is
   /// written or something is found.
@@ -44,6 +45,7 @@ private:
   Executor &executor;
   std::vector<VariableRef> variables; ///< every one, in every slot
   const std::byte *flag = nullptr;
+  bool toTheEnd;
   std::string lastParameters; ///< those that an instruction read last
   std::string finding;
 };
