@@ -84,7 +84,9 @@ void GraphBuilder::declare(Role role, StringRef name, ArrayRef<int64_t> shape,
   const std::string fullName = qualified(name);
   RankedTensorType type = f32(shape);
   Location loc = NameLoc::get(builder.getStringAttr(fullName));
-  lastVariable = VariableOp::create(builder, loc, fullName, role, type, initializer);
+  lastVariable = VariableOp::create(builder, loc, builder.getStringAttr(fullName),
+                                    RoleAttr::get(builder.getContext(), role), TypeAttr::get(type),
+                                    /*global_type=*/TypeAttr(), initializer);
   variables[fullName] = type;
 }
 

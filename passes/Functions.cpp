@@ -30,7 +30,9 @@ VariableOp createVariable(ModuleOp module, Location loc, const Twine &name, Role
       builder.setInsertionPointAfter(&op);
       break;
     }
-  return VariableOp::create(builder, loc, builder.getStringAttr(name), role, type, Attribute());
+  return VariableOp::create(builder, loc, builder.getStringAttr(name),
+                            RoleAttr::get(module.getContext(), role), TypeAttr::get(type),
+                            /*global_type=*/TypeAttr(), /*initializer=*/Attribute());
 }
 
 SmallVector<VariableOp> getVariables(ModuleOp module, Role role) {

@@ -1,8 +1,8 @@
 #include "compiler/reference/Interpreter.h"
 
+#include "compiler/reference/Distribution.h"
 #include "compiler/reference/Initializers.h"
 #include "compiler/reference/Rounding.h"
-#include "dialects/titan/TitanDialect.h"
 
 #include "mlir/Dialect/Func/IR/FuncOps.h"
 #include "llvm/ADT/MapVector.h"
@@ -18,9 +18,9 @@ namespace titan {
 
 /// Contractions through the machine's BLAS, on one thread: bits do not depend on the number of
 /// cores, and the products of small models are too short to share.
-class Interpreter::Blas : public ReferenceContext {
+class Interpreter::Context : public ReferenceContext {
 public:
-  Blas() { openblas_set_num_threads(1); }
+  explicit Context(const MeshShape &mesh) : mesh(mesh) { openblas_set_num_threads(1); }
 
   void multiplyAdd(int64_t m, int64_t n, int64_t k, const double *a, const double *b,
                    double *c) override {
@@ -30,6 +30,15 @@ public:
     cblas_dgemm(CblasRowMajor, CblasNoTrans, CblasNoTrans, asInt(m), asInt(n), asInt(k), 1.0, a,
                 asInt(k), b, asInt(n), 1.0, c, asInt(n));
   }
+
+  int64_t getCoordinate(ArrayRef<StringAttr> axes) const override {
+    return mesh.getCoordinate(rank, axes);
+  }
+
+  int64_t rank = 0; ///< being evaluated
+
+private:
+  const MeshShape &mesh;
 };
 
 /// What a rank keeps between calls.
@@ -39,7 +48,7 @@ struct Interpreter::Rank {
 
 /// What a rank knows inside one function or region.
 struct Interpreter::Frame {
-  Rank *rank = nullptr;
+  int64_t rank = 0;
   DenseMap<Value, TensorRef> values;
   /// The variables at the function's entry: loads see these, whatever a callee stored since.
   llvm::StringMap<TensorRef> entry;
@@ -51,8 +60,22 @@ struct Interpreter::Frame {
 /// Callers deeper than this are taken for endless recursion.
 static constexpr int kMaxDepth = 64;
 
+/// Global programs run on one rank whatever their mesh, per-device programs on all of it.
+static bool isPerDevice(ModuleOp module) {
+  return llvm::any_of(module.getOps<VariableOp>(),
+                      [](VariableOp variable) { return variable.getGlobalType().has_value(); }) ||
+         llvm::any_of(module.getOps<func::FuncOp>(), [](func::FuncOp function) {
+           for (unsigned i = 0; i < function.getNumArguments(); ++i)
+             if (function.getArgAttr(i, kGlobalType))
+               return true;
+           return false;
+         });
+}
+
 Interpreter::Interpreter(ModuleOp module, InterpreterOptions options)
-    : module(module), symbols(module), options(options), ranks(1), blas(std::make_unique<Blas>()) {}
+    : module(module), symbols(module), options(options),
+      mesh(isPerDevice(module) ? MeshShape::get(module) : MeshShape()), ranks(mesh.getNumRanks()),
+      context(std::make_unique<Context>(mesh)) {}
 
 Interpreter::~Interpreter() = default;
 
@@ -66,27 +89,86 @@ static void roundToTypes(HostTensor &tensor) {
 // Variables
 //===----------------------------------------------------------------------===//
 
-FailureOr<Interpreter::TensorRef> Interpreter::getVariable(Rank &rank, StringAttr name) {
-  TensorRef &slot = rank.variables[name.getValue()];
-  if (slot)
-    return slot;
-  auto variable = symbols.lookup<VariableOp>(name);
-  if (!variable)
-    return failure();
-  auto tensor = std::make_shared<HostTensor>(cast<RankedTensorType>(variable.getType()));
+/// The type that a value has from outside: its global one without the sharding.
+static RankedTensorType getOuterType(Type local, Type global) {
+  return withoutSharding(cast<RankedTensorType>(global ? global : local));
+}
+
+FailureOr<HostTensor> Interpreter::gather(ArrayRef<const HostTensor *> parts, Type local,
+                                          Type global, Location location, const Twine &what) {
+  if (!global) {
+    HostTensor tensor = *parts.front();
+    tensor.type = getOuterType(local, {});
+    return tensor;
+  }
+  HostTensor tensor;
+  if (auto error = gatherFromRanks(parts, cast<RankedTensorType>(global), mesh, tensor))
+    return emitError(location) << what << ": ranks " << error->first << " and " << error->second
+                               << " hold different values of element " << error->element << " of "
+                               << global;
+  return tensor;
+}
+
+/// Gives all ranks the variable's initial value.
+LogicalResult Interpreter::initializeVariable(VariableOp variable) {
+  StringRef name = variable.getSymName();
+  auto local = cast<RankedTensorType>(variable.getType());
+  if (auto index =
+          dyn_cast_if_present<AxisIndexInitAttr>(variable.getInitializer().value_or(Attribute()))) {
+    for (auto [number, rank] : llvm::enumerate(ranks)) {
+      auto tensor = std::make_shared<HostTensor>(local);
+      tensor->values[0] =
+          static_cast<double>(mesh.getCoordinate(number, index.getAxes()) * index.getScale());
+      rank.variables[name] = std::move(tensor);
+    }
+    return success();
+  }
+  HostTensor tensor(getOuterType(local, variable.getGlobalType().value_or(Type())));
   if (std::optional<Attribute> initializer = variable.getInitializer())
-    if (failed(initialize(*tensor, *initializer, CounterGenerator(options.seed, name.getValue()),
+    if (failed(initialize(tensor, *initializer, CounterGenerator(options.seed, name),
                           variable.getLoc())))
       return failure();
+  scatterVariable(variable, tensor);
+  return success();
+}
+
+/// Gives the ranks their parts of a value.
+void Interpreter::scatterVariable(VariableOp variable, HostTensor &tensor) {
   if (options.precision == Precision::typed)
-    roundToTypes(*tensor);
-  return slot = std::move(tensor);
+    roundToTypes(tensor);
+  const Padding padding = variable.getRole() == Role::gradient ? Padding::zero : Padding::poison;
+  const std::optional<Type> global = variable.getGlobalType();
+  for (auto [number, rank] : llvm::enumerate(ranks))
+    rank.variables[variable.getSymName()] = std::make_shared<HostTensor>(
+        global ? scatterToRank(tensor, cast<RankedTensorType>(*global), mesh, number, padding)
+               : tensor);
+}
+
+/// Whether each rank has its own value by design.
+static bool isAxisIndex(VariableOp variable) {
+  return isa_and_present<AxisIndexInitAttr>(variable.getInitializer().value_or(Attribute()));
 }
 
 HostTensor *Interpreter::findVariable(StringRef name) {
-  FailureOr<TensorRef> tensor =
-      getVariable(ranks.front(), StringAttr::get(module.getContext(), name));
-  return succeeded(tensor) ? tensor->get() : nullptr;
+  std::unique_ptr<OuterVariable> &outer = outerVariables[name];
+  if (outer && !outer->stale)
+    return &outer->tensor;
+  auto variable = symbols.lookup<VariableOp>(name);
+  if (!variable ||
+      (!ranks.front().variables.contains(name) && failed(initializeVariable(variable))))
+    return nullptr;
+  SmallVector<const HostTensor *> parts;
+  for (Rank &rank : ranks)
+    parts.push_back(rank.variables[name].get());
+  FailureOr<HostTensor> tensor =
+      gather(parts, variable.getType(), variable.getGlobalType().value_or(Type()),
+             variable.getLoc(), "variable @" + name);
+  if (failed(tensor))
+    return nullptr;
+  if (!outer)
+    outer = std::make_unique<OuterVariable>();
+  *outer = {std::move(*tensor), /*stale=*/false};
+  return &outer->tensor;
 }
 
 HostTensor &Interpreter::variable(StringRef name) {
@@ -111,8 +193,13 @@ LogicalResult Interpreter::load(Operation &op, Frame &frame) {
 
 void Interpreter::commitStores(Frame &frame) {
   for (auto &[name, tensor] : frame.stores)
-    // A copy: the tensor may be another variable's value or one the caller still reads.
-    frame.rank->variables[name.getValue()] = std::make_shared<HostTensor>(*tensor);
+  // A copy: the tensor may be another variable's value or one the caller still reads.
+  {
+    ranks[frame.rank].variables[name.getValue()] = std::make_shared<HostTensor>(*tensor);
+    auto outer = outerVariables.find(name.getValue());
+    if (outer != outerVariables.end() && outer->second)
+      outer->second->stale = true;
+  }
 }
 
 //===----------------------------------------------------------------------===//
@@ -135,12 +222,41 @@ LogicalResult Interpreter::evaluateReference(Operation &op, Frame &frame) {
   SmallVector<HostTensor> results;
   for (Type type : op.getResultTypes())
     results.emplace_back(cast<RankedTensorType>(type));
-  if (failed(reference.evaluate(*blas, operands, results)))
+  context->rank = frame.rank;
+  if (failed(reference.evaluate(*context, operands, results)))
     return failure();
   for (auto [value, tensor] : llvm::zip_equal(op.getResults(), results)) {
     if (options.precision == Precision::typed)
       roundToTypes(tensor);
     define(frame, value, std::make_shared<HostTensor>(std::move(tensor)));
+  }
+  return success();
+}
+
+/// A collective on the groups of all ranks.
+LogicalResult Interpreter::evaluateCollective(Operation &op, MutableArrayRef<Frame> frames) {
+  auto collective = cast<CollectiveOpInterface>(op);
+  const SmallVector<StringAttr> axes = collective.getGroupAxes();
+  for (auto [operand, value] : llvm::zip_equal(op.getOperands(), op.getResults())) {
+    std::vector<HostTensor> results(frames.size(),
+                                    HostTensor(cast<RankedTensorType>(value.getType())));
+    for (int64_t rank = 0; rank < static_cast<int64_t>(frames.size()); ++rank) {
+      const SmallVector<int64_t> group = mesh.getGroup(rank, axes);
+      if (group.front() != rank)
+        continue;
+      SmallVector<const HostTensor *> sources;
+      SmallVector<HostTensor *> destinations;
+      for (int64_t member : group) {
+        sources.push_back(frames[member].values.lookup(operand).get());
+        destinations.push_back(&results[member]);
+      }
+      collective.evaluateGroup(sources, destinations);
+    }
+    for (auto [frame, result] : llvm::zip_equal(frames, results)) {
+      if (options.precision == Precision::typed)
+        roundToTypes(result);
+      define(frame, value, std::make_shared<HostTensor>(std::move(result)));
+    }
   }
   return success();
 }
@@ -154,7 +270,7 @@ LogicalResult Interpreter::callRegion(Operation &op, Block &body, MutableArrayRe
   for (auto [frame, innerFrame] : llvm::zip_equal(frames, inner)) {
     innerFrame.rank = frame.rank;
     if (isFunction)
-      innerFrame.entry = frame.rank->variables;
+      innerFrame.entry = ranks[frame.rank].variables;
     for (auto [argument, operand] : llvm::zip_equal(body.getArguments(), op.getOperands()))
       innerFrame.values[argument] = frame.values.lookup(operand);
   }
@@ -178,6 +294,8 @@ LogicalResult Interpreter::evaluate(Operation &op, MutableArrayRef<Frame> frames
         frame.results.push_back(frame.values.lookup(operand));
     return success();
   }
+  if (isa<CollectiveOpInterface>(op))
+    return evaluateCollective(op, frames);
   if (auto kernel = dyn_cast<KernelOp>(op))
     return callRegion(op, kernel.getBody().front(), frames, /*isFunction=*/false);
   if (auto call = dyn_cast<func::CallOp>(op)) {
@@ -237,29 +355,55 @@ FailureOr<SmallVector<HostTensor>> Interpreter::call(StringRef name,
   if (function.getNumArguments() != arguments.size())
     return function.emitOpError() << "takes " << function.getNumArguments() << " arguments, found "
                                   << arguments.size();
-  for (auto variable : module.getOps<VariableOp>())
-    if (failed(getVariable(ranks.front(), variable.getSymNameAttr())))
-      return failure();
-  std::vector<Frame> frames(1);
-  Frame &frame = frames.front();
-  frame.rank = &ranks.front();
-  frame.entry = frame.rank->variables;
+  for (auto variable : module.getOps<VariableOp>()) {
+    auto outer = outerVariables.find(variable.getSymName());
+    if (!ranks.front().variables.contains(variable.getSymName())) {
+      if (failed(initializeVariable(variable)))
+        return failure();
+    } else if (outer != outerVariables.end() && outer->second && !outer->second->stale &&
+               !isAxisIndex(variable)) {
+      scatterVariable(variable, outer->second->tensor);
+    }
+  }
+  std::vector<Frame> frames(ranks.size());
+  for (auto [number, frame] : llvm::enumerate(frames)) {
+    frame.rank = number;
+    frame.entry = ranks[number].variables;
+  }
   for (auto [index, argument] : llvm::enumerate(arguments)) {
-    if (argument.type != function.getArgumentTypes()[index])
-      return function.emitOpError() << "takes " << function.getArgumentTypes()[index]
-                                    << " as argument " << index << ", found " << argument.type;
-    auto tensor = std::make_shared<HostTensor>(argument);
-    if (options.precision == Precision::typed)
-      roundToTypes(*tensor);
-    frame.values[function.getArgument(index)] = std::move(tensor);
+    auto global = function.getArgAttrOfType<TypeAttr>(index, kGlobalType);
+    Type type = global ? global.getValue() : function.getArgumentTypes()[index];
+    if (!isSameTensor(argument.type, type))
+      return function.emitOpError()
+             << "takes " << type << " as argument " << index << ", found " << argument.type;
+    for (Frame &frame : frames) {
+      auto tensor = std::make_shared<HostTensor>(
+          global ? scatterToRank(argument, cast<RankedTensorType>(type), mesh, frame.rank,
+                                 Padding::poison)
+                 : argument);
+      if (options.precision == Precision::typed)
+        roundToTypes(*tensor);
+      frame.values[function.getArgument(index)] = std::move(tensor);
+    }
   }
   held = peak = 0;
   if (failed(run(function.getBody().front(), frames)))
     return failure();
-  commitStores(frame);
+  for (Frame &frame : frames)
+    commitStores(frame);
   SmallVector<HostTensor> results;
-  for (const TensorRef &tensor : frame.results)
-    results.push_back(*tensor);
+  for (auto [index, type] : llvm::enumerate(function.getResultTypes())) {
+    SmallVector<const HostTensor *> parts;
+    for (Frame &frame : frames)
+      parts.push_back(frame.results[index].get());
+    auto global = function.getResultAttrOfType<TypeAttr>(index, kGlobalType);
+    FailureOr<HostTensor> result =
+        gather(parts, type, global ? global.getValue() : Type(), function.getLoc(),
+               "result " + Twine(index) + " of @" + name);
+    if (failed(result))
+      return failure();
+    results.push_back(std::move(*result));
+  }
   return results;
 }
 

@@ -5,6 +5,7 @@
 #pragma once
 
 #include "dialects/interfaces/Reference.h"
+#include "dialects/titan/Sharding.h"
 
 #include "mlir/IR/BuiltinOps.h"
 #include "mlir/IR/SymbolTable.h"
@@ -27,8 +28,11 @@ struct InterpreterOptions {
 /// Calls functions of one module; the module's variables keep their values between calls. The
 /// module must outlive the interpreter and not change meanwhile.
 ///
-/// A function is evaluated op by op: each op on every rank before the next op, so that an op sees
-/// the operands of all ranks at once. For now there is one rank.
+/// A per-device program, in which titan-partition-spmd has left global types, is evaluated on all
+/// ranks of its mesh in lock step: each op on every rank before the next op, so that a collective
+/// sees the operands of all ranks at once. From outside it looks like the global program: arguments
+/// are cut into what the ranks hold and results and variables put together again, and it is an
+/// error if ranks that should hold the same do not, bit for bit. Slices' padding is poisoned.
 class Interpreter {
 public:
   explicit Interpreter(mlir::ModuleOp module, InterpreterOptions options = {});
@@ -44,7 +48,8 @@ public:
   bool hasFunction(llvm::StringRef name) const;
 
   /// A variable's value, first set by its initializer, or zeros; null when the module has no such
-  /// variable or it cannot be initialized (with a diagnostic).
+  /// variable or it cannot be initialized (with a diagnostic). The tensor stays where it is; after
+  /// a call it has to be asked for again.
   HostTensor *findVariable(llvm::StringRef name);
   /// The same for a variable that is known to exist.
   HostTensor &variable(llvm::StringRef name);
@@ -56,12 +61,22 @@ private:
   using TensorRef = std::shared_ptr<HostTensor>;
   struct Rank;
   struct Frame;
-  class Blas;
+  /// A variable as seen from outside, where it may be changed between calls.
+  struct OuterVariable {
+    HostTensor tensor;
+    bool stale = false; ///< a call has stored a new value since
+  };
+  class Context;
 
-  mlir::FailureOr<TensorRef> getVariable(Rank &rank, mlir::StringAttr name);
+  mlir::LogicalResult initializeVariable(VariableOp variable);
+  void scatterVariable(VariableOp variable, HostTensor &tensor);
+  mlir::FailureOr<HostTensor> gather(llvm::ArrayRef<const HostTensor *> parts, mlir::Type local,
+                                     mlir::Type global, mlir::Location location,
+                                     const llvm::Twine &what);
   mlir::LogicalResult run(mlir::Block &block, llvm::MutableArrayRef<Frame> frames);
   mlir::LogicalResult evaluate(mlir::Operation &op, llvm::MutableArrayRef<Frame> frames);
   mlir::LogicalResult evaluateReference(mlir::Operation &op, Frame &frame);
+  mlir::LogicalResult evaluateCollective(mlir::Operation &op, llvm::MutableArrayRef<Frame> frames);
   mlir::LogicalResult callRegion(mlir::Operation &op, mlir::Block &body,
                                  llvm::MutableArrayRef<Frame> frames, bool isFunction);
   mlir::LogicalResult load(mlir::Operation &op, Frame &frame);
@@ -71,8 +86,10 @@ private:
   mlir::ModuleOp module;
   mlir::SymbolTable symbols;
   InterpreterOptions options;
+  MeshShape mesh;
   std::vector<Rank> ranks;
-  std::unique_ptr<Blas> blas;
+  llvm::StringMap<std::unique_ptr<OuterVariable>> outerVariables;
+  std::unique_ptr<Context> context;
   int64_t held = 0, peak = 0;
   int depth = 0;
 };

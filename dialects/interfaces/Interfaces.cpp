@@ -1,5 +1,6 @@
 #include "dialects/interfaces/Buffering.h"
 #include "dialects/interfaces/Chunkable.h"
+#include "dialects/interfaces/Collective.h"
 #include "dialects/interfaces/Cost.h"
 #include "dialects/interfaces/Differentiable.h"
 #include "dialects/interfaces/Fusible.h"
@@ -13,6 +14,7 @@ using namespace mlir;
 
 #include "dialects/interfaces/Buffering.cpp.inc"
 #include "dialects/interfaces/Chunkable.cpp.inc"
+#include "dialects/interfaces/Collective.cpp.inc"
 #include "dialects/interfaces/Cost.cpp.inc"
 #include "dialects/interfaces/Differentiable.cpp.inc"
 #include "dialects/interfaces/Fusible.cpp.inc"
@@ -47,6 +49,14 @@ ShardingRule getPointwiseRule(Operation *op) {
   return rule;
 }
 
+ShardingRule getLinearPointwiseRule(Operation *op, ShardingRule::Linearity linearity) {
+  ShardingRule rule = getPointwiseRule(op);
+  rule.linearity = linearity;
+  for (unsigned operand = 0; operand < op->getNumOperands(); ++operand)
+    rule.linear.push_back(operand);
+  return rule;
+}
+
 IterationSpace getPointwiseSpace(Operation *op) {
   MLIRContext *context = op->getContext();
   IterationSpace space;
@@ -63,6 +73,21 @@ IterationSpace getPointwiseSpace(Operation *op) {
   for (unsigned index = 0; index < op->getNumResults(); ++index)
     space.outputs.push_back({index, identity});
   return space;
+}
+
+LogicalResult detail::verifyCollective(Operation *op) {
+  if (op->getNumOperands() == 0 || op->getNumOperands() != op->getNumResults())
+    return op->emitOpError() << "expects at least one operand and as many results, found "
+                             << op->getNumOperands() << " and " << op->getNumResults();
+  for (auto [operand, result] : llvm::zip(op->getOperandTypes(), op->getResultTypes())) {
+    auto from = cast<RankedTensorType>(operand), to = cast<RankedTensorType>(result);
+    if (from.getElementType() != to.getElementType())
+      return op->emitOpError() << "the result " << to << " is not of the operand's element type, "
+                               << from.getElementType();
+    if (from.getEncoding() || to.getEncoding())
+      return op->emitOpError() << "exchanges what ranks hold, found the global tensor " << from;
+  }
+  return success();
 }
 
 static std::string verifyTensor(const char *what, unsigned index, Type type,

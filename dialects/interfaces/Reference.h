@@ -30,6 +30,10 @@ public:
   /// c[m, n] += a[m, k] b[k, n], all row-major and dense, in double precision.
   virtual void multiplyAdd(int64_t m, int64_t n, int64_t k, const double *a, const double *b,
                            double *c) = 0;
+
+  /// The linear coordinate of the rank being evaluated in mesh axes, the first one outermost; 0
+  /// without a mesh.
+  virtual int64_t getCoordinate(llvm::ArrayRef<mlir::StringAttr> axes) const { return 0; }
 };
 
 } // namespace titan

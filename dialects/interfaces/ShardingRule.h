@@ -30,6 +30,18 @@ struct ShardingRule {
   llvm::SmallVector<TensorFactors> operands;
   llvm::SmallVector<TensorFactors> results;
 
+  /// Whether the op commutes with sums over devices: with *each*, in any of the operands named by
+  /// `linear` while the others are complete; with *together*, when all of those are partial sums
+  /// over the same axes. A result is then a partial sum over these axes too.
+  enum class Linearity { each, together };
+  Linearity linearity = Linearity::each;
+  llvm::SmallVector<unsigned, 2> linear;
+  /// Results (first) that are complete although a reduction factor (second) is split: they do not
+  /// depend on it, or the op communicates itself.
+  llvm::SmallVector<std::pair<unsigned, unsigned>, 2> complete;
+  /// The results are zero, hence partial sums over any axes as they are.
+  bool isZero = false;
+
   unsigned addFactor(int64_t size, FactorKind kind = FactorKind::passThrough) {
     factors.push_back({size, kind});
     return static_cast<unsigned>(factors.size()) - 1;
@@ -38,6 +50,8 @@ struct ShardingRule {
 
 /// Every operand and result has the same shape, one factor a dimension.
 ShardingRule getPointwiseRule(mlir::Operation *op);
+/// The same for an op that is linear in its operands.
+ShardingRule getLinearPointwiseRule(mlir::Operation *op, ShardingRule::Linearity linearity);
 
 /// Checks that the factors of every dimension multiply to its size; the first violation as text,
 /// empty when there is none.

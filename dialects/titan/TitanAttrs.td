@@ -2,6 +2,7 @@
 #define TITAN_ATTRS_TD
 
 include "dialects/titan/TitanBase.td"
+include "mlir/IR/TensorEncoding.td"
 
 def Titan_RoleAttr : I32EnumAttr<"Role", "what a variable is for", [
     I32EnumAttrCase<"parameter", 0>,
@@ -91,6 +92,69 @@ def Titan_RopeTableInit : Titan_Attr<"RopeTableInit", "rope_table"> {
   }]>];
   let assemblyFormat = "`<` struct(params) `>`";
   let genVerifyDecl = 1;
+}
+
+def Titan_AxisIndexInit : Titan_Attr<"AxisIndexInit", "axis_index"> {
+  let summary = "the rank's coordinate, times a factor";
+  let description = [{
+    The rank's linear coordinate in the named mesh axes, the first one outermost, times `scale`.
+    Programs are the same on all ranks; what depends on the rank is a variable that starts like
+    this: `#titan.axis_index<{tp} times 512>` is 0, 512, ... along the axis tp.
+  }];
+  let parameters = (ins ArrayRefParameter<"::mlir::StringAttr">:$axes, "int64_t":$scale);
+  let hasCustomAssemblyFormat = 1;
+}
+
+def Titan_ShardingAttr : Titan_Attr<"Sharding", "sharding",
+    [DeclareAttrInterfaceMethods<VerifiableTensorEncoding>]> {
+  let summary = "how a tensor is laid out over a mesh";
+  let description = [{
+    The encoding of a tensor's type, whose shape stays the global one. Per dimension the mesh axes
+    that split it, outermost first; an axis splits one dimension at most. The value is the sum over
+    the coordinates of the `partial` axes of what the ranks hold. Along all other axes ranks hold
+    the same.
+
+    A `flat` tensor is storage: what the dimensions' axes leave to a rank is laid out row by row,
+    padded and cut into equal slices, one for each coordinate of the flat axes; slices are multiples
+    of `granule` elements.
+
+    ```mlir
+    tensor<8x512x256xf32, #titan.sharding<[{dp_shard}, {tp}, {} ]>>
+    tensor<8x512x256xf32, #titan.sharding<[{dp_shard}, {}, {} ], partial {tp}>>
+    tensor<768x256xf32, #titan.sharding<[{tp}, {} ], flat {dp_shard} granule 4>>
+    ```
+  }];
+  let parameters = (ins ArrayRefParameter<"::mlir::ArrayAttr">:$dimensions,
+                        ArrayRefParameter<"::mlir::StringAttr">:$partial,
+                        ArrayRefParameter<"::mlir::StringAttr">:$flat, "int64_t":$granule);
+  let builders = [
+    AttrBuilder<(ins "::llvm::ArrayRef<::mlir::ArrayAttr>":$dimensions,
+                     CArg<"::llvm::ArrayRef<::mlir::StringAttr>", "{}">:$partial), [{
+      return $_get($_ctxt, dimensions, partial, ::llvm::ArrayRef<::mlir::StringAttr>(), 1);
+    }]>];
+  let extraClassDeclaration = [{
+    /// Nothing split, nothing partial.
+    static ShardingAttr getReplicated(::mlir::MLIRContext *context, int64_t rank);
+    bool isReplicated() const;
+    bool isFlat() const { return !getFlat().empty(); }
+    /// The axes that split a dimension.
+    ::llvm::SmallVector<::mlir::StringAttr> getAxes(unsigned dimension) const;
+    ShardingAttr withPartial(::llvm::ArrayRef<::mlir::StringAttr> partial) const;
+    /// The same dimensions, not flat.
+    ShardingAttr withoutFlat() const;
+  }];
+  let hasCustomAssemblyFormat = 1;
+  let genVerifyDecl = 1;
+}
+
+def Titan_GatherPlacementAttr : I32EnumAttr<"GatherPlacement", "how long a gathered value is kept", [
+    I32EnumAttrCase<"per_use", 0>,
+    I32EnumAttrCase<"per_function", 1>,
+    I32EnumAttrCase<"per_step", 2>]> {
+  let cppNamespace = "::titan";
+  let description = [{
+    Gathered anew for each use, once in each function, or once a step (and kept until its end).
+  }];
 }
 
 #endif

@@ -12,12 +12,75 @@ using namespace mlir;
 #define GET_ATTRDEF_CLASSES
 #include "dialects/titan/TitanAttrs.cpp.inc"
 
+// Of assembly formats.
+static ParseResult parseAxisNames(OpAsmParser &parser, ArrayAttr &axes) {
+  SmallVector<Attribute> names;
+  if (parser.parseCommaSeparatedList(OpAsmParser::Delimiter::Square, [&]() -> ParseResult {
+        std::string name;
+        if (parser.parseKeywordOrString(&name))
+          return failure();
+        names.push_back(parser.getBuilder().getStringAttr(name));
+        return success();
+      }))
+    return failure();
+  axes = parser.getBuilder().getArrayAttr(names);
+  return success();
+}
+
+static void printAxisNames(OpAsmPrinter &printer, Operation *, ArrayAttr axes) {
+  printer << '[';
+  llvm::interleaveComma(axes.getAsRange<StringAttr>(), printer,
+                        [&](StringAttr axis) { printer.printKeywordOrString(axis.getValue()); });
+  printer << ']';
+}
+
+static ParseResult parseMeshAxes(OpAsmParser &parser, ArrayAttr &axes, DenseI64ArrayAttr &sizes) {
+  SmallVector<Attribute> names;
+  SmallVector<int64_t> extents;
+  if (parser.parseCommaSeparatedList(OpAsmParser::Delimiter::Square, [&]() -> ParseResult {
+        std::string name;
+        if (parser.parseKeywordOrString(&name) || parser.parseEqual() ||
+            parser.parseInteger(extents.emplace_back()))
+          return failure();
+        names.push_back(parser.getBuilder().getStringAttr(name));
+        return success();
+      }))
+    return failure();
+  axes = parser.getBuilder().getArrayAttr(names);
+  sizes = parser.getBuilder().getDenseI64ArrayAttr(extents);
+  return success();
+}
+
+static void printMeshAxes(OpAsmPrinter &printer, Operation *, ArrayAttr axes,
+                          DenseI64ArrayAttr sizes) {
+  printer << '[';
+  llvm::interleaveComma(llvm::zip(axes.getAsRange<StringAttr>(), sizes.asArrayRef()), printer,
+                        [&](auto axis) {
+                          printer.printKeywordOrString(std::get<0>(axis).getValue());
+                          printer << " = " << std::get<1>(axis);
+                        });
+  printer << ']';
+}
+
 #define GET_OP_CLASSES
 #include "dialects/titan/TitanOps.cpp.inc"
 
 namespace titan {
 
+/// Shardings repeat in every type of a function: they are printed once, under short names.
+struct ShardingAliases : OpAsmDialectInterface {
+  using OpAsmDialectInterface::OpAsmDialectInterface;
+
+  AliasResult getAlias(Attribute attribute, raw_ostream &os) const override {
+    if (!isa<ShardingAttr>(attribute))
+      return AliasResult::NoAlias;
+    os << "sharding";
+    return AliasResult::OverridableAlias;
+  }
+};
+
 void TitanDialect::initialize() {
+  addInterfaces<ShardingAliases>();
   addAttributes<
 #define GET_ATTRDEF_LIST
 #include "dialects/titan/TitanAttrs.cpp.inc"

@@ -1,6 +1,7 @@
 // All ops of the dialect, family by family.
 include "dialects/titan/TitanAttrs.td"
 include "dialects/titan/ops/Attention.td"
+include "dialects/titan/ops/Collective.td"
 include "dialects/titan/ops/Einsum.td"
 include "dialects/titan/ops/Elementwise.td"
 include "dialects/titan/ops/Embedding.td"

@@ -153,7 +153,7 @@ func.func @embedding_parts(%t: tensor<5xi32>, %w: tensor<16x4xf32>) -> tensor<5x
 }
 func.func @embedding_grad(%d: tensor<30x4xf32>, %t: tensor<30xi32>, %acc: tensor<16x4xf32>)
     -> tensor<16x4xf32> {
-  %r = titan.embedding_grad %d, %t acc(%acc)
+  %r = titan.embedding_grad %d, %t acc(%acc : tensor<16x4xf32>)
       : tensor<30x4xf32>, tensor<30xi32> -> tensor<16x4xf32>
   return %r : tensor<16x4xf32>
 }

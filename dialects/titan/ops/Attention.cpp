@@ -1,4 +1,4 @@
-#include "dialects/titan/TitanDialect.h"
+#include "dialects/titan/Sharding.h"
 
 using namespace mlir;
 
@@ -10,7 +10,7 @@ namespace titan {
 
 LogicalResult RopeOp::verify() {
   auto input = tensorType(getInput()), cosine = tensorType(getCosine());
-  if (getResult().getType() != input)
+  if (!isSameTensor(getResult().getType(), input))
     return emitOpError() << "the result " << getResult().getType() << " is not of the input's type "
                          << input;
   if (input.getRank() != 4)
@@ -23,7 +23,7 @@ LogicalResult RopeOp::verify() {
     return emitOpError() << "expects tables [" << perRow[1] << ", " << pairs << "] or ["
                          << perRow[0] << ", " << perRow[1] << ", " << pairs << "], found "
                          << cosine;
-  if (getSine().getType() != cosine)
+  if (!isSameTensor(getSine().getType(), cosine))
     return emitOpError() << "the sine " << getSine().getType() << " is not of the cosine's type "
                          << cosine;
   return success();
@@ -57,7 +57,7 @@ template <typename Op> static LogicalResult verifyAttention(Op op) {
   if (query.getRank() != 4 || key.getRank() != 4)
     return op.emitOpError() << "expects query and key [batch, sequence, heads, dim], found "
                             << query << " and " << key;
-  if (op.getValue().getType() != key)
+  if (!isSameTensor(op.getValue().getType(), key))
     return op.emitOpError() << "the value " << op.getValue().getType()
                             << " is not of the key's type " << key;
   if (query.getDimSize(0) != key.getDimSize(0) || query.getDimSize(3) != key.getDimSize(3))
@@ -71,7 +71,7 @@ template <typename Op> static LogicalResult verifyAttention(Op op) {
   if (tensorType(op.getLse()).getShape() != ArrayRef(lse))
     return op.emitOpError() << "expects the log-sum-exp [" << lse[0] << ", " << lse[1] << ", "
                             << lse[2] << "], found " << op.getLse().getType();
-  if (op.getResult().getType() != query)
+  if (!isSameTensor(op.getResult().getType(), query))
     return op.emitOpError() << "the result " << op.getResult().getType()
                             << " is not of the query's type " << query;
   if (!op.getQueryPositions() != !op.getKeyPositions())
@@ -85,9 +85,10 @@ template <typename Op> static LogicalResult verifyAttention(Op op) {
 LogicalResult AttentionOp::verify() { return verifyAttention(*this); }
 
 LogicalResult AttentionGradOp::verify() {
-  if (getDresult().getType() != getQuery().getType() ||
-      getDquery().getType() != getQuery().getType() || getDkey().getType() != getKey().getType() ||
-      getDvalue().getType() != getValue().getType())
+  if (!isSameTensor(getDresult().getType(), getQuery().getType()) ||
+      !isSameTensor(getDquery().getType(), getQuery().getType()) ||
+      !isSameTensor(getDkey().getType(), getKey().getType()) ||
+      !isSameTensor(getDvalue().getType(), getValue().getType()))
     return emitOpError("expects each gradient to be of its tensor's type");
   return verifyAttention(*this);
 }

@@ -49,6 +49,7 @@ ShardingRule RopeOp::getShardingRule() {
     table.insert(table.begin(), DimensionFactors{batch});
   rule.operands = {input, table, table};
   rule.results = {input};
+  rule.linear = {0};
   return rule;
 }
 

@@ -1,5 +1,7 @@
 #include "dialects/titan/ops/Einsum.h"
 
+#include "dialects/titan/Sharding.h"
+
 #include "llvm/ADT/StringSet.h"
 #include "llvm/Support/FormatVariadic.h"
 
@@ -114,7 +116,7 @@ LogicalResult EinsumOp::verify() {
       failed(check("right operand", spec->rhs, tensorType(getRhs()))) ||
       failed(check("result", spec->out, tensorType(getResult()))))
     return failure();
-  if (getAcc() && getAcc().getType() != getResult().getType())
+  if (getAcc() && !isSameTensor(getAcc().getType(), getResult().getType()))
     return emitOpError() << "the accumulator's type " << getAcc().getType()
                          << " is not the result's " << getResult().getType();
   return success();

@@ -50,14 +50,15 @@ ShardingRule EinsumOp::getShardingRule() {
   const EinsumSpec spec = getSpec(*this);
   ShardingRule rule;
   llvm::SmallDenseMap<char, unsigned> factors;
+  // A partial sum cannot be added to an accumulator, which is whole.
+  const FactorKind contracted = getAcc() ? FactorKind::needReplication : FactorKind::reduction;
   auto toDimensions = [&](StringRef letters, RankedTensorType type) {
     TensorFactors dimensions;
     for (auto [letter, size] : llvm::zip_equal(letters, type.getShape())) {
       auto [known, isNew] = factors.try_emplace(letter, 0);
       if (isNew)
-        known->second =
-            rule.addFactor(size, StringRef(spec.k).contains(letter) ? FactorKind::reduction
-                                                                    : FactorKind::passThrough);
+        known->second = rule.addFactor(
+            size, StringRef(spec.k).contains(letter) ? contracted : FactorKind::passThrough);
       dimensions.push_back({known->second});
     }
     return dimensions;
@@ -67,6 +68,8 @@ ShardingRule EinsumOp::getShardingRule() {
   rule.results = {toDimensions(spec.out, tensorType(getResult()))};
   if (getAcc())
     rule.operands.push_back(rule.results.front());
+  else
+    rule.linear = {0, 1};
   return rule;
 }
 

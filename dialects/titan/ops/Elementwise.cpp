@@ -44,8 +44,7 @@ static LogicalResult foldIntoAccumulator(AddOp op, PatternRewriter &rewriter) {
     if (auto gradient = sum.getDefiningOp<EmbeddingGradOp>()) {
       insertAsEarlyAsPossible(rewriter, gradient, other);
       Value acc = other;
-      auto zero = gradient.getAcc().getDefiningOp<FullOp>();
-      if (!zero || !zero.getValue().isZero())
+      if (gradient.getAcc())
         acc = AddOp::create(rewriter, op.getLoc(), gradient.getAcc(), other);
       rewriter.replaceOp(op,
                          EmbeddingGradOp::create(rewriter, gradient.getLoc(), op.getType(),

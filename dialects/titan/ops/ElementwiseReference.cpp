@@ -35,13 +35,17 @@ LogicalResult AddOp::evaluate(ReferenceContext &, Operands operands, Results res
   return mapBinary(operands, results, [](double a, double b) { return a + b; });
 }
 int64_t AddOp::getFlops() { return countElements(*this); }
-ShardingRule AddOp::getShardingRule() { return getPointwiseRule(*this); }
+ShardingRule AddOp::getShardingRule() {
+  return getLinearPointwiseRule(*this, ShardingRule::Linearity::together);
+}
 
 LogicalResult SubOp::evaluate(ReferenceContext &, Operands operands, Results results) {
   return mapBinary(operands, results, [](double a, double b) { return a - b; });
 }
 int64_t SubOp::getFlops() { return countElements(*this); }
-ShardingRule SubOp::getShardingRule() { return getPointwiseRule(*this); }
+ShardingRule SubOp::getShardingRule() {
+  return getLinearPointwiseRule(*this, ShardingRule::Linearity::together);
+}
 
 LogicalResult MulOp::evaluate(ReferenceContext &, Operands operands, Results results) {
   return mapBinary(operands, results, [](double a, double b) { return a * b; });
@@ -67,7 +71,9 @@ LogicalResult NegOp::evaluate(ReferenceContext &, Operands operands, Results res
   return mapUnary(operands, results, [](double x) { return -x; });
 }
 int64_t NegOp::getFlops() { return countElements(*this); }
-ShardingRule NegOp::getShardingRule() { return getPointwiseRule(*this); }
+ShardingRule NegOp::getShardingRule() {
+  return getLinearPointwiseRule(*this, ShardingRule::Linearity::each);
+}
 
 LogicalResult ExpOp::evaluate(ReferenceContext &, Operands operands, Results results) {
   return mapUnary(operands, results, [](double x) { return std::exp(x); });
@@ -120,13 +126,23 @@ LogicalResult CastOp::evaluate(ReferenceContext &, Operands operands, Results re
   return success();
 }
 int64_t CastOp::getFlops() { return 0; }
-ShardingRule CastOp::getShardingRule() { return getPointwiseRule(*this); }
+ShardingRule CastOp::getShardingRule() {
+  // Parts of a sum are not rounded before they are added.
+  const bool widens = tensorType(getResult()).getElementTypeBitWidth() >=
+                      tensorType(getInput()).getElementTypeBitWidth();
+  return widens ? getLinearPointwiseRule(*this, ShardingRule::Linearity::each)
+                : getPointwiseRule(*this);
+}
 
 LogicalResult FullOp::evaluate(ReferenceContext &, Operands, Results results) {
   llvm::fill(results[0].values, getValue().convertToDouble());
   return success();
 }
 int64_t FullOp::getFlops() { return 0; }
-ShardingRule FullOp::getShardingRule() { return getPointwiseRule(*this); }
+ShardingRule FullOp::getShardingRule() {
+  ShardingRule rule = getPointwiseRule(*this);
+  rule.isZero = getValue().isZero();
+  return rule;
+}
 
 } // namespace titan

@@ -1,4 +1,4 @@
-#include "dialects/titan/TitanDialect.h"
+#include "dialects/titan/Sharding.h"
 
 using namespace mlir;
 
@@ -25,7 +25,11 @@ LogicalResult EmbeddingOp::verify() {
 }
 
 LogicalResult EmbeddingGradOp::verify() {
-  return verifyRows(*this, tensorType(getDresult()), tensorType(getTokens()), tensorType(getAcc()));
+  if (getAcc() && !isSameTensor(getAcc().getType(), getDtable().getType()))
+    return emitOpError() << "the accumulator's type " << getAcc().getType()
+                         << " is not the result's " << getDtable().getType();
+  return verifyRows(*this, tensorType(getDresult()), tensorType(getTokens()),
+                    tensorType(getDtable()));
 }
 
 LogicalResult EmbeddingOp::buildVjp(OpBuilder &builder, ArrayRef<Value> cotangents,
@@ -34,16 +38,17 @@ LogicalResult EmbeddingOp::buildVjp(OpBuilder &builder, ArrayRef<Value> cotangen
   Type element =
       table.getElementTypeBitWidth() < 32 ? builder.getF32Type() : table.getElementType();
   auto wide = RankedTensorType::get(table.getShape(), element);
-  Value zero = FullOp::create(builder, getLoc(), wide, builder.getF64FloatAttr(0));
   Value gradient =
-      EmbeddingGradOp::create(builder, getLoc(), wide, cotangents[0], getTokens(), zero);
+      EmbeddingGradOp::create(builder, getLoc(), wide, cotangents[0], getTokens(), Value());
   if (wide != table)
     gradient = CastOp::create(builder, getLoc(), table, gradient);
   result.operands = {Value(), gradient};
   return success();
 }
 
-ResultPlacement EmbeddingGradOp::getPlacement(unsigned) { return ResultPlacement::inPlace(2); }
+ResultPlacement EmbeddingGradOp::getPlacement(unsigned) {
+  return getAcc() ? ResultPlacement::inPlace(2) : ResultPlacement::fresh();
+}
 
 LogicalResult EmbeddingOp::emitInstructions(OpBuilder &builder, ValueRange operands,
                                             ValueRange results) {
@@ -53,6 +58,8 @@ LogicalResult EmbeddingOp::emitInstructions(OpBuilder &builder, ValueRange opera
 
 LogicalResult EmbeddingGradOp::emitInstructions(OpBuilder &builder, ValueRange operands,
                                                 ValueRange results) {
+  if (!getAcc())
+    exec::FillOp::create(builder, getLoc(), results[0], builder.getF64FloatAttr(0));
   exec::EmbeddingGradOp::create(builder, getLoc(), operands[0], operands[1], results[0],
                                 /*scratch=*/Value());
   return success();

@@ -14,13 +14,14 @@ def Titan_EmbeddingOp : Titan_ComputeOp<"embedding", [Titan_Differentiable, Tita
 }
 
 def Titan_EmbeddingGradOp : Titan_ComputeOp<"embedding_grad",
-    [AllTypesMatch<["acc", "dtable"]>, Titan_BufferedPlaced]> {
+    [Titan_BufferedPlaced]> {
   let summary = "adds each row of dresult to the table gradient's row at its token";
+  let description = "The rows start from `acc`, or from zero without it.";
   let arguments = (ins Titan_FloatTensor:$dresult, Titan_I32Tensor:$tokens,
-                       Titan_F32Tensor:$acc);
+                       Optional<Titan_F32Tensor>:$acc);
   let results = (outs Titan_F32Tensor:$dtable);
   let assemblyFormat = [{
-    $dresult `,` $tokens `acc` `(` $acc `)` attr-dict
+    $dresult `,` $tokens (`acc` `(` $acc^ `:` type($acc) `)`)? attr-dict
     `:` type($dresult) `,` type($tokens) `->` type($dtable)
   }];
   let hasVerifier = 1;

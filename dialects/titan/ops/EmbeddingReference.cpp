@@ -55,7 +55,8 @@ ShardingRule EmbeddingOp::getShardingRule() {
 LogicalResult EmbeddingGradOp::evaluate(ReferenceContext &, ArrayRef<const HostTensor *> operands,
                                         MutableArrayRef<HostTensor> results) {
   const HostTensor &dresult = *operands[0], &tokens = *operands[1];
-  results[0].values = operands[2]->values;
+  if (getAcc())
+    results[0].values = operands[2]->values;
   const Rows rows(results[0].shape());
   for (int64_t i = 0; i < tokens.size(); ++i) {
     FailureOr<int64_t> row = getTableRow(*this, tokens.values[i], rows.count);
@@ -71,13 +72,18 @@ int64_t EmbeddingGradOp::getFlops() { return tensorType(getDresult()).getNumElem
 
 ShardingRule EmbeddingGradOp::getShardingRule() {
   ShardingRule rule;
-  TensorFactors tokens =
-      addFactors(rule, tensorType(getTokens()).getShape(), FactorKind::reduction);
+  // A partial sum cannot be added to an accumulator, which is whole.
+  TensorFactors tokens = addFactors(rule, tensorType(getTokens()).getShape(),
+                                    getAcc() ? FactorKind::needReplication : FactorKind::reduction);
   TensorFactors table =
       addFactors(rule, tensorType(getDtable()).getShape(), FactorKind::passThrough);
   TensorFactors dresult = tokens;
   dresult.push_back(table[1]);
-  rule.operands = {dresult, tokens, table};
+  rule.operands = {dresult, tokens};
+  if (getAcc())
+    rule.operands.push_back(table);
+  else
+    rule.linear = {0};
   rule.results = {table};
   return rule;
 }

@@ -1,4 +1,4 @@
-#include "dialects/titan/TitanDialect.h"
+#include "dialects/titan/Sharding.h"
 
 using namespace mlir;
 
@@ -15,7 +15,7 @@ LogicalResult CrossEntropyOp::verify() {
 }
 
 LogicalResult CrossEntropyGradOp::verify() {
-  if (getDlogits().getType() != getLogits().getType())
+  if (!isSameTensor(getDlogits().getType(), getLogits().getType()))
     return emitOpError() << "dlogits " << getDlogits().getType() << " is not of the logits' type "
                          << getLogits().getType();
   return verifyLabels(*this, tensorType(getLogits()), tensorType(getLabels()));
@@ -37,7 +37,7 @@ LogicalResult HeadLossOp::verify() {
 }
 
 LogicalResult HeadLossGradOp::verify() {
-  if (getDinput().getType() != getInput().getType())
+  if (!isSameTensor(getDinput().getType(), getInput().getType()))
     return emitOpError() << "dinput " << getDinput().getType() << " is not of the input's type "
                          << getInput().getType();
   if (tensorType(getDweight()).getShape() != tensorType(getWeight()).getShape())

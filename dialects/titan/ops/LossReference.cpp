@@ -79,6 +79,12 @@ struct LossFactors {
     classes = {rule.addFactor(numClasses, FactorKind::reduction)};
   }
 
+  /// The loss, result 0, and the number of valid rows, result 1, are whole when the classes are
+  /// split: the op sums over the classes itself, and rows are counted without them.
+  SmallVector<std::pair<unsigned, unsigned>, 2> completeSums() const {
+    return {{0, classes[0]}, {1, classes[0]}};
+  }
+
   TensorFactors tokensAnd(const DimensionFactors &last) const {
     TensorFactors dimensions = tokens;
     dimensions.push_back(last);
@@ -114,6 +120,7 @@ ShardingRule CrossEntropyOp::getShardingRule() {
                             tensorType(getLogits()).getShape().back());
   rule.operands = {factors.tokensAnd(factors.classes), factors.tokens};
   rule.results = {{}, {}};
+  rule.complete = factors.completeSums();
   return rule;
 }
 
@@ -141,6 +148,7 @@ ShardingRule CrossEntropyGradOp::getShardingRule() {
                             tensorType(getLogits()).getShape().back());
   rule.operands = {factors.tokensAnd(factors.classes), factors.tokens, {}};
   rule.results = {{}, {}, factors.tokensAnd(factors.classes)};
+  rule.complete = factors.completeSums();
   return rule;
 }
 
@@ -170,6 +178,7 @@ ShardingRule HeadLossOp::getShardingRule() {
   const DimensionFactors dim = {rule.addFactor(weight[1], FactorKind::needReplication)};
   rule.operands = {factors.tokensAnd(dim), {factors.classes, dim}, factors.tokens};
   rule.results = {{}, {}};
+  rule.complete = factors.completeSums();
   return rule;
 }
 
@@ -205,6 +214,7 @@ ShardingRule HeadLossGradOp::getShardingRule() {
   const DimensionFactors dim = {rule.addFactor(weight[1], FactorKind::needReplication)};
   rule.operands = {factors.tokensAnd(dim), {factors.classes, dim}, factors.tokens, {}};
   rule.results = {{}, {}, factors.tokensAnd(dim), {factors.classes, dim}};
+  rule.complete = factors.completeSums();
   return rule;
 }
 

@@ -1,4 +1,4 @@
-#include "dialects/titan/TitanDialect.h"
+#include "dialects/titan/Sharding.h"
 
 using namespace mlir;
 
@@ -19,15 +19,15 @@ static LogicalResult verifyNorm(Operation *op, RankedTensorType input, RankedTen
 }
 
 LogicalResult RmsNormOp::verify() {
-  if (getResult().getType() != getInput().getType())
+  if (!isSameTensor(getResult().getType(), getInput().getType()))
     return emitOpError() << "the result " << getResult().getType() << " is not of the input's type "
                          << getInput().getType();
   return verifyNorm(*this, tensorType(getInput()), tensorType(getWeight()), tensorType(getRstd()));
 }
 
 LogicalResult RmsNormGradOp::verify() {
-  if (getDresult().getType() != getInput().getType() ||
-      getDinput().getType() != getInput().getType())
+  if (!isSameTensor(getDresult().getType(), getInput().getType()) ||
+      !isSameTensor(getDinput().getType(), getInput().getType()))
     return emitOpError() << "dresult " << getDresult().getType() << " and dinput "
                          << getDinput().getType() << " are not both of the input's type "
                          << getInput().getType();

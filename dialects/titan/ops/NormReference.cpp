@@ -81,6 +81,7 @@ ShardingRule RmsNormGradOp::getShardingRule() {
       addRowFactors(rule, tensorType(getInput()).getShape(), FactorKind::reduction);
   TensorFactors rows(llvm::drop_end(input));
   rule.operands = {input, input, {input.back()}, rows};
+  rule.linear = {0};
   rule.results = {input, {input.back()}};
   return rule;
 }

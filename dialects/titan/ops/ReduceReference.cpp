@@ -57,6 +57,8 @@ ShardingRule ReduceOp::getShardingRule() {
   }
   rule.operands = {input};
   rule.results = {result};
+  if (getReduction() == Reduction::sum)
+    rule.linear = {0};
   return rule;
 }
 

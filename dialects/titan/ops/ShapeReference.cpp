@@ -112,6 +112,7 @@ ShardingRule ReshapeOp::getShardingRule() {
                                tensorType(getResult()).getShape());
   rule.operands = {factors.getInput()};
   rule.results = {factors.getOutput()};
+  rule.linear = {0};
   return rule;
 }
 
@@ -152,6 +153,7 @@ ShardingRule SliceOp::getShardingRule() {
   const TensorFactors inner = addInnerFactors(rule, getInput());
   rule.operands = {addPartFactors(rule, getInput(), inner)};
   rule.results = {addPartFactors(rule, getResult(), inner)};
+  rule.linear = {0};
   return rule;
 }
 
@@ -171,6 +173,9 @@ ShardingRule ConcatOp::getShardingRule() {
   for (Value input : getInputs())
     rule.operands.push_back(addPartFactors(rule, input, inner));
   rule.results = {addPartFactors(rule, getResult(), inner)};
+  rule.linearity = ShardingRule::Linearity::together;
+  for (unsigned operand = 0; operand < getNumOperands(); ++operand)
+    rule.linear.push_back(operand);
   return rule;
 }
 
@@ -199,6 +204,7 @@ ShardingRule BroadcastOp::getShardingRule() {
     input.push_back(result[dimension]);
   rule.operands = {input};
   rule.results = {result};
+  rule.linear = {0};
   return rule;
 }
 
@@ -223,6 +229,7 @@ ShardingRule TransposeOp::getShardingRule() {
     result.push_back(input[dimension]);
   rule.operands = {input};
   rule.results = {result};
+  rule.linear = {0};
   return rule;
 }
 

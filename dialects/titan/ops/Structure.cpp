@@ -1,10 +1,38 @@
-#include "dialects/titan/TitanDialect.h"
+#include "dialects/titan/Sharding.h"
 
 #include "mlir/Dialect/Func/IR/FuncOps.h"
 
 using namespace mlir;
 
 namespace titan {
+
+//===----------------------------------------------------------------------===//
+// mesh, sharding_constraint
+//===----------------------------------------------------------------------===//
+
+LogicalResult MeshOp::verify() {
+  if (getSymName() != kMeshName)
+    return emitOpError() << "expects the name @" << kMeshName << ", found @" << getSymName();
+  if (getAxes().size() != getSizes().size())
+    return emitOpError() << "expects one size per axis, found " << getAxes().size() << " axes and "
+                         << getSizes().size() << " sizes";
+  llvm::SmallPtrSet<Attribute, 8> seen;
+  for (auto [axis, size] : llvm::zip(getAxes(), getSizes())) {
+    if (!seen.insert(axis).second)
+      return emitOpError() << "axis " << axis << " stands twice";
+    if (size < 1)
+      return emitOpError() << "axis " << axis << " expects a size of at least 1, found " << size;
+  }
+  return success();
+}
+
+LogicalResult ShardingConstraintOp::verify() {
+  const auto rank = static_cast<size_t>(tensorType(getInput()).getRank());
+  if (getSharding().getDimensions().size() != rank)
+    return emitOpError() << "the sharding has " << getSharding().getDimensions().size()
+                         << " dimensions, the tensor " << rank;
+  return success();
+}
 
 //===----------------------------------------------------------------------===//
 // variable, load, store
@@ -14,14 +42,23 @@ LogicalResult VariableOp::verify() {
   auto type = dyn_cast<RankedTensorType>(getType());
   if (!type || !type.hasStaticShape())
     return emitOpError() << "expects a static tensor type, found " << getType();
+  if (std::optional<Type> global = getGlobalType()) {
+    auto whole = dyn_cast<RankedTensorType>(*global);
+    if (!whole || !getSharding(whole) || whole.getElementType() != type.getElementType())
+      return emitOpError() << "expects a global type with a sharding and elements of type "
+                           << type.getElementType() << ", found " << *global;
+  }
   auto initializer = getInitializer();
   if (!initializer)
     return success();
-  if (!isa<ConstantInitAttr, NormalInitAttr, TruncatedNormalInitAttr, RopeTableInitAttr>(
-          *initializer))
+  if (!isa<ConstantInitAttr, NormalInitAttr, TruncatedNormalInitAttr, RopeTableInitAttr,
+           AxisIndexInitAttr>(*initializer))
     return emitOpError() << "expects an initializer of the titan dialect, found " << *initializer;
   if (isa<RopeTableInitAttr>(*initializer) && type.getRank() != 2)
     return emitOpError() << "expects a rope table [positions, pairs], found " << type;
+  if (isa<AxisIndexInitAttr>(*initializer) &&
+      (type.getRank() != 0 || !type.getElementType().isInteger(32)))
+    return emitOpError() << "expects an axis index to be tensor<i32>, found " << type;
   return success();
 }
 
@@ -30,7 +67,8 @@ static LogicalResult verifyAccess(Operation *op, FlatSymbolRefAttr name, Type ty
   auto variable = symbols.lookupNearestSymbolFrom<VariableOp>(op, name);
   if (!variable)
     return op->emitOpError() << "there is no variable " << name;
-  if (variable.getType() != type)
+  auto variableType = cast<RankedTensorType>(variable.getType());
+  if (variableType != type && withoutSharding(variableType) != type)
     return op->emitOpError() << "variable " << name << " has type " << variable.getType()
                              << ", found " << type;
   return success();

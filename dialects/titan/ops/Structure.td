@@ -6,6 +6,36 @@ include "dialects/titan/TitanAttrs.td"
 include "mlir/IR/SymbolInterfaces.td"
 include "mlir/Interfaces/ControlFlowInterfaces.td"
 
+def Titan_MeshOp : Titan_Op<"mesh", [Symbol]> {
+  let summary = "the ranks as a grid of named axes";
+  let description = [{
+    Axes stand outermost first: rank r has the coordinates of r in the mixed radix of the sizes. At
+    most one per module.
+
+    ```mlir
+    titan.mesh @mesh [pp = 1, dp_replicate = 1, dp_shard = 4, cp = 1, tp = 2]
+    ```
+  }];
+  let arguments = (ins SymbolNameAttr:$sym_name, StrArrayAttr:$axes, DenseI64ArrayAttr:$sizes);
+  let assemblyFormat = "$sym_name custom<MeshAxes>($axes, $sizes) attr-dict";
+  let hasVerifier = 1;
+}
+
+def Titan_ShardingConstraintOp : Titan_Op<"sharding_constraint", [Pure, SameOperandsAndResultType]> {
+  let summary = "the value, to be laid out as told";
+  let description = [{
+    What titan-propagate-shardings starts from, besides variables and inputs; it leaves none.
+
+    ```mlir
+    %y = titan.sharding_constraint %x to <[{dp_shard}, {tp}, {} ]> : tensor<8x512x256xf32>
+    ```
+  }];
+  let arguments = (ins Titan_Tensor:$input, Titan_ShardingAttr:$sharding);
+  let results = (outs Titan_Tensor:$result);
+  let assemblyFormat = "$input `to` $sharding attr-dict `:` type($input)";
+  let hasVerifier = 1;
+}
+
 def Titan_VariableOp : Titan_Op<"variable", [Symbol]> {
   let summary = "a tensor that lives from step to step";
   let description = [{
@@ -15,17 +45,21 @@ def Titan_VariableOp : Titan_Op<"variable", [Symbol]> {
     titan.variable parameter @layers.0.attention.wq.weight : tensor<256x256xf32>
         init #titan.truncated_normal<mean = 0.0, std = 0.02, lower = -2.0, upper = 2.0>
     ```
+
+    In a per-device program the type is what a rank holds, and `global` is the sharded type of the
+    whole, which initializers, dumps and checkpoints go by.
   }];
   let arguments = (ins SymbolNameAttr:$sym_name, Titan_RoleAttr:$role, TypeAttr:$type,
-                       OptionalAttr<AnyAttr>:$initializer);
+                       OptionalAttr<TypeAttr>:$global_type, OptionalAttr<AnyAttr>:$initializer);
   let assemblyFormat = [{
-    $role $sym_name `:` $type (`init` $initializer^)? attr-dict
+    $role $sym_name `:` $type (`global` $global_type^)? (`init` $initializer^)? attr-dict
   }];
   let hasVerifier = 1;
 }
 
 def Titan_LoadOp : Titan_Op<"load", [Pure, DeclareOpInterfaceMethods<SymbolUserOpInterface>]> {
   let summary = "a variable's value at the function's entry";
+  let description = "Of the variable's type, or that type without its sharding before propagation.";
   let arguments = (ins FlatSymbolRefAttr:$variable);
   let results = (outs Titan_Tensor:$result);
   let assemblyFormat = "$variable attr-dict `:` type($result)";

@@ -75,7 +75,7 @@ func.func @embedding(%t: tensor<2x3xi32>, %w: tensor<9x4xf32>) -> tensor<9x4xf32
   // CHECK: titan.embedding %{{.*}}, %{{.*}} : tensor<2x3xi32>, tensor<9x4xf32> -> tensor<2x3x4xf32>
   %e = titan.embedding %t, %w : tensor<2x3xi32>, tensor<9x4xf32> -> tensor<2x3x4xf32>
   // CHECK: titan.embedding_grad %{{.*}}, %{{.*}} acc(%{{.*}})
-  %d = titan.embedding_grad %e, %t acc(%w) : tensor<2x3x4xf32>, tensor<2x3xi32> -> tensor<9x4xf32>
+  %d = titan.embedding_grad %e, %t acc(%w : tensor<9x4xf32>) : tensor<2x3x4xf32>, tensor<2x3xi32> -> tensor<9x4xf32>
   return %d : tensor<9x4xf32>
 }
 

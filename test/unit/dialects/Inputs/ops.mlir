@@ -168,7 +168,7 @@ func.func @embedding(%t: tensor<2x3xi32>, %w: tensor<8x4xf32>) -> tensor<2x3x4xf
 }
 func.func @embedding_grad(%dr: tensor<2x3x4xf32>, %t: tensor<2x3xi32>, %acc: tensor<8x4xf32>)
     -> tensor<8x4xf32> {
-  %r = titan.embedding_grad %dr, %t acc(%acc)
+  %r = titan.embedding_grad %dr, %t acc(%acc : tensor<8x4xf32>)
       : tensor<2x3x4xf32>, tensor<2x3xi32> -> tensor<8x4xf32>
   return %r : tensor<8x4xf32>
 }
@@ -270,4 +270,29 @@ func.func @adam_update(%p: tensor<2x3xf32>, %g: tensor<2x3xf32>, %m: tensor<2x3x
       : tensor<2x3xf32>, tensor<2x3xf32>, tensor<2x3xf32>, tensor<2x3xf32>, tensor<f32>,
         tensor<f32>, tensor<f32>, tensor<f32>, tensor<f32>
   return %np, %nm, %nv : tensor<2x3xf32>, tensor<2x3xf32>, tensor<2x3xf32>
+}
+
+// One rank: what the interpreter and finite differences see is the global program.
+titan.mesh @mesh [tp = 1]
+func.func @reshard(%x: tensor<2x3xf32, #titan.sharding<[{tp}, {}]>>)
+    -> tensor<2x3xf32, #titan.sharding<[{}, {}]>> {
+  %r = titan.reshard %x : tensor<2x3xf32, #titan.sharding<[{tp}, {}]>>
+      -> tensor<2x3xf32, #titan.sharding<[{}, {}]>>
+  return %r : tensor<2x3xf32, #titan.sharding<[{}, {}]>>
+}
+func.func @all_gather(%x: tensor<2x3xf32>) -> tensor<2x3xf32> {
+  %r = titan.all_gather %x over [tp] dimension 1 : (tensor<2x3xf32>) -> tensor<2x3xf32>
+  return %r : tensor<2x3xf32>
+}
+func.func @reduce_scatter(%x: tensor<2x3xf32>) -> tensor<2x3xf32> {
+  %r = titan.reduce_scatter %x over [tp] dimension 0 : (tensor<2x3xf32>) -> tensor<2x3xf32>
+  return %r : tensor<2x3xf32>
+}
+func.func @all_reduce(%x: tensor<2x3xf32>) -> tensor<2x3xf32> {
+  %r = titan.all_reduce sum %x over [tp] : (tensor<2x3xf32>) -> tensor<2x3xf32>
+  return %r : tensor<2x3xf32>
+}
+func.func @axis_slice(%x: tensor<2x3xf32>) -> tensor<2x3xf32> {
+  %r = titan.axis_slice %x over [tp] dimension 1 : tensor<2x3xf32> -> tensor<2x3xf32>
+  return %r : tensor<2x3xf32>
 }

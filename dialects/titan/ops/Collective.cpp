@@ -1,0 +1,162 @@
+#include "dialects/titan/Sharding.h"
+
+#include "llvm/ADT/SmallPtrSet.h"
+
+using namespace mlir;
+
+namespace titan {
+
+//===----------------------------------------------------------------------===//
+// reshard
+//===----------------------------------------------------------------------===//
+
+LogicalResult ReshardOp::verify() {
+  if (!isSameTensor(getInput().getType(), getType()))
+    return emitOpError() << "expects one global tensor in two layouts, found "
+                         << getInput().getType() << " and " << getType();
+  if (!getSharding(getInput().getType()) || !getSharding(getType()))
+    return emitOpError() << "expects two sharded types, found " << getInput().getType() << " and "
+                         << getType();
+  return success();
+}
+
+OpFoldResult ReshardOp::fold(FoldAdaptor) {
+  return getInput().getType() == getType() ? OpFoldResult(getInput()) : OpFoldResult();
+}
+
+LogicalResult ReshardOp::buildVjp(OpBuilder &builder, ArrayRef<Value> cotangents,
+                                  const llvm::BitVector &, Vjp &result) {
+  // The cotangent of a partial sum is whole, and that of storage is storage.
+  auto input = tensorType(getInput());
+  Type dual = withSharding(input, getSharding(input).withPartial({}));
+  result.operands = {
+      ReshardOp::create(builder, getLoc(), dual, cotangents[0], getPlacement(), getReasonAttr())};
+  return success();
+}
+
+//===----------------------------------------------------------------------===//
+// Collectives
+//===----------------------------------------------------------------------===//
+
+/// Errors of one operand and its result, given the group's size.
+static LogicalResult verifyParts(Operation *op, RankedTensorType part, RankedTensorType whole,
+                                 int64_t dimension, int64_t ranks) {
+  bool fits = part.getRank() == whole.getRank() && dimension >= 0 && dimension < part.getRank();
+  for (int64_t i = 0; fits && i < part.getRank(); ++i)
+    fits = part.getDimSize(i) * (i == dimension ? ranks : 1) == whole.getDimSize(i);
+  if (fits)
+    return success();
+  return op->emitOpError() << "expects " << whole << " to be " << ranks << " times " << part
+                           << " along dimension " << dimension;
+}
+
+/// The group's size, or an error at an axis that is not the mesh's.
+static FailureOr<int64_t> getGroupSize(Operation *op, ArrayAttr axes,
+                                       SymbolTableCollection &symbols) {
+  auto name = StringAttr::get(op->getContext(), kMeshName);
+  auto mesh = symbols.lookupNearestSymbolFrom<MeshOp>(op, name);
+  if (!mesh)
+    return op->emitOpError("stands in a module without a titan.mesh @mesh");
+  const MeshShape shape(mesh);
+  llvm::SmallPtrSet<Attribute, 4> seen;
+  for (StringAttr axis : axes.getAsRange<StringAttr>()) {
+    if (!shape.hasAxis(axis))
+      return op->emitOpError() << "axis " << axis << " is not one of the mesh";
+    if (!seen.insert(axis).second)
+      return op->emitOpError() << "axis " << axis << " stands twice";
+  }
+  return shape.getSize(llvm::to_vector(axes.getAsRange<StringAttr>()));
+}
+
+LogicalResult AllGatherOp::verifySymbolUses(SymbolTableCollection &symbols) {
+  FailureOr<int64_t> ranks = getGroupSize(*this, getAxes(), symbols);
+  if (failed(ranks))
+    return failure();
+  for (auto [input, result] : llvm::zip(getInputs(), getResults()))
+    if (failed(verifyParts(*this, tensorType(input), tensorType(result), getDimension(), *ranks)))
+      return failure();
+  return success();
+}
+
+LogicalResult ReduceScatterOp::verifySymbolUses(SymbolTableCollection &symbols) {
+  FailureOr<int64_t> ranks = getGroupSize(*this, getAxes(), symbols);
+  if (failed(ranks))
+    return failure();
+  for (auto [input, result] : llvm::zip(getInputs(), getResults()))
+    if (failed(verifyParts(*this, tensorType(result), tensorType(input), getDimension(), *ranks)))
+      return failure();
+  return success();
+}
+
+LogicalResult AllReduceOp::verifySymbolUses(SymbolTableCollection &symbols) {
+  if (failed(getGroupSize(*this, getAxes(), symbols)))
+    return failure();
+  for (auto [input, result] : llvm::zip(getInputs(), getResults()))
+    if (input.getType() != result.getType())
+      return emitOpError() << "expects results of the operands' types, found " << input.getType()
+                           << " and " << result.getType();
+  return success();
+}
+
+static SmallVector<StringAttr> toVector(ArrayAttr axes) {
+  return llvm::to_vector(axes.getAsRange<StringAttr>());
+}
+
+CollectiveKind AllGatherOp::getKind() { return CollectiveKind::allGather; }
+CollectiveKind ReduceScatterOp::getKind() { return CollectiveKind::reduceScatter; }
+CollectiveKind AllReduceOp::getKind() { return CollectiveKind::allReduce; }
+SmallVector<StringAttr> AllGatherOp::getGroupAxes() { return toVector(getAxes()); }
+SmallVector<StringAttr> ReduceScatterOp::getGroupAxes() { return toVector(getAxes()); }
+SmallVector<StringAttr> AllReduceOp::getGroupAxes() { return toVector(getAxes()); }
+unsigned AllGatherOp::getCollectiveDimension() { return getDimension(); }
+unsigned ReduceScatterOp::getCollectiveDimension() { return getDimension(); }
+unsigned AllReduceOp::getCollectiveDimension() { return 0; }
+
+/// The result type that an operand of another shape has: `ratio` is that of the first result to
+/// the first operand, as numerator and denominator along `dimension`.
+static SmallVector<Type> scaleTypes(ValueRange operands, Operation *like, unsigned dimension) {
+  const int64_t from = tensorType(like->getOperand(0)).getDimSize(dimension);
+  const int64_t to = tensorType(like->getResult(0)).getDimSize(dimension);
+  SmallVector<Type> types;
+  for (Value operand : operands) {
+    SmallVector<int64_t> shape(tensorType(operand).getShape());
+    shape[dimension] = shape[dimension] * to / from;
+    types.push_back(RankedTensorType::get(shape, tensorType(operand).getElementType()));
+  }
+  return types;
+}
+
+Operation *AllGatherOp::buildGrouped(OpBuilder &builder, ValueRange operands) {
+  return AllGatherOp::create(builder, getLoc(), scaleTypes(operands, *this, getDimension()),
+                             operands, getAxes(), getDimension());
+}
+
+Operation *ReduceScatterOp::buildGrouped(OpBuilder &builder, ValueRange operands) {
+  return ReduceScatterOp::create(builder, getLoc(), scaleTypes(operands, *this, getDimension()),
+                                 operands, getAxes(), getDimension());
+}
+
+Operation *AllReduceOp::buildGrouped(OpBuilder &builder, ValueRange operands) {
+  return AllReduceOp::create(builder, getLoc(), operands.getTypes(), getReduction(), operands,
+                             getAxes());
+}
+
+//===----------------------------------------------------------------------===//
+// axis_slice
+//===----------------------------------------------------------------------===//
+
+LogicalResult AxisSliceOp::verify() {
+  if (tensorType(getInput()).getElementType() != tensorType(getResult()).getElementType())
+    return emitOpError() << "the result " << getType() << " is not of the input's element type";
+  return success();
+}
+
+LogicalResult AxisSliceOp::verifySymbolUses(SymbolTableCollection &symbols) {
+  FailureOr<int64_t> ranks = getGroupSize(*this, getAxes(), symbols);
+  if (failed(ranks))
+    return failure();
+  return verifyParts(*this, tensorType(getResult()), tensorType(getInput()), getDimension(),
+                     *ranks);
+}
+
+} // namespace titan

@@ -1,0 +1,100 @@
+#ifndef TITAN_OPS_COLLECTIVE_TD
+#define TITAN_OPS_COLLECTIVE_TD
+
+include "dialects/titan/TitanBase.td"
+include "dialects/titan/TitanAttrs.td"
+include "mlir/IR/SymbolInterfaces.td"
+
+def Titan_ReshardOp : Titan_Op<"reshard", [
+    Pure, Titan_Differentiable,
+    DeclareOpInterfaceMethods<Titan_CostOpInterface>,
+    DeclareOpInterfaceMethods<Titan_ReferenceOpInterface>]> {
+  let summary = "the same global value, laid out differently";
+  let description = [{
+    Where communication is, in the global program: titan-partition-spmd turns it into collectives.
+    `placement` says how long the result is kept when the operand is storage; `reason` says, for
+    people, what it is needed for.
+
+    ```mlir
+    %w = titan.reshard %slice because "einsum needs a matrix"
+        : tensor<768x256xf32, #titan.sharding<[{tp}, {} ], flat {dp_shard} granule 4>>
+        -> tensor<768x256xf32, #titan.sharding<[{tp}, {} ]>>
+    ```
+  }];
+  let arguments = (ins Titan_Tensor:$input,
+                       DefaultValuedAttr<Titan_GatherPlacementAttr,
+                                         "::titan::GatherPlacement::per_function">:$placement,
+                       OptionalAttr<StrAttr>:$reason);
+  let results = (outs Titan_Tensor:$result);
+  let assemblyFormat = [{
+    $input (`placement` $placement^)? (`because` $reason^)? attr-dict
+    `:` type($input) `->` type($result)
+  }];
+  let hasVerifier = 1;
+  let hasFolder = 1;
+}
+
+class Titan_CollectiveOp<string mnemonic, list<Trait> traits = []>
+    : Titan_Op<mnemonic, !listconcat([
+        Pure, DeclareOpInterfaceMethods<SymbolUserOpInterface>,
+        DeclareOpInterfaceMethods<Titan_CollectiveOpInterface>,
+        DeclareOpInterfaceMethods<Titan_CostOpInterface>], traits)>;
+
+def Titan_AllGatherOp : Titan_CollectiveOp<"all_gather"> {
+  let summary = "the ranks' parts one after another along a dimension, on every rank";
+  let description = [{
+    ```mlir
+    %w:2 = titan.all_gather %a, %b over [dp_shard] dimension 0
+        : (tensor<1024xf32>, tensor<512xf32>) -> (tensor<4096xf32>, tensor<2048xf32>)
+    ```
+  }];
+  let arguments = (ins Variadic<Titan_Tensor>:$inputs, StrArrayAttr:$axes, I64Attr:$dimension);
+  let results = (outs Variadic<Titan_Tensor>:$results);
+  let assemblyFormat = [{
+    $inputs `over` custom<AxisNames>($axes) `dimension` $dimension attr-dict
+    `:` functional-type($inputs, $results)
+  }];
+}
+
+def Titan_ReduceScatterOp : Titan_CollectiveOp<"reduce_scatter"> {
+  let summary = "each rank's part, along a dimension, of the sum over the ranks";
+  let description = "Sums are taken in the order of coordinates, in float32 or wider.";
+  let arguments = (ins Variadic<Titan_FloatTensor>:$inputs, StrArrayAttr:$axes, I64Attr:$dimension);
+  let results = (outs Variadic<Titan_FloatTensor>:$results);
+  let assemblyFormat = [{
+    $inputs `over` custom<AxisNames>($axes) `dimension` $dimension attr-dict
+    `:` functional-type($inputs, $results)
+  }];
+}
+
+def Titan_AllReduceOp : Titan_CollectiveOp<"all_reduce"> {
+  let summary = "the sum or maximum over the ranks, on every rank";
+  let description = "Taken in the order of coordinates, in float32 or wider.";
+  let arguments = (ins Titan_ReductionAttr:$reduction, Variadic<Titan_FloatTensor>:$inputs,
+                       StrArrayAttr:$axes);
+  let results = (outs Variadic<Titan_FloatTensor>:$results);
+  let assemblyFormat = [{
+    $reduction $inputs `over` custom<AxisNames>($axes) attr-dict
+    `:` functional-type($inputs, $results)
+  }];
+}
+
+def Titan_AxisSliceOp : Titan_Op<"axis_slice", [
+    Pure, DeclareOpInterfaceMethods<SymbolUserOpInterface>,
+    DeclareOpInterfaceMethods<Titan_CostOpInterface>,
+    DeclareOpInterfaceMethods<Titan_ReferenceOpInterface>]> {
+  let summary = "the rank's part of a tensor that every rank has";
+  let description = [{
+    The dimension is cut into equal parts, one per coordinate of the axes; the result is the rank's
+    own. What all_gather undoes.
+  }];
+  let arguments = (ins Titan_Tensor:$input, StrArrayAttr:$axes, I64Attr:$dimension);
+  let results = (outs Titan_Tensor:$result);
+  let assemblyFormat = [{
+    $input `over` custom<AxisNames>($axes) `dimension` $dimension attr-dict
+    `:` type($input) `->` type($result)
+  }];
+  let hasVerifier = 1;
+}
+
+#endif

@@ -1,0 +1,171 @@
+// Every error of meshes, shardings and collectives.
+// RUN: titan-opt %s -split-input-file -verify-diagnostics
+
+// expected-error @+1 {{expects the name @mesh, found @grid}}
+titan.mesh @grid [tp = 2]
+
+// -----
+
+// expected-error @+1 {{axis "tp" stands twice}}
+titan.mesh @mesh [tp = 2, tp = 4]
+
+// -----
+
+// expected-error @+1 {{axis "tp" expects a size of at least 1, found 0}}
+titan.mesh @mesh [tp = 0]
+
+// -----
+
+// expected-error @+1 {{axis "tp" stands twice; it splits one dimension, or is partial, or flat}}
+func.func private @f(tensor<4x4xf32, #titan.sharding<[{tp}, {}], partial {tp}>>)
+
+// -----
+
+// expected-error @+1 {{expects a granule of at least 1 element, found 0}}
+func.func private @f(tensor<4xf32, #titan.sharding<[{}], flat {tp} granule 0>>)
+
+// -----
+
+// expected-error @+1 {{the sharding has 1 dimensions, the tensor 2}}
+func.func private @f(tensor<4x4xf32, #titan.sharding<[{tp}]>>)
+
+// -----
+
+// expected-error @+1 {{expects 'partial' or 'flat', found 'split'}}
+func.func private @f(tensor<4xf32, #titan.sharding<[{}], split {tp}>>)
+
+// -----
+
+func.func @f(%x: tensor<4x4xf32>) {
+  // expected-error @+1 {{the sharding has 1 dimensions, the tensor 2}}
+  %y = titan.sharding_constraint %x to <[{tp}]> : tensor<4x4xf32>
+  return
+}
+
+// -----
+
+// expected-error @+1 {{expects an axis index to be tensor<i32>, found 'tensor<2xi32>'}}
+titan.variable derived @i : tensor<2xi32> init #titan.axis_index<{tp} times 1>
+
+// -----
+
+titan.variable parameter @w : tensor<4xf32, #titan.sharding<[{tp}]>>
+func.func @f() {
+  // expected-error @+1 {{variable @w has type 'tensor<4xf32, #titan.sharding<[{tp}]>>', found 'tensor<4xf32, #titan.sharding<[{}]>>'}}
+  %w = titan.load @w : tensor<4xf32, #titan.sharding<[{}]>>
+  return
+}
+
+// -----
+
+func.func @f(%x: tensor<4xf32, #titan.sharding<[{tp}]>>) {
+  // expected-error @+1 {{expects one global tensor in two layouts, found}}
+  %y = titan.reshard %x : tensor<4xf32, #titan.sharding<[{tp}]>> -> tensor<2xf32, #titan.sharding<[{}]>>
+  return
+}
+
+// -----
+
+func.func @f(%x: tensor<4xf32>) {
+  // expected-error @+1 {{expects two sharded types, found}}
+  %y = titan.reshard %x : tensor<4xf32> -> tensor<4xf32, #titan.sharding<[{}]>>
+  return
+}
+
+// -----
+
+func.func @f(%x: tensor<4xf32>) {
+  // expected-error @+1 {{stands in a module without a titan.mesh @mesh}}
+  %y = titan.all_gather %x over [tp] dimension 0 : (tensor<4xf32>) -> tensor<8xf32>
+  return
+}
+
+// -----
+
+titan.mesh @mesh [tp = 2]
+func.func @f(%x: tensor<4xf32>) {
+  // expected-error @+1 {{axis "dp" is not one of the mesh}}
+  %y = titan.all_gather %x over [dp] dimension 0 : (tensor<4xf32>) -> tensor<8xf32>
+  return
+}
+
+// -----
+
+titan.mesh @mesh [tp = 2]
+func.func @f(%x: tensor<4xf32>) {
+  // expected-error @+1 {{axis "tp" stands twice}}
+  %y = titan.all_gather %x over [tp, tp] dimension 0 : (tensor<4xf32>) -> tensor<16xf32>
+  return
+}
+
+// -----
+
+titan.mesh @mesh [tp = 2]
+func.func @f(%x: tensor<4xf32>) {
+  // expected-error @+1 {{expects 'tensor<6xf32>' to be 2 times 'tensor<4xf32>' along dimension 0}}
+  %y = titan.all_gather %x over [tp] dimension 0 : (tensor<4xf32>) -> tensor<6xf32>
+  return
+}
+
+// -----
+
+titan.mesh @mesh [tp = 2]
+func.func @f(%x: tensor<4xf32>) {
+  // expected-error @+1 {{expects 'tensor<4xf32>' to be 2 times 'tensor<4xf32>' along dimension 0}}
+  %y = titan.reduce_scatter %x over [tp] dimension 0 : (tensor<4xf32>) -> tensor<4xf32>
+  return
+}
+
+// -----
+
+titan.mesh @mesh [tp = 2]
+func.func @f(%x: tensor<4xf32>) {
+  // expected-error @+1 {{along dimension 1}}
+  %y = titan.axis_slice %x over [tp] dimension 1 : tensor<4xf32> -> tensor<2xf32>
+  return
+}
+
+// -----
+
+titan.mesh @mesh [tp = 2]
+func.func @f(%x: tensor<4xf32>) {
+  // expected-error @+1 {{the result 'tensor<2xi32>' is not of the input's element type}}
+  %y = titan.axis_slice %x over [tp] dimension 0 : tensor<4xf32> -> tensor<2xi32>
+  return
+}
+
+// -----
+
+titan.mesh @mesh [tp = 2]
+func.func @f(%x: tensor<4xf32>, %z: tensor<4xf32>) {
+  // expected-error @+1 {{expects at least one operand and as many results, found 2 and 1}}
+  %y = titan.all_reduce sum %x, %z over [tp] : (tensor<4xf32>, tensor<4xf32>) -> tensor<4xf32>
+  return
+}
+
+// -----
+
+titan.mesh @mesh [tp = 2]
+func.func @f(%x: tensor<4xf32>) {
+  // expected-error @+1 {{is not of the operand's element type, 'f32'}}
+  %y = titan.all_reduce sum %x over [tp] : (tensor<4xf32>) -> tensor<4xf16>
+  return
+}
+
+// -----
+
+titan.mesh @mesh [tp = 2]
+func.func @f(%x: tensor<4xf32>) {
+  // expected-error @+1 {{expects results of the operands' types, found}}
+  %y = titan.all_reduce sum %x over [tp] : (tensor<4xf32>) -> tensor<2xf32>
+  return
+}
+
+// -----
+
+titan.mesh @mesh [tp = 2]
+func.func @f(%x: tensor<4xf32, #titan.sharding<[{tp}]>>) {
+  // expected-error @+1 {{exchanges what ranks hold, found the global tensor}}
+  %y = titan.all_reduce sum %x over [tp] : (tensor<4xf32, #titan.sharding<[{tp}]>>) -> tensor<4xf32, #titan.sharding<[{tp}]>>
+  return
+}
