@@ -120,14 +120,12 @@ TEST_P(DamagedProgram, EveryTruncation) {
       EXPECT_FALSE(dump(bad, what)) << what;
     if (size < format::kPrefixSize)
       continue;
+    // Then the prefix claims the new size; in every other file it also cuts the FlatBuffer.
     store(bad, kFileSizeAt, size);
+    if (size / kSlices % 2 && size < format::kPrefixSize + bufferSize)
+      store(bad, kBufferSizeAt, size - format::kPrefixSize);
     format::updateChecksum(bad);
     EXPECT_FALSE(dump(bad, what)) << what;
-    if (size >= format::kPrefixSize + bufferSize)
-      continue;
-    store(bad, kBufferSizeAt, size - format::kPrefixSize);
-    format::updateChecksum(bad);
-    EXPECT_FALSE(dump(bad, what + ", FlatBuffer too")) << what;
   }
 }
 
