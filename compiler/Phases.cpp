@@ -26,9 +26,11 @@ static void buildStepPhase(OpPassManager &passes, const JobConfig &job) {
 }
 
 static void buildLocalPhase(OpPassManager &passes, const JobConfig &job) {
+  passes.addPass(createPartitionSpmd());
   ChunkLossOptions options;
   options.chunks = job.training.lossChunks;
   passes.addPass(createChunkLoss(options));
+  passes.addPass(createSimplifyCollectives());
   passes.addPass(createCanonicalizerPass());
   passes.addPass(createCSEPass());
 }
