@@ -99,6 +99,18 @@ LogicalResult checkLowerable(Operation *op) {
   return success();
 }
 
+/// What every op of a per-device program answers.
+LogicalResult checkLocalOp(Operation *op) {
+  for (Type type : op->getResultTypes())
+    if (getSharding(type))
+      return op->emitOpError() << "has the global result " << type
+                               << ": titan-partition-spmd has not run";
+  // What ranks do together becomes instructions in titan-schedule-instructions.
+  if (!isa<CollectiveOpInterface, AxisSliceOp>(op))
+    return checkLowerable(op);
+  return isa<CostOpInterface>(op) ? success() : lacks(op, "CostOpInterface", "the report");
+}
+
 LogicalResult checkLossFunction(ModuleOp module, StringRef name) {
   auto function = module.lookupSymbol<func::FuncOp>(name);
   if (!function)
@@ -144,7 +156,7 @@ LogicalResult verifyLocal(ModuleOp module) {
   return checkComputeOps(module, [](Operation *op) -> LogicalResult {
     if (isa<ChunkableOpInterface>(op))
       return op->emitOpError("is not unrolled into chunks: titan-chunk-loss has not run");
-    return checkLowerable(op);
+    return checkLocalOp(op);
   });
 }
 

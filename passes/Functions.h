@@ -36,9 +36,6 @@ inline constexpr llvm::StringLiteral kExpAvgSqPrefix = "optimizer.exp_avg_sq.";
 
 /// The argument attribute that names a function's input.
 inline constexpr llvm::StringLiteral kInputName = "titan.name";
-/// In a per-device program: the argument or result attribute that says of what tensor the value is
-/// a part, and how that is laid out.
-inline constexpr llvm::StringLiteral kGlobalType = "titan.global_type";
 } // namespace names
 
 /// The function of that name, or an error at the module.

@@ -6,9 +6,6 @@
 
 namespace titan {
 
-/// Where the function arguments' and results' sharded global types stand in a per-device program.
-inline constexpr llvm::StringLiteral kGlobalType = "titan.global_type";
-
 /// What a slice's padding is set to.
 enum class Padding {
   zero,   ///< of gradients, whose padding is reduced with them and has to stay zero

@@ -12,6 +12,8 @@ namespace titan {
 
 /// The symbol of a module's mesh.
 inline constexpr llvm::StringLiteral kMeshName = "mesh";
+/// Where the function arguments' and results' sharded global types stand in a per-device program.
+inline constexpr llvm::StringLiteral kGlobalType = "titan.global_type";
 
 /// Named axes with their sizes, outermost first.
 ///

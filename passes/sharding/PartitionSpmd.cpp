@@ -236,7 +236,8 @@ LogicalResult FunctionPartitioner::buildLocal(Operation &op, ValueRange operands
   }
   if (auto reshard = dyn_cast<ReshardOp>(op)) {
     results.push_back(reshards.lower(*this, op.getLoc(), operands[0],
-                                     tensorType(reshard.getInput()), cast<RankedTensorType>(reshard.getType())));
+                                     tensorType(reshard.getInput()),
+                                     tensorType(reshard.getResult())));
     return success();
   }
   auto sharded = dyn_cast<ShardingRuleOpInterface>(op);
@@ -268,7 +269,7 @@ LogicalResult FunctionPartitioner::partition(Operation &op) {
 
 /// Notes what tensors the arguments and results are parts of.
 void FunctionPartitioner::describeSignature() {
-  auto name = builder.getStringAttr(names::kGlobalType);
+  auto name = builder.getStringAttr(kGlobalType);
   SmallVector<Type> inputs, results;
   for (auto [i, type] : llvm::enumerate(function.getArgumentTypes())) {
     inputs.push_back(getLocalType(type));

@@ -42,13 +42,16 @@ public:
   }
 
 private:
+  AxisList dropUnitAxes(AxisList axes) const {
+    std::erase_if(axes, [&](unsigned axis) { return sizes[axis] == 1; });
+    return axes;
+  }
+
+  /// Axes of one rank split nothing; but storage over such an axis is flat all the same.
   Layout dropUnitAxes(Layout layout) const {
-    auto drop = [&](AxisList &axes) {
-      std::erase_if(axes, [&](unsigned axis) { return sizes[axis] == 1; });
-    };
-    std::for_each(layout.dimensions.begin(), layout.dimensions.end(), drop);
-    drop(layout.partial);
-    drop(layout.flat);
+    for (AxisList &axes : layout.dimensions)
+      axes = dropUnitAxes(axes);
+    layout.partial = dropUnitAxes(layout.partial);
     return layout;
   }
 
@@ -85,7 +88,7 @@ private:
   void leaveFlat() {
     // The slice is the smallest it will ever be.
     allReduce(without(now.partial, to.partial));
-    add(Kind::allGather, now.flat);
+    add(Kind::allGather, dropUnitAxes(now.flat));
     steps.push_back({Kind::unflatten, {}, 0, wholeShape()});
     now.flat.clear();
     now.granule = 1;
@@ -99,7 +102,7 @@ private:
     int64_t slice = (elements + slices - 1) / slices;
     slice = (slice + to.granule - 1) / to.granule * to.granule;
     steps.push_back({Kind::flatten, {}, 0, {slice * slices}});
-    cut(0, to.flat);
+    cut(0, dropUnitAxes(to.flat));
     now.flat = to.flat;
     now.granule = to.granule;
   }

@@ -23,7 +23,11 @@ func.func @bwd(%x: tensor<4x8xf32>, %w: tensor<16x8xf32>, %labels: tensor<4xi32>
       : (tensor<4x8xf32>, tensor<16x8xf32>, tensor<4xi32>) -> (tensor<f32>, tensor<f32>)
   return
 }
-func.func @update() { return }
+func.func @update() {
+  // expected-error @+1 {{has the global result 'tensor<f32, #titan.sharding<[]>>': titan-partition-spmd has not run}}
+  %one = titan.full 1.0 : tensor<f32, #titan.sharding<[]>>
+  return
+}
 
 //--- kernels.mlir
 func.func @fwd(%x: tensor<4x8xf32>) -> tensor<4x8xf32> {

@@ -41,7 +41,7 @@ LogicalResult EmbeddingOp::buildVjp(OpBuilder &builder, ArrayRef<Value> cotangen
   Value gradient =
       EmbeddingGradOp::create(builder, getLoc(), wide, cotangents[0], getTokens(),
                               /*acc=*/Value(), /*first_row=*/Value());
-  if (!isSameTensor(wide, table))
+  if (wide != table)
     gradient = CastOp::create(builder, getLoc(), table, gradient);
   result.operands = {Value(), gradient};
   return success();
@@ -56,7 +56,7 @@ ResultPlacement EmbeddingGradOp::getPlacement(unsigned) {
 //===----------------------------------------------------------------------===//
 
 /// The first row of the rank's part of a table; null when it has all rows.
-static Value getFirstRow(PartitionContext &context, Type table) {
+static Value loadFirstRow(PartitionContext &context, Type table) {
   ShardingAttr sharding = getSharding(table);
   if (!sharding || sharding.getAxes(0).empty())
     return {};
@@ -67,7 +67,7 @@ LogicalResult EmbeddingOp::buildLocal(PartitionContext &context, ValueRange oper
                                       SmallVectorImpl<Value> &results) {
   results.push_back(EmbeddingOp::create(context.getBuilder(), getLoc(),
                                         context.getLocalType(getType()), operands[0], operands[1],
-                                        ::titan::getFirstRow(context, getTable().getType())));
+                                        loadFirstRow(context, getTable().getType())));
   return success();
 }
 
@@ -75,7 +75,7 @@ LogicalResult EmbeddingGradOp::buildLocal(PartitionContext &context, ValueRange 
                                           SmallVectorImpl<Value> &results) {
   results.push_back(EmbeddingGradOp::create(
       context.getBuilder(), getLoc(), context.getLocalType(getType()), operands[0], operands[1],
-      getAcc() ? operands[2] : Value(), ::titan::getFirstRow(context, getType())));
+      getAcc() ? operands[2] : Value(), loadFirstRow(context, getType())));
   return success();
 }
 

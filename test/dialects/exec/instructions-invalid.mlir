@@ -481,6 +481,18 @@ exec.func @f {
 
 exec.segment @s size 4096 in device
 exec.func @f {
+  %t = exec.buffer @s + 0 : memref<2x3xi32>
+  %w = exec.buffer @s + 0 : memref<8x4xf32>
+  %o = exec.buffer @s + 0 : memref<2x3x4xf32>
+  %f = exec.buffer @s + 0 : memref<f32>
+  // expected-error @+1 {{first_row is one i32, found 'memref<f32>'}}
+  exec.embedding (%t, %w) into %o from %f : memref<2x3xi32>, memref<8x4xf32> into memref<2x3x4xf32> from memref<f32>
+}
+
+// -----
+
+exec.segment @s size 4096 in device
+exec.func @f {
   %0 = exec.buffer @s + 0 : memref<4xf32>
   %1 = exec.buffer @s + 0 : memref<8xf32>
   // expected-error @+1 {{destination has shape [8], expected [4]}}

@@ -121,6 +121,11 @@ exec.func @embedding {
   exec.embedding (%tokens, %table) into %out : memref<2x8xi32>, memref<8x16xf32> into memref<2x8x16xf32>
   // CHECK: exec.embedding_grad(%{{.*}}, %{{.*}}) into %{{.*}} : memref<2x8x16xf32>, memref<2x8xi32> into memref<8x16xf32>
   exec.embedding_grad (%out, %tokens) into %table : memref<2x8x16xf32>, memref<2x8xi32> into memref<8x16xf32>
+  %first = exec.buffer @io + 0 : memref<i32>
+  // CHECK: exec.embedding(%{{.*}}, %{{.*}}) into %{{.*}} from %{{.*}} : memref<2x8xi32>, memref<8x16xf32> into memref<2x8x16xf32> from memref<i32>
+  exec.embedding (%tokens, %table) into %out from %first : memref<2x8xi32>, memref<8x16xf32> into memref<2x8x16xf32> from memref<i32>
+  // CHECK: exec.embedding_grad(%{{.*}}, %{{.*}}) into %{{.*}} from %{{.*}} : memref<2x8x16xf32>, memref<2x8xi32> into memref<8x16xf32> from memref<i32>
+  exec.embedding_grad (%out, %tokens) into %table from %first : memref<2x8x16xf32>, memref<2x8xi32> into memref<8x16xf32> from memref<i32>
 }
 
 // CHECK-LABEL: exec.func @collectives

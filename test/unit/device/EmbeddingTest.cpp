@@ -85,6 +85,42 @@ TEST(Embedding, GradientHasTheBitsOfTheSerialLoop) {
   }
 }
 
+/// A vocabulary of 40 rows in parts of 16, the last one with rows that no token has.
+TEST(Embedding, PartsOfATableAddUpToTheWhole) {
+  ThreadPool pool(3);
+  const Case test = makeCase(500, 40, 33, 2);
+  const EmbeddingShape &shape = test.shape;
+  EmbeddingShape part = shape;
+  part.vocabulary = 16;
+  auto table = randomTable({shape.tokens, 48, shape.dim, shape.tableStride, shape.outputStride});
+  auto outputGrad = randomFloats(shape.tokens * shape.outputStride, 2);
+  std::vector<float> whole(shape.tokens * shape.outputStride), sum(whole.size());
+  ASSERT_TRUE(embedding(pool, shape, test.tokens.data(), table.data(), whole.data()).ok());
+  std::vector<float> wholeGrad(table.size()), partGrad(table.size());
+  GuardedWorkspace workspace(embeddingGradWorkspaceBytes(shape));
+  ASSERT_TRUE(embeddingGrad(pool, shape, test.tokens.data(), outputGrad.data(), wholeGrad.data(),
+                            workspace.span())
+                  .ok());
+  for (int32_t first : {0, 16, 32}) {
+    std::vector<float> rows(whole.size(), -7.0f);
+    const int64_t offset = first * shape.tableStride;
+    ASSERT_TRUE(embedding(pool, part, test.tokens.data(), table.data() + offset, rows.data(), &first)
+                    .ok());
+    for (int64_t i = 0; i < shape.tokens; ++i)
+      for (int64_t j = 0; j < shape.dim; ++j) {
+        const bool isOwn = test.tokens[i] >= first && test.tokens[i] < first + 16;
+        const int64_t at = i * shape.outputStride + j;
+        ASSERT_EQ(rows[at], isOwn ? whole[at] : 0.0f);
+        sum[at] += rows[at];
+      }
+    ASSERT_TRUE(embeddingGrad(pool, part, test.tokens.data(), outputGrad.data(),
+                              partGrad.data() + offset, workspace.span(), &first)
+                    .ok());
+  }
+  EXPECT_TRUE(sameBits(partGrad, wholeGrad));
+  EXPECT_TRUE(workspace.intact());
+}
+
 TEST(Embedding, NamesABadTokenAndWritesNothing) {
   ThreadPool pool(2);
   for (int32_t bad : {-1, 40, INT32_MIN, INT32_MAX}) {

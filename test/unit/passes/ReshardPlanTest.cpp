@@ -198,8 +198,9 @@ void expectHeld(const Mesh &mesh, const Layout &layout, const Array &value,
         sum = add(sum, held[members[i]]);
     }
     for (size_t i = 0; i < expected.values.size(); ++i)
-      if (!std::isnan(expected.values[i]))
-        ASSERT_EQ(sum.values[i], expected.values[i]) << "rank " << rank << ", element " << i;
+      ASSERT_TRUE(std::isnan(expected.values[i]) || sum.values[i] == expected.values[i])
+          << "rank " << rank << ", element " << i << ": " << sum.values[i] << ", expects "
+          << expected.values[i];
   }
 }
 
@@ -275,7 +276,7 @@ TEST(ReshardPlan, GradientsAreScatteredThenSummedOnSlices) {
 TEST(ReshardPlan, RandomPairsKeepTheValue) {
   std::mt19937 random(11);
   const std::vector<std::vector<int64_t>> meshes = {{2}, {3}, {2, 2}, {3, 2}, {2, 1, 3}, {2, 2, 2}};
-  for (int round = 0; round < 3000; ++round) {
+  for (int round = 0; round < 1000; ++round) {
     const Mesh mesh(meshes[random() % meshes.size()]);
     Array value{Shape(1 + random() % 3), {}};
     for (int64_t &size : value.shape)

@@ -173,6 +173,19 @@ func.func @embedding_grad(%dr: tensor<2x3x4xf32>, %t: tensor<2x3xi32>, %acc: ten
   return %r : tensor<8x4xf32>
 }
 
+func.func @embedding_part(%t: tensor<2x3xi32>, %w: tensor<8x4xf32>, %first: tensor<i32>)
+    -> tensor<2x3x4xf32> {
+  %r = titan.embedding %t, %w from %first
+      : tensor<2x3xi32>, tensor<8x4xf32> -> tensor<2x3x4xf32>
+  return %r : tensor<2x3x4xf32>
+}
+func.func @embedding_grad_part(%dr: tensor<2x3x4xf32>, %t: tensor<2x3xi32>, %first: tensor<i32>)
+    -> tensor<8x4xf32> {
+  %r = titan.embedding_grad %dr, %t from %first
+      : tensor<2x3x4xf32>, tensor<2x3xi32> -> tensor<8x4xf32>
+  return %r : tensor<8x4xf32>
+}
+
 func.func @cross_entropy(%x: tensor<6x8xf32>, %l: tensor<6xi32>) -> (tensor<f32>, tensor<f32>) attributes {test.labels} {
   %loss, %valid = titan.cross_entropy %x, %l
       : (tensor<6x8xf32>, tensor<6xi32>) -> (tensor<f32>, tensor<f32>)
@@ -239,6 +252,10 @@ func.func @transpose(%x: tensor<2x3x4xf32>) -> tensor<4x2x3xf32> {
 }
 func.func @one_hot(%l: tensor<2x3xi32>) -> tensor<2x3x8xf32> attributes {test.labels} {
   %r = titan.one_hot %l : tensor<2x3xi32> -> tensor<2x3x8xf32>
+  return %r : tensor<2x3x8xf32>
+}
+func.func @one_hot_part(%l: tensor<2x3xi32>, %first: tensor<i32>) -> tensor<2x3x8xf32> {
+  %r = titan.one_hot %l from %first : tensor<2x3xi32> -> tensor<2x3x8xf32>
   return %r : tensor<2x3x8xf32>
 }
 func.func @is_valid(%l: tensor<2x3xi32>) -> tensor<2x3xf32> attributes {test.labels} {
