@@ -95,27 +95,23 @@ struct Max {
 
 template <typename Type, typename Operation>
 HWY_NOINLINE void reduceBlocks(std::span<const std::byte *const> sources, std::byte *out,
-                               int64_t count) {
+                               int64_t begin, int64_t end) {
   using Stored = typename Type::Stored;
   using Accumulated = typename Type::Accumulated;
   alignas(64) Accumulated sums[kBlock];
   // Buffers of a program are aligned to their elements.
-  auto element = [](auto *bytes) {
-    using Bytes = std::remove_pointer_t<decltype(bytes)>;
-    return reinterpret_cast<std::conditional_t<std::is_const_v<Bytes>, const Stored *, Stored *>>(
-        bytes);
-  };
-  for (int64_t begin = 0; begin < count; begin += kBlock) {
-    const int64_t size = std::min(kBlock, count - begin);
-    const Stored *first = element(sources[0]) + begin;
+  const auto from = [&](size_t rank) { return reinterpret_cast<const Stored *>(sources[rank]); };
+  for (; begin < end; begin += kBlock) {
+    const int64_t size = std::min(kBlock, end - begin);
+    const Stored *first = from(0) + begin;
     for (int64_t i = 0; i < size; ++i)
       sums[i] = Type::load(first[i]);
-    for (size_t source = 1; source < sources.size(); ++source) {
-      const Stored *next = element(sources[source]) + begin;
+    for (size_t rank = 1; rank < sources.size(); ++rank) {
+      const Stored *next = from(rank) + begin;
       for (int64_t i = 0; i < size; ++i)
         sums[i] = Operation::apply(sums[i], Type::load(next[i]));
     }
-    Stored *to = element(out) + begin;
+    Stored *to = reinterpret_cast<Stored *>(out) + begin;
     for (int64_t i = 0; i < size; ++i)
       to[i] = Type::store(sums[i]);
   }
@@ -123,31 +119,32 @@ HWY_NOINLINE void reduceBlocks(std::span<const std::byte *const> sources, std::b
 
 template <typename Operation>
 void reduceWith(DType type, std::span<const std::byte *const> sources, std::byte *out,
-                int64_t count) {
+                int64_t begin, int64_t end) {
   switch (type) {
   case DType::f32:
-    return reduceBlocks<Plain<float>, Operation>(sources, out, count);
+    return reduceBlocks<Plain<float>, Operation>(sources, out, begin, end);
   case DType::f64:
-    return reduceBlocks<Plain<double>, Operation>(sources, out, count);
+    return reduceBlocks<Plain<double>, Operation>(sources, out, begin, end);
   case DType::bf16:
-    return reduceBlocks<BFloat16, Operation>(sources, out, count);
+    return reduceBlocks<BFloat16, Operation>(sources, out, begin, end);
   case DType::f16:
-    return reduceBlocks<Float16, Operation>(sources, out, count);
+    return reduceBlocks<Float16, Operation>(sources, out, begin, end);
   case DType::i32:
-    return reduceBlocks<Plain<int32_t>, Operation>(sources, out, count);
+    return reduceBlocks<Plain<int32_t>, Operation>(sources, out, begin, end);
   case DType::i64:
-    return reduceBlocks<Plain<int64_t>, Operation>(sources, out, count);
+    return reduceBlocks<Plain<int64_t>, Operation>(sources, out, begin, end);
   default:
     return; // excluded by canReduce
   }
 }
 
 inline void reduceAny(DType type, format::Reduction reduction,
-                      std::span<const std::byte *const> sources, std::byte *out, int64_t count) {
+                      std::span<const std::byte *const> sources, std::byte *out, int64_t begin,
+                      int64_t end) {
   if (reduction == format::Reduction::sum)
-    reduceWith<Sum>(type, sources, out, count);
+    reduceWith<Sum>(type, sources, out, begin, end);
   else
-    reduceWith<Max>(type, sources, out, count);
+    reduceWith<Max>(type, sources, out, begin, end);
 }
 
 } // namespace titan::HWY_NAMESPACE
@@ -165,13 +162,13 @@ float fromFloat16(uint16_t bits) { return HWY_STATIC_DISPATCH(halfToFloat)(bits)
 uint16_t toFloat16(float value) { return HWY_STATIC_DISPATCH(floatToHalf)(value); }
 
 void reduce(DType type, format::Reduction reduction, std::span<const std::byte *const> sources,
-            std::byte *out, int64_t count) {
+            std::byte *out, int64_t begin, int64_t end) {
 #if HWY_TARGETS & HWY_AVX2
   if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") &&
       __builtin_cpu_supports("bmi2") && __builtin_cpu_supports("f16c"))
-    return N_AVX2::reduceAny(type, reduction, sources, out, count);
+    return N_AVX2::reduceAny(type, reduction, sources, out, begin, end);
 #endif
-  HWY_STATIC_DISPATCH(reduceAny)(type, reduction, sources, out, count);
+  HWY_STATIC_DISPATCH(reduceAny)(type, reduction, sources, out, begin, end);
 }
 
 void copyBytes(std::byte *destination, const std::byte *source, int64_t bytes, bool streaming) {

@@ -19,12 +19,13 @@ bool canReduce(DType type);
 float fromFloat16(uint16_t bits);
 uint16_t toFloat16(float value);
 
-/// out[i] = ((sources[0][i] op sources[1][i]) op sources[2][i]) ...: the order of the sources.
+/// out[i] = ((sources[0][i] op sources[1][i]) op sources[2][i]) ... for begin <= i < end: the order
+/// of the sources.
 /// bf16 and f16 are reduced in float32 and rounded once. Integer sums wrap, and the maximum of a
 /// NaN and anything is a NaN. `out` may be one of the sources, and the sources may be equal. There
 /// is at least one source; `type` can be reduced and `reduction` is not none.
 void reduce(DType type, format::Reduction reduction, std::span<const std::byte *const> sources,
-            std::byte *out, int64_t count);
+            std::byte *out, int64_t begin, int64_t end);
 
 /// Copies `bytes` between memory that does not overlap; nothing when both are the same address.
 /// `streaming` writes past the caches: for more than they hold, it saves reading the destination

@@ -90,21 +90,22 @@ void WorkPlan::reduceInto(const Chunk &chunk, std::span<const ResolvedPairs *con
                           int to) const {
   const DType type = types[chunk.pair];
   const int64_t element = byteSize(type), step = kReduceBytes / element;
-  for (int64_t done = 0; done < chunk.count; done += step) {
-    const int64_t size = std::min(step, chunk.count - done);
-    for (int rank = 0; rank < ranks; ++rank)
-      addresses[size_t(rank)] =
-          pairs[size_t(rank)]->sources[chunk.pair] + (sourceBegin + done) * element;
-    const int64_t offset = (chunk.begin + done) * element;
-    std::byte *out = pairs[size_t(to)]->destinations[chunk.pair] + offset;
-    reduce(type, reduction, addresses.first(size_t(ranks)), out, size);
+  const std::span<const std::byte *> sources = addresses.first(size_t(ranks));
+  for (int rank = 0; rank < ranks; ++rank)
+    sources[size_t(rank)] = pairs[size_t(rank)]->sources[chunk.pair] + sourceBegin * element;
+  const auto destination = [&](int rank) {
+    return pairs[size_t(rank)]->destinations[chunk.pair] + chunk.begin * element;
+  };
+  for (int64_t begin = 0; begin < chunk.count; begin += step) {
+    const int64_t end = std::min(begin + step, chunk.count);
+    reduce(type, reduction, sources, destination(to), begin, end);
     if (collective != Collective::allReduce)
       continue;
     // In place these lines are in the cache already: they were just read.
     for (int rank = 0; rank < ranks; ++rank)
       if (rank != to)
-        copyBytes(pairs[size_t(rank)]->destinations[chunk.pair] + offset, out, size * element,
-                  /*streaming=*/false);
+        copyBytes(destination(rank) + begin * element, destination(to) + begin * element,
+                  (end - begin) * element, /*streaming=*/false);
   }
 }
 
