@@ -88,9 +88,11 @@ void CollectiveStarter::plan() {
 void CollectiveStarter::emitStart(Entry &entry) {
   CollectiveOpInterface op = entry.op;
   OpBuilder builder(ops[entry.plan.start]);
+  // Asked before the start is one more user.
+  const bool inPlace = op.getKind() == CollectiveKind::allReduce &&
+                       llvm::all_of(op->getOperands(), mayBeInPlace);
   entry.start = cast<StartOp>(op.buildStart(builder));
-  entry.start.setInPlace(op.getKind() == CollectiveKind::allReduce &&
-                         llvm::all_of(op->getOperands(), mayBeInPlace));
+  entry.start.setInPlace(inPlace);
   hoistViews(entry.start);
 }
 

@@ -9,8 +9,8 @@ func.func @update() {
   %x = titan.load @x : tensor<4x4xf32>
   // expected-note @+1 {{started here}}
   %p = titan.start all_gather %x over [tp] : (tensor<4x4xf32>) -> tensor<8x4xf32>
-  // expected-error @+1 {{writes bytes 0 to 64 of a collective that is under way}}
   %n = titan.einsum "mk,kn->mn" %x, %x : tensor<4x4xf32>, tensor<4x4xf32> -> tensor<4x4xf32>
+  // expected-error @+1 {{writes bytes 0 to 64 of a collective that is under way}}
   %m = titan.einsum "mk,kn->mn" %n, %n acc(%x : tensor<4x4xf32>) : tensor<4x4xf32>, tensor<4x4xf32> -> tensor<4x4xf32>
   titan.store %m, @x : tensor<4x4xf32>
   %r = titan.await %p : (tensor<8x4xf32>) -> tensor<8x4xf32>

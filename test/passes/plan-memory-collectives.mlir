@@ -16,9 +16,9 @@ titan.variable derived @y : tensor<16x9xf32>
 
 // CHECK: exec.func @fwd
 func.func @fwd(%x: tensor<2x8x4xf32> {titan.name = "x", titan.global_type = tensor<8x8x4xf32, #titan.sharding<[{dp_shard}, {}, {}]>>}) -> tensor<2x8x4xf32> {
-  // The whole weight is gathered from the variable; there is no copy.
+  // The whole weight is gathered from the variable to where it is stored; there is no copy.
   // CHECK-DAG: %[[W:.*]] = exec.buffer @parameters + 0 : memref<36xf32>
-  // CHECK-DAG: %[[WHOLE:.*]] = exec.buffer @scratch + [[#]] : memref<144xf32>
+  // CHECK-DAG: %[[WHOLE:.*]] = exec.buffer @derived + 64 : memref<144xf32>
   // CHECK: %[[T:.*]] = exec.start all_gather none over ["dp_shard"] from(%[[W]] : memref<36xf32>) to(%[[WHOLE]] : memref<144xf32>)
   %w = titan.load @w : tensor<36xf32>
   %p = titan.start all_gather %w over [dp_shard] : (tensor<36xf32>) -> tensor<144xf32>
