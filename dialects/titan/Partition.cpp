@@ -129,26 +129,33 @@ private:
           properties.kind == FactorKind::needReplication)
         return fail(llvm::formatv("a dimension of size {0} must be whole, found it split over {1}",
                                   properties.size, toText(axes)));
-      for (StringAttr axis : axes)
-        if (!splitting.insert(axis))
-          return fail(llvm::formatv("axis {0} splits two factors of the op", axis.getValue()));
+      splitting.insert(axes.begin(), axes.end());
     }
     return true;
   }
 
   static bool isScalar(Type type) { return cast<RankedTensorType>(type).getRank() == 0; }
 
+  Axes getFlat(Type type) const {
+    ShardingAttr sharding = getSharding(type);
+    return sharding ? drop(sharding.getFlat()) : Axes();
+  }
+
   /// Flat tensors are for ops that treat all elements alike: those of flat tensors at one place
-  /// together. Results are flat too, or scalars.
+  /// together. Results are flat too, or scalars, to which operands of any storage add up.
   bool checkFlat() {
     ShardingAttr flat;
-    for (Type type : op->getOperandTypes())
-      if (ShardingAttr sharding = getSharding(type); sharding && sharding.isFlat())
-        flat = sharding;
-    for (Type type : op->getResultTypes())
-      if (ShardingAttr sharding = getSharding(type); sharding && sharding.isFlat())
-        flat = sharding;
-    if (!flat)
+    auto note = [&](Type type) {
+      ShardingAttr sharding = getSharding(type);
+      if (!sharding || !sharding.isFlat())
+        return;
+      flat = sharding;
+      const Axes axes = getFlat(type);
+      splitting.insert(axes.begin(), axes.end());
+    };
+    llvm::for_each(op->getOperandTypes(), note);
+    llvm::for_each(op->getResultTypes(), note);
+    if (!flat || llvm::all_of(op->getResultTypes(), isScalar))
       return true;
     auto check = [&](Type type) {
       ShardingAttr sharding = getSharding(type);
@@ -158,13 +165,8 @@ private:
       return fail(llvm::formatv("{0} stands beside flat storage over {1}, and is not stored so",
                                 type, toText(flat.getFlat())));
     };
-    if (!llvm::all_of(op->getOperandTypes(), check) || !llvm::all_of(op->getResultTypes(), check))
-      return false;
-    for (StringAttr axis : drop(flat.getFlat()))
-      if (!splitting.insert(axis))
-        return fail(llvm::formatv("axis {0} splits a factor of the op and its storage",
-                                  axis.getValue()));
-    return true;
+    return llvm::all_of(op->getOperandTypes(), check) &&
+           llvm::all_of(op->getResultTypes(), check);
   }
 
   Axes getPartial(Type type) const {
@@ -206,7 +208,7 @@ private:
       if (rule.isZero)
         continue;
       llvm::SetVector<StringAttr> expected = linear;
-      if (!addReductions(i, type, expected))
+      if (!addReductions(i, expected))
         return false;
       const Axes found = getPartial(type);
       if (found.size() != expected.size() || !llvm::all_of(found, [&](StringAttr axis) {
@@ -228,42 +230,38 @@ private:
            !llvm::is_contained(rule.complete, std::pair<unsigned, unsigned>(result, factor));
   }
 
-  /// An operand whose elements a result adds up must be split as others are: each rank would add
-  /// it once more.
-  bool checkAddends(unsigned result, StringAttr axis) {
-    for (auto [i, dimensions] : llvm::enumerate(rule.operands)) {
-      bool isReducedAway = false, isSplit = false;
-      for (const DimensionFactors &factors : dimensions)
-        for (unsigned factor : factors)
-          if (isReduced(factor, result)) {
-            isReducedAway = true;
-            isSplit |= llvm::is_contained(axesOf[factor], axis);
-          }
-      if (isReducedAway && !isSplit)
-        return fail(llvm::formatv("operand {0} is added into result {1} and not split over {2} as "
-                                  "others are",
-                                  i, result, axis.getValue()));
-    }
-    return true;
+  /// The axes over which an operand's elements are spread that a result adds up; nothing if the
+  /// result does not add up the operand's elements.
+  std::optional<Axes> getAddends(unsigned operand, unsigned result) {
+    bool isAdded = false;
+    Axes axes;
+    for (const DimensionFactors &factors : rule.operands[operand])
+      for (unsigned factor : factors)
+        if (isReduced(factor, result)) {
+          isAdded = true;
+          llvm::append_range(axes, axesOf[factor]);
+        }
+    // All elements of storage go into a scalar.
+    if (isScalar(op->getResultTypes()[result]))
+      llvm::append_range(axes, getFlat(op->getOperandTypes()[operand]));
+    return isAdded ? std::optional<Axes>(axes) : std::nullopt;
   }
 
-  /// Adds the axes of split factors that the result lacks.
-  bool addReductions(unsigned result, Type type, llvm::SetVector<StringAttr> &partial) {
-    for (auto &[factor, axes] : axesOf) {
-      if (!isReduced(factor, result))
-        continue;
-      partial.insert(axes.begin(), axes.end());
-      for (StringAttr axis : axes)
-        if (!checkAddends(result, axis))
-          return false;
-    }
-    // A number made from all elements of flat storage.
-    ShardingAttr sharding = getSharding(type);
-    if (!sharding || !sharding.isFlat())
-      for (Type operand : op->getOperandTypes())
-        if (ShardingAttr from = getSharding(operand))
-          for (StringAttr axis : drop(from.getFlat()))
-            partial.insert(axis);
+  /// Adds the axes over which the result is a partial sum. Every operand that is added up must be
+  /// spread over all of them: each rank would add it once more.
+  bool addReductions(unsigned result, llvm::SetVector<StringAttr> &partial) {
+    llvm::SetVector<StringAttr> reduced;
+    for (unsigned i = 0; i < op->getNumOperands(); ++i)
+      if (std::optional<Axes> axes = getAddends(i, result))
+        reduced.insert(axes->begin(), axes->end());
+    for (unsigned i = 0; i < op->getNumOperands(); ++i)
+      if (std::optional<Axes> axes = getAddends(i, result))
+        for (StringAttr axis : reduced)
+          if (!llvm::is_contained(*axes, axis))
+            return fail(llvm::formatv("operand {0} is added into result {1} and not split over {2} "
+                                      "as others are",
+                                      i, result, axis.getValue()));
+    partial.insert(reduced.begin(), reduced.end());
     return true;
   }
 

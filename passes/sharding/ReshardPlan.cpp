@@ -28,8 +28,7 @@ public:
       : shape(shape), sizes(axisSizes), now(dropUnitAxes(from)), to(dropUnitAxes(to)) {}
 
   std::vector<ReshardStep> run() {
-    const bool staysFlat = !now.flat.empty() && now.dimensions == to.dimensions &&
-                           now.flat == to.flat && now.granule == to.granule;
+    const bool staysFlat = moveFlat();
     if (!now.flat.empty() && !staysFlat)
       leaveFlat();
     if (!staysFlat)
@@ -85,6 +84,40 @@ private:
     now.partial.insert(now.partial.end(), axes.begin(), axes.end());
   }
 
+  /// Elements of a slice, and of everything that is cut into slices.
+  int64_t sliceElements(const Layout &layout) const {
+    int64_t elements = 1;
+    for (int64_t size : wholeShape())
+      elements *= size;
+    const int64_t slices = count(layout.flat);
+    const int64_t slice = (elements + slices - 1) / slices;
+    return (slice + layout.granule - 1) / layout.granule * layout.granule;
+  }
+
+  /// Slices that are made of the target's, or the other way round: they are gathered or cut as they
+  /// are, padding and all. Returns whether the tensor now has its flat axes.
+  bool moveFlat() {
+    if (now.flat.empty() || to.flat.empty() || now.dimensions != to.dimensions)
+      return false;
+    const AxisList &shorter = now.flat.size() < to.flat.size() ? now.flat : to.flat;
+    const AxisList &longer = now.flat.size() < to.flat.size() ? to.flat : now.flat;
+    const bool areNested =
+        std::equal(shorter.begin(), shorter.end(), longer.begin()) &&
+        sliceElements(now) * count(now.flat) == sliceElements(to) * count(to.flat);
+    if (!areNested)
+      return false;
+    const AxisList rest(longer.begin() + shorter.size(), longer.end());
+    if (now.flat.size() < to.flat.size()) {
+      cut(0, dropUnitAxes(rest));
+    } else {
+      allReduce(without(now.partial, to.partial));
+      add(Kind::allGather, dropUnitAxes(rest));
+    }
+    now.flat = to.flat;
+    now.granule = to.granule;
+    return true;
+  }
+
   void leaveFlat() {
     // The slice is the smallest it will ever be.
     allReduce(without(now.partial, to.partial));
@@ -95,13 +128,7 @@ private:
   }
 
   void enterFlat() {
-    int64_t elements = 1;
-    for (int64_t size : wholeShape())
-      elements *= size;
-    const int64_t slices = count(to.flat);
-    int64_t slice = (elements + slices - 1) / slices;
-    slice = (slice + to.granule - 1) / to.granule * to.granule;
-    steps.push_back({Kind::flatten, {}, 0, {slice * slices}});
+    steps.push_back({Kind::flatten, {}, 0, {sliceElements(to) * count(to.flat)}});
     cut(0, dropUnitAxes(to.flat));
     now.flat = to.flat;
     now.granule = to.granule;

@@ -49,7 +49,7 @@ func.func @f(%x: tensor<4x6xf32, #titan.sharding<[{}, {tp}]>>, %w: tensor<8x6xf3
 
 titan.mesh @mesh [tp = 2]
 func.func @f(%x: tensor<4x6xf32, #titan.sharding<[{tp}, {}]>>, %w: tensor<8x6xf32, #titan.sharding<[{tp}, {}]>>) {
-  // expected-error @below {{axis tp splits two factors of the op}}
+  // expected-error @below {{result 0, dimension 1 is split over {}, but over {tp} in another operand or result}}
   %y = titan.einsum "td,nd->tn" %x, %w : tensor<4x6xf32, #titan.sharding<[{tp}, {}]>>, tensor<8x6xf32, #titan.sharding<[{tp}, {}]>> -> tensor<4x8xf32, #titan.sharding<[{tp}, {}]>>
   return
 }

@@ -276,6 +276,20 @@ TEST(ReshardPlan, GradientsAreScatteredThenSummedOnSlices) {
                                       {Kind::allReduce, {2}, 0, {}}}));
 }
 
+TEST(ReshardPlan, NestedSlicesAreCutAndGatheredAsTheyAre) {
+  // 40 elements in 2 slices of 20, or 4 of 10; with granule 4 in 4 of 12, which do not nest.
+  const Layout two{{{}}, {}, {0}, 2}, four{{{}}, {}, {0, 1}, 2};
+  EXPECT_EQ(planReshard(two, four, {40}, {2, 2}),
+            (std::vector<ReshardStep>{{Kind::axisSlice, {1}, 0, {}}}));
+  EXPECT_EQ(planReshard(four, two, {40}, {2, 2}),
+            (std::vector<ReshardStep>{{Kind::allGather, {1}, 0, {}}}));
+  EXPECT_EQ(planReshard({{{}}, {}, {0}, 4}, {{{}}, {}, {0, 1}, 4}, {40}, {2, 2}),
+            (std::vector<ReshardStep>{{Kind::allGather, {0}, 0, {}},
+                                      {Kind::unflatten, {}, 0, {40}},
+                                      {Kind::flatten, {}, 0, {48}},
+                                      {Kind::axisSlice, {0, 1}, 0, {}}}));
+}
+
 TEST(ReshardPlan, RandomPairsKeepTheValue) {
   std::mt19937 random(11);
   const std::vector<std::vector<int64_t>> meshes = {{2}, {3}, {2, 2}, {3, 2}, {2, 1, 3}, {2, 2, 2}};
