@@ -185,7 +185,7 @@ void ProgramLayout::declareInputs(OpBuilder &builder, func::FuncOp function,
     exec::VariableOp::create(
         builder, function.getLoc(), builder.getStringAttr(prefix + name),
         TypeAttr::get(function.getArgumentTypes()[i]),
-        convertGlobalType(function.getArgAttrOfType<TypeAttr>(i, names::kGlobalType)),
+        convertGlobalType(function.getArgAttrOfType<TypeAttr>(i, kGlobalType)),
         exec::RoleAttr::get(builder.getContext(), exec::Role::Input),
         FlatSymbolRefAttr::get(inputs.name), builder.getI64IntegerAttr(offset),
         exec::InitializerAttr());
