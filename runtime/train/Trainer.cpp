@@ -135,13 +135,16 @@ StatusOr<Trainer::Inputs> Trainer::bindInputs(const std::string &prefix) const {
   result.seq = view.shape[1];
   result.tokenBatch.resize(static_cast<size_t>(view.numElements()));
   result.labelBatch.resize(static_cast<size_t>(view.numElements()));
-  result.part.resize(static_cast<size_t>(part.numElements()));
+  if (part.numElements() < view.numElements())
+    result.part.resize(static_cast<size_t>(part.numElements()));
   return result;
 }
 
 /// Gives the program what this rank takes of a batch.
 Status Trainer::writePart(Inputs &batch, const VariableRef &variable,
                           const std::vector<int32_t> &values) {
+  if (batch.part.empty())
+    return executor->write(variable, std::as_bytes(std::span(values)));
   batch.layout->forEachRun([&](int64_t local, int64_t global, int64_t count) {
     std::copy_n(values.begin() + global, count, batch.part.begin() + local);
   });

@@ -56,9 +56,9 @@ private:
     std::optional<VariableLayout> layout;
     int64_t rows = 0, seq = 0;
     std::vector<int32_t> tokenBatch, labelBatch; ///< of all ranks
-    std::vector<int32_t> part;                   ///< of this one
+    std::vector<int32_t> part; ///< of this one; empty where it takes all
 
-    int64_t localTokens() const { return static_cast<int64_t>(part.size()); }
+    int64_t localTokens() const { return tokens.variable->view.numElements(); }
   };
   /// What a step leaves for the host.
   struct StepResult {

@@ -10,7 +10,7 @@ using Tensors = ArrayRef<const HostTensor *>;
 using Outputs = ArrayRef<HostTensor *>;
 
 //===----------------------------------------------------------------------===//
-// reshard: the global value does not change
+// Layouts: the global value does not change
 //===----------------------------------------------------------------------===//
 
 LogicalResult ReshardOp::evaluate(ReferenceContext &, Tensors operands,
@@ -19,6 +19,13 @@ LogicalResult ReshardOp::evaluate(ReferenceContext &, Tensors operands,
   return success();
 }
 int64_t ReshardOp::getFlops() { return 0; }
+
+LogicalResult ShardingConstraintOp::evaluate(ReferenceContext &, Tensors operands,
+                                             MutableArrayRef<HostTensor> results) {
+  results[0].values = operands[0]->values;
+  return success();
+}
+int64_t ShardingConstraintOp::getFlops() { return 0; }
 
 //===----------------------------------------------------------------------===//
 // Collectives

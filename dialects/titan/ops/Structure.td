@@ -21,7 +21,10 @@ def Titan_MeshOp : Titan_Op<"mesh", [Symbol]> {
   let hasVerifier = 1;
 }
 
-def Titan_ShardingConstraintOp : Titan_Op<"sharding_constraint", [Pure, SameOperandsAndResultType]> {
+def Titan_ShardingConstraintOp : Titan_Op<"sharding_constraint", [
+    Pure, SameOperandsAndResultType,
+    DeclareOpInterfaceMethods<Titan_CostOpInterface>,
+    DeclareOpInterfaceMethods<Titan_ReferenceOpInterface>]> {
   let summary = "the value, to be laid out as told";
   let description = [{
     What titan-propagate-shardings starts from, besides variables and inputs; it leaves none.
