@@ -316,9 +316,10 @@ bool hasShardings(ModuleOp module) {
   return module
       ->walk([&](Operation *op) {
         auto variable = dyn_cast<VariableOp>(op);
+        auto function = dyn_cast<func::FuncOp>(op);
         if ((variable && isSharded(variable.getType())) ||
-            llvm::any_of(op->getResultTypes(), isSharded) ||
-            llvm::any_of(op->getOperandTypes(), isSharded))
+            (function && llvm::any_of(function.getArgumentTypes(), isSharded)) ||
+            llvm::any_of(op->getResultTypes(), isSharded))
           return WalkResult::interrupt();
         return WalkResult::advance();
       })
