@@ -251,19 +251,22 @@ TEST(ReshardPlan, OneStepEach) {
 }
 
 TEST(ReshardPlan, AMovedAxisIsGatheredThenCut) {
-  EXPECT_EQ(plan({{{0}, {}}}, {{{}, {0}}}),
-            (std::vector<ReshardStep>{{Kind::allGather, {0}, 0, {}}, {Kind::axisSlice, {0}, 1, {}}}));
+  EXPECT_EQ(
+      plan({{{0}, {}}}, {{{}, {0}}}),
+      (std::vector<ReshardStep>{{Kind::allGather, {0}, 0, {}}, {Kind::axisSlice, {0}, 1, {}}}));
 }
 
 TEST(ReshardPlan, WhatIsCutFirstIsLessToGather) {
-  EXPECT_EQ(plan({{{0}, {}}, {1}}, {{{}, {1}}}),
-            (std::vector<ReshardStep>{{Kind::reduceScatter, {1}, 1, {}}, {Kind::allGather, {0}, 0, {}}}));
+  EXPECT_EQ(
+      plan({{{0}, {}}, {1}}, {{{}, {1}}}),
+      (std::vector<ReshardStep>{{Kind::reduceScatter, {1}, 1, {}}, {Kind::allGather, {0}, 0, {}}}));
 }
 
 TEST(ReshardPlan, StorageIsGatheredAndCutToSize) {
   // [3, 5] over 4 slices of granule 4: 16 elements.
-  EXPECT_EQ(planReshard({{{}, {}}, {}, {0}, 4}, {{{}, {}}}, {3, 5}, {4}),
-            (std::vector<ReshardStep>{{Kind::allGather, {0}, 0, {}}, {Kind::unflatten, {}, 0, {3, 5}}}));
+  EXPECT_EQ(
+      planReshard({{{}, {}}, {}, {0}, 4}, {{{}, {}}}, {3, 5}, {4}),
+      (std::vector<ReshardStep>{{Kind::allGather, {0}, 0, {}}, {Kind::unflatten, {}, 0, {3, 5}}}));
 }
 
 TEST(ReshardPlan, GradientsAreScatteredThenSummedOnSlices) {
