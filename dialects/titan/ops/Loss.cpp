@@ -63,7 +63,8 @@ LogicalResult HeadLossOp::buildVjp(OpBuilder &builder, ArrayRef<Value> cotangent
   Value dw = gradient.getDweight();
   if (dweight != weight)
     dw = CastOp::create(builder, getLoc(), weight, dw);
-  result.operands = {gradient.getDinput(), dw, Value()};
+  result.operands = {gradient.getDinput(), dw};
+  result.operands.resize(getNumOperands());
   result.results = {gradient.getLoss(), gradient.getValid()};
   return success();
 }
