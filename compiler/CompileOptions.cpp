@@ -26,11 +26,6 @@ Status setWorldSize(CompileOptions &options, const std::string &text) {
   if (!llvm::to_integer(text, options.worldSize) || options.worldSize < 1)
     return invalidArgument(
         fmt::format("--world-size {} is not a number of ranks, such as --world-size 1", text));
-  if (options.worldSize > 1)
-    return invalidArgument(fmt::format(
-        "--world-size {} is not supported: one rank is all that this version compiles for; "
-        "use --world-size 1",
-        options.worldSize));
   return okStatus();
 }
 

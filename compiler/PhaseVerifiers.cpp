@@ -3,6 +3,7 @@
 #include "dialects/exec/Exec.h"
 #include "dialects/titan/Sharding.h"
 #include "passes/Functions.h"
+#include "passes/sharding/CheckCollectiveOrder.h"
 
 #include "mlir/Dialect/Func/IR/FuncOps.h"
 #include "mlir/IR/Verifier.h"
@@ -40,10 +41,43 @@ LogicalResult checkFunctions(ModuleOp module, ArrayRef<StringRef> present,
   return success();
 }
 
+/// In a module with a mesh: every tensor has a sharding, which divides it.
+LogicalResult checkShardings(ModuleOp module) {
+  if (!module.lookupSymbol<MeshOp>(kMeshName))
+    return success();
+  const MeshShape mesh = MeshShape::get(module);
+  bool valid = true;
+  auto check = [&](Type type, Location location, const Twine &what) {
+    auto tensor = dyn_cast<RankedTensorType>(type);
+    if (!tensor)
+      return;
+    const std::string error = getSharding(tensor) ? checkSharding(tensor, mesh)
+                                                  : "has no sharding; run titan-propagate-shardings";
+    if (error.empty())
+      return;
+    emitError(location) << what << ": " << error;
+    valid = false;
+  };
+  for (auto variable : module.getOps<VariableOp>())
+    check(variable.getType(), variable.getLoc(), "variable '" + variable.getSymName() + "'");
+  for (auto function : module.getOps<func::FuncOp>()) {
+    for (BlockArgument argument : function.getArguments())
+      check(argument.getType(), argument.getLoc(), "argument " + Twine(argument.getArgNumber()));
+    for (Operation &op : function.getOps())
+      for (OpResult result : op.getResults())
+        check(result.getType(), op.getLoc(),
+              op.getName().getStringRef() + ", result " + Twine(result.getResultNumber()));
+  }
+  return success(valid);
+}
+
 /// What every op of a tensor program answers.
 LogicalResult checkTensorOp(Operation *op) {
   if (!isa<TitanDialect>(op->getDialect()))
     return op->emitOpError("is not of the titan dialect");
+  // These say how data is laid out and moved, not what is computed.
+  if (isa<ReshardOp, ShardingConstraintOp, CollectiveOpInterface, AxisSliceOp>(op))
+    return success();
   if (!isa<CostOpInterface>(op))
     return lacks(op, "CostOpInterface", "the report");
   if (!isa<ReferenceOpInterface>(op))
@@ -57,6 +91,8 @@ LogicalResult checkTensorOp(Operation *op) {
 LogicalResult checkLowerable(Operation *op) {
   if (failed(checkTensorOp(op)))
     return failure();
+  if (isa<ReshardOp, CollectiveOpInterface, AxisSliceOp>(op))
+    return success();
   if (!isa<FusibleOpInterface, DecomposableOpInterface, BufferingOpInterface>(op))
     return lacks(op, "FusibleOpInterface, DecomposableOpInterface or BufferingOpInterface",
                  "titan-plan-memory");
@@ -80,7 +116,9 @@ LogicalResult checkLossFunction(ModuleOp module, StringRef name) {
   if (!function)
     return success();
   Type scalar = RankedTensorType::get({}, Float32Type::get(module.getContext()));
-  if (function.getResultTypes() != ArrayRef<Type>{scalar, scalar})
+  if (function.getNumResults() != 2 || !llvm::all_of(function.getResultTypes(), [&](Type type) {
+        return isa<RankedTensorType>(type) && isSameTensor(type, scalar);
+      }))
     return function.emitOpError() << "expects results (loss, valid tokens), both " << scalar
                                   << ", found " << function.getFunctionType();
   return success();
@@ -99,8 +137,13 @@ LogicalResult verifyGraph(ModuleOp module) {
   return checkComputeOps(module, checkTensorOp);
 }
 
+LogicalResult verifySharded(ModuleOp module) {
+  return failure(failed(verifyGraph(module)) || failed(checkShardings(module)));
+}
+
 LogicalResult verifyStep(ModuleOp module) {
-  if (failed(verify(module)) || failed(checkFunctions(module, kStepFunctions, {names::kLoss})))
+  if (failed(verify(module)) || failed(checkFunctions(module, kStepFunctions, {names::kLoss})) ||
+      failed(checkShardings(module)))
     return failure();
   return checkComputeOps(module, [](Operation *op) {
     return isa<ChunkableOpInterface>(op) ? checkTensorOp(op) : checkLowerable(op);
@@ -138,7 +181,7 @@ LogicalResult verifyExec(ModuleOp module) {
       op.emitOpError("is not of the exec dialect");
       valid = false;
     }
-  return success(valid);
+  return success(valid && succeeded(checkCollectiveOrder(module)));
 }
 
 } // namespace titan

@@ -9,7 +9,11 @@ namespace titan {
 /// of the titan dialect.
 llvm::LogicalResult verifyGraph(mlir::ModuleOp module);
 
-/// The functions of a step are there and @loss is not; every op of theirs answers the interfaces
+/// As verifyGraph; and in a module with a mesh every tensor has a sharding that divides it.
+llvm::LogicalResult verifySharded(mlir::ModuleOp module);
+
+/// The functions of a step are there and @loss is not; in a module with a mesh every tensor has a
+/// sharding that divides it; every op of theirs answers the interfaces
 /// that the passes after this phase ask.
 llvm::LogicalResult verifyStep(mlir::ModuleOp module);
 

@@ -13,6 +13,10 @@ namespace titan {
 
 static void buildGraphPhase(OpPassManager &, const JobConfig &) {}
 
+static void buildShardedPhase(OpPassManager &passes, const JobConfig &) {
+  passes.addPass(createPropagateShardings());
+}
+
 static void buildStepPhase(OpPassManager &passes, const JobConfig &job) {
   passes.addPass(createDifferentiate());
   BuildOptimizerOptions options;
@@ -23,6 +27,7 @@ static void buildStepPhase(OpPassManager &passes, const JobConfig &job) {
   options.weightDecay = job.optimizer.weightDecay;
   options.maxNorm = job.training.maxNorm;
   passes.addPass(createBuildOptimizer(options));
+  passes.addPass(createPropagateShardings());
 }
 
 static void buildLocalPhase(OpPassManager &passes, const JobConfig &job) {
@@ -33,6 +38,7 @@ static void buildLocalPhase(OpPassManager &passes, const JobConfig &job) {
   passes.addPass(createSimplifyCollectives());
   passes.addPass(createCanonicalizerPass());
   passes.addPass(createCSEPass());
+  passes.addPass(createBucketCollectives());
 }
 
 static void buildKernelsPhase(OpPassManager &passes, const JobConfig &) {
@@ -47,6 +53,7 @@ static void buildExecPhase(OpPassManager &passes, const JobConfig &) {
 llvm::ArrayRef<Phase> allPhases() {
   static constexpr Phase phases[] = {
       {"graph", "the model: one microbatch to the sum of its loss", buildGraphPhase, verifyGraph},
+      {"sharded", "every tensor laid out on the mesh", buildShardedPhase, verifySharded},
       {"step", "the training step: forward, backward, optimizer", buildStepPhase, verifyStep},
       {"local", "one device's program, head and loss in chunks", buildLocalPhase, verifyLocal},
       {"kernels", "fused kernels, instructions in order", buildKernelsPhase, verifyKernels},
@@ -100,7 +107,7 @@ void registerPhases() {
           addPhase(passes, phase, JobConfig());
           return success();
         },
-        [](llvm::function_ref<void(const detail::PassOptions &)>) {});
+        [](llvm::function_ref<void(const mlir::detail::PassOptions &)>) {});
 }
 
 const Phase *findPhase(llvm::StringRef name) {

@@ -1,6 +1,7 @@
 // The phases of compilation as data: what runs in each, and what must hold at its end.
 //
 //     graph   the model as built: @loss and @eval over global tensors
+//     sharded every tensor laid out on the mesh, communication visible as reshards
 //     step    the whole training step: @fwd, @bwd, @prologue, @update
 //     local   one device's program, head and loss in chunks
 //     kernels fusible ops grouped into kernels, instructions in their final order

@@ -44,6 +44,48 @@ RankedTensorType GraphBuilder::i32(ArrayRef<int64_t> shape) {
 }
 
 //===----------------------------------------------------------------------===//
+// Layouts
+//===----------------------------------------------------------------------===//
+
+void GraphBuilder::declareMesh(ArrayRef<Axis> axes, ArrayRef<StringRef> storage) {
+  assert(!mesh && !lastVariable && "the mesh comes first");
+  SmallVector<StringRef> names;
+  SmallVector<int64_t> sizes;
+  for (const Axis &axis : axes) {
+    names.push_back(axis.name);
+    sizes.push_back(axis.size);
+  }
+  OpBuilder::InsertionGuard guard(builder);
+  builder.setInsertionPointToStart(module->getBody());
+  auto op = MeshOp::create(builder, builder.getUnknownLoc(), kMeshName,
+                           builder.getStrArrayAttr(names), builder.getDenseI64ArrayAttr(sizes));
+  mesh.emplace(op);
+  lastVariable = op;
+  for (StringRef name : storage)
+    if (StringAttr axis = builder.getStringAttr(name); mesh->getSize(axis) > 1)
+      storageAxes.push_back(axis);
+}
+
+ShardingAttr GraphBuilder::getSharding(int64_t rank, Split split) {
+  SmallVector<ArrayAttr> dimensions;
+  for (int64_t i = 0; i < rank; ++i) {
+    SmallVector<Attribute> axes;
+    for (StringRef name : split.empty() ? ArrayRef<StringRef>() : split[i])
+      if (StringAttr axis = builder.getStringAttr(name); mesh->getSize(axis) > 1)
+        axes.push_back(axis);
+    dimensions.push_back(builder.getArrayAttr(axes));
+  }
+  return ShardingAttr::get(builder.getContext(), dimensions);
+}
+
+Value GraphBuilder::constrain(Value value, Split split) {
+  if (!mesh)
+    return value;
+  return ShardingConstraintOp::create(builder, location, value.getType(), value,
+                                      getSharding(tensorType(value).getRank(), split));
+}
+
+//===----------------------------------------------------------------------===//
 // Variables
 //===----------------------------------------------------------------------===//
 
@@ -66,15 +108,27 @@ Attribute GraphBuilder::ropeTable(RopeComponent component, const RopeScaling &sc
 }
 
 void GraphBuilder::declareParameter(StringRef name, ArrayRef<int64_t> shape,
-                                    Attribute initializer) {
-  declare(Role::parameter, name, shape, initializer);
+                                    Attribute initializer, Split split) {
+  RankedTensorType type = f32(shape);
+  if (mesh) {
+    // 16 bytes: what devices load at once.
+    constexpr int64_t kGranule = 16 / sizeof(float);
+    ShardingAttr whole = getSharding(type.getRank(), split);
+    type = withSharding(type, storageAxes.empty()
+                                  ? whole
+                                  : ShardingAttr::get(builder.getContext(), whole.getDimensions(),
+                                                      {}, storageAxes, kGranule));
+  }
+  declare(Role::parameter, name, type, initializer);
 }
 
 void GraphBuilder::declareDerived(StringRef name, ArrayRef<int64_t> shape, Attribute initializer) {
-  declare(Role::derived, name, shape, initializer);
+  RankedTensorType type = f32(shape);
+  declare(Role::derived, name, mesh ? withSharding(type, getSharding(type.getRank(), {})) : type,
+          initializer);
 }
 
-void GraphBuilder::declare(Role role, StringRef name, ArrayRef<int64_t> shape,
+void GraphBuilder::declare(Role role, StringRef name, RankedTensorType type,
                            Attribute initializer) {
   OpBuilder::InsertionGuard guard(builder);
   if (lastVariable)
@@ -82,12 +136,11 @@ void GraphBuilder::declare(Role role, StringRef name, ArrayRef<int64_t> shape,
   else
     builder.setInsertionPointToStart(module->getBody());
   const std::string fullName = qualified(name);
-  RankedTensorType type = f32(shape);
   Location loc = NameLoc::get(builder.getStringAttr(fullName));
   lastVariable = VariableOp::create(builder, loc, builder.getStringAttr(fullName),
                                     RoleAttr::get(builder.getContext(), role), TypeAttr::get(type),
                                     /*global_type=*/TypeAttr(), initializer);
-  variables[fullName] = type;
+  variables[fullName] = withoutSharding(type);
 }
 
 Value GraphBuilder::load(StringRef name) {
@@ -114,7 +167,12 @@ SmallVector<Value> GraphBuilder::beginFunction(StringRef name, ArrayRef<Argument
   Location loc = NameLoc::get(builder.getStringAttr(name));
   function = func::FuncOp::create(builder, loc, name, builder.getFunctionType(types, {}));
   for (auto [i, argument] : llvm::enumerate(arguments))
+{
     function.setArgAttr(i, "titan.name", builder.getStringAttr(argument.name));
+    if (mesh)
+      function.setArgAttr(i, "titan.sharding",
+                          getSharding(argument.type.getRank(), argument.split));
+  }
   Block *entry = function.addEntryBlock();
   builder.setInsertionPointToStart(entry);
   loads.clear();

@@ -13,7 +13,7 @@
 // here, only what models are made of.
 #pragma once
 
-#include "dialects/titan/TitanDialect.h"
+#include "dialects/titan/Sharding.h"
 
 #include "mlir/Dialect/Func/IR/FuncOps.h"
 #include "mlir/IR/BuiltinOps.h"
@@ -58,6 +58,17 @@ public:
   };
   Scope scope(llvm::StringRef name) { return Scope(*this, name); }
 
+  /// The module's mesh, before everything that is laid out on it. Parameters are kept as flat slices
+  /// over the `storage` axes, cut at multiples of 16 bytes. Without a mesh nothing is sharded.
+  struct Axis {
+    llvm::StringRef name;
+    int64_t size;
+  };
+  void declareMesh(llvm::ArrayRef<Axis> axes, llvm::ArrayRef<llvm::StringRef> storage);
+
+  /// For each dimension the axes that split it, outermost first. Axes of size 1 are left out.
+  using Split = llvm::ArrayRef<llvm::ArrayRef<llvm::StringRef>>;
+
   mlir::RankedTensorType f32(llvm::ArrayRef<int64_t> shape);
   mlir::RankedTensorType i32(llvm::ArrayRef<int64_t> shape);
 
@@ -69,15 +80,17 @@ public:
 
   /// float32 variables, named within the current scope.
   void declareParameter(llvm::StringRef name, llvm::ArrayRef<int64_t> shape,
-                        mlir::Attribute initializer);
+                        mlir::Attribute initializer, Split split = {});
   void declareDerived(llvm::StringRef name, llvm::ArrayRef<int64_t> shape,
                       mlir::Attribute initializer);
 
   struct Argument {
     llvm::StringRef name;
     mlir::RankedTensorType type;
+    Split split = {};
   };
-  /// Starts a function whose arguments carry their names as `titan.name`; returns the arguments.
+  /// Starts a function whose arguments carry their names as `titan.name` and, on a mesh, their
+  /// layouts as `titan.sharding`; returns the arguments.
   llvm::SmallVector<mlir::Value> beginFunction(llvm::StringRef name,
                                                llvm::ArrayRef<Argument> arguments);
   void endFunction(mlir::ValueRange results);
@@ -85,6 +98,9 @@ public:
   /// The value of a declared variable, named within the current scope. A function loads each
   /// variable once.
   mlir::Value load(llvm::StringRef name);
+
+  /// The value, laid out as told; the value itself without a mesh.
+  mlir::Value constrain(mlir::Value value, Split split);
 
   mlir::Value einsum(llvm::StringRef equation, mlir::Value lhs, mlir::Value rhs);
   mlir::Value reshape(mlir::Value input, llvm::ArrayRef<int64_t> shape);
@@ -109,12 +125,15 @@ public:
 private:
   void leaveScope(size_t outerLength);
   std::string qualified(llvm::StringRef name) const;
-  void declare(Role role, llvm::StringRef name, llvm::ArrayRef<int64_t> shape,
+  void declare(Role role, llvm::StringRef name, mlir::RankedTensorType type,
                mlir::Attribute initializer);
+  ShardingAttr getSharding(int64_t rank, Split split);
 
   mlir::OpBuilder builder;
   mlir::OwningOpRef<mlir::ModuleOp> module;
   mlir::Operation *lastVariable = nullptr; ///< variables stand before all functions
+  std::optional<MeshShape> mesh;
+  llvm::SmallVector<mlir::StringAttr> storageAxes; ///< of sizes above 1
   std::string path;                        ///< of the current scope
   mlir::Location location;                 ///< the scope's, for new ops
   mlir::func::FuncOp function;             ///< being built

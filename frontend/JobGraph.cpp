@@ -20,7 +20,32 @@ static Status checkBatch(const char *section, const BatchShape &batch) {
                   section, batch.rows, batch.length, kMostTokens - 1));
 }
 
-StatusOr<GraphOptions> resolveGraph(const ModelDefinition &definition, const JobConfig &job) {
+/// Everything that a step keeps, in elements, rounded up: parameters and what the forward pass of a
+/// microbatch makes. Beyond 2^52 sums of byte sizes would leave 64 bits.
+static Status checkSize(const ModelConfig &model, const char *section, const BatchShape &batch) {
+  const auto number = [](int64_t value) { return static_cast<double>(value); };
+  const double dim = number(model.dim), ffn = number(model.ffnHiddenDim);
+  const double layer = 4 * dim * dim + 3 * dim * ffn;
+  const double parameters = 2 * number(model.vocabSize) * dim + number(model.numLayers) * layer;
+  const double activations =
+      number(batch.tokens()) *
+      (number(model.vocabSize) + number(model.numLayers) * (16 * dim + 4 * ffn));
+  const double most = number(int64_t(1) << 52);
+  if (parameters > most)
+    return invalidArgument(fmt::format(
+        "model.n_layers = {}, model.dim = {}, model.ffn_hidden_dim = {} and model.vocab_size = {} "
+        "make {:.2g} parameters, which must be at most {:.2g}; flavor 405B has 4.1e+11",
+        model.numLayers, model.dim, model.ffnHiddenDim, model.vocabSize, parameters, most));
+  if (activations > most)
+    return invalidArgument(fmt::format(
+        "{0}.local_batch_size = {1} and {0}.seq_len = {2} make {3:.2g} values in the forward pass "
+        "of this model, which must be at most {4:.2g}, such as with {0}.local_batch_size = 1",
+        section, batch.rows, batch.length, activations, most));
+  return okStatus();
+}
+
+StatusOr<GraphOptions> resolveGraph(const ModelDefinition &definition, const JobConfig &job,
+                                    int64_t worldSize) {
   const auto *flavor = llvm::find_if(definition.flavors, [&](const ModelFlavor &candidate) {
     return candidate.name == job.model.flavor;
   });
@@ -33,11 +58,24 @@ StatusOr<GraphOptions> resolveGraph(const ModelDefinition &definition, const Job
   GraphOptions options;
   options.model = overrideModel(flavor->config, job.model);
   TITAN_RETURN_IF_ERROR(checkModel(options.model));
-  options.training = {job.training.localBatchSize, job.training.seqLen};
-  TITAN_RETURN_IF_ERROR(checkBatch("training", options.training));
+  TITAN_ASSIGN_OR_RETURN(options.mesh, resolveMesh(job.parallelism, worldSize));
+  options.sequenceParallel = job.parallelism.enableSequenceParallel;
+  const int64_t batchDegree = options.mesh.batchDegree();
+  auto resolveBatch = [&](const char *section, BatchShape local) -> StatusOr<BatchShape> {
+    TITAN_RETURN_IF_ERROR(checkBatch(section, local));
+    TITAN_RETURN_IF_ERROR(checkSize(options.model, section, local));
+    TITAN_RETURN_IF_ERROR(
+        checkMesh(options.mesh, options.model, local.length, options.sequenceParallel)
+            .withContext(section));
+    return BatchShape{local.rows * batchDegree, local.length};
+  };
+  TITAN_ASSIGN_OR_RETURN(
+      options.training,
+      resolveBatch("training", {job.training.localBatchSize, job.training.seqLen}));
   if (job.validation.enable) {
-    options.validation = BatchShape{job.validation.localBatchSize, job.validation.seqLen};
-    TITAN_RETURN_IF_ERROR(checkBatch("validation", *options.validation));
+    TITAN_ASSIGN_OR_RETURN(
+        options.validation,
+        resolveBatch("validation", {job.validation.localBatchSize, job.validation.seqLen}));
   }
   return options;
 }

@@ -4,7 +4,7 @@
 #pragma once
 
 #include "frontend/GraphBuilder.h"
-#include "frontend/ModelConfig.h"
+#include "frontend/MeshConfig.h"
 
 #include <optional>
 
@@ -22,7 +22,9 @@ struct BatchShape {
 /// Everything that decides a graph.
 struct GraphOptions {
   ModelConfig model;
-  BatchShape training;                  ///< one microbatch
+  MeshConfig mesh;
+  bool sequenceParallel = true;         ///< tp splits the sequence between the layers' matrices
+  BatchShape training;                  ///< one microbatch of the whole mesh
   std::optional<BatchShape> validation; ///< absent: no @eval
 };
 
@@ -43,9 +45,11 @@ struct ModelDefinition {
   void (*build)(GraphBuilder &graph, const GraphOptions &options);
 };
 
-/// The graph that a job asks for. Errors name the option, such as an unknown flavor, dimensions
-/// that make no model or more tokens than 32-bit indices reach.
-StatusOr<GraphOptions> resolveGraph(const ModelDefinition &definition, const JobConfig &job);
+/// The graph that a job asks for on `worldSize` ranks, or on as many as its degrees of parallelism
+/// say when that is 0. Errors name the option, such as an unknown flavor, dimensions that make no
+/// model or that the mesh does not divide, or more tokens than 32-bit indices reach.
+StatusOr<GraphOptions> resolveGraph(const ModelDefinition &definition, const JobConfig &job,
+                                    int64_t worldSize = 0);
 
 /// Builds and verifies the graph.
 StatusOr<mlir::OwningOpRef<mlir::ModuleOp>> buildGraph(const ModelDefinition &definition,

@@ -8,6 +8,8 @@ namespace titan {
 
 /// No dimension may be larger: products of any two, times an element's size, then fit in 64 bits.
 static constexpr int64_t kLargestDimension = int64_t(1) << 29;
+/// Layers are unrolled: compile time and memory grow with them.
+static constexpr int64_t kMostLayers = 4096;
 
 ModelConfig overrideModel(const ModelConfig &flavor, const ModelSection &section) {
   ModelConfig config = flavor;
@@ -34,7 +36,6 @@ static int64_t divisorUpTo(int64_t number, int64_t limit) {
 static Status checkRanges(const ModelConfig &config) {
   const std::pair<const char *, int64_t> dimensions[] = {
       {"dim", config.dim},
-      {"n_layers", config.numLayers},
       {"n_heads", config.numHeads},
       {"n_kv_heads", config.numKvHeads},
       {"ffn_hidden_dim", config.ffnHiddenDim},
@@ -44,6 +45,9 @@ static Status checkRanges(const ModelConfig &config) {
     if (value < 1 || value > kLargestDimension)
       return invalidArgument(
           fmt::format("model.{} = {} must be from 1 to {}", name, value, kLargestDimension));
+  if (config.numLayers < 1 || config.numLayers > kMostLayers)
+    return invalidArgument(fmt::format("model.n_layers = {} must be from 1 to {}, such as 32",
+                                       config.numLayers, kMostLayers));
   if (!(config.normEpsilon > 0) || !std::isfinite(config.normEpsilon))
     return invalidArgument(fmt::format("model.norm_eps = {} must be a number above 0, such as 1e-5",
                                        config.normEpsilon));

@@ -20,6 +20,8 @@ inline constexpr llvm::StringLiteral kEvalPrologue = "eval_prologue";
 
 inline constexpr llvm::StringLiteral kLossSum = "loss_sum";
 inline constexpr llvm::StringLiteral kValidTokens = "valid_tokens";
+/// What a step adds up on each rank, to be summed over the ranks at its end.
+inline constexpr llvm::StringLiteral kAccumulatedPrefix = "accumulated.";
 inline constexpr llvm::StringLiteral kEvalLossSum = "eval_loss_sum";
 inline constexpr llvm::StringLiteral kEvalValidTokens = "eval_valid_tokens";
 inline constexpr llvm::StringLiteral kGradientNorm = "grad_norm";

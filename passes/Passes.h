@@ -1,6 +1,8 @@
 // Constructors, options and registration of every pass; Passes.td describes them.
 #pragma once
 
+#include "dialects/titan/TitanDialect.h"
+
 #include "mlir/Pass/Pass.h"
 
 #include <memory>

@@ -5,6 +5,51 @@
 include "mlir/Pass/PassBase.td"
 
 //===----------------------------------------------------------------------===//
+// sharding
+//===----------------------------------------------------------------------===//
+
+def PropagateShardings : Pass<"titan-propagate-shardings", "::mlir::ModuleOp"> {
+  let summary = "give every tensor a layout on the mesh, from those of a few";
+  let description = [{
+    From the layouts of variables and inputs and from `titan.sharding_constraint`, along the factors
+    of each op (ShardingRuleOpInterface), in both directions. Partial sums follow from the splits and
+    are never chosen. Where an op needs an operand laid out otherwise than it comes, and only there,
+    a `titan.reshard` appears, with the reason. Constraints vanish.
+
+    The pass runs twice: on the model, and again when titan-build-optimizer has added functions; those
+    that have layouts already stay as they are. (titan-differentiate lays out what it adds itself,
+    since it knows the layouts of the primals.) It does nothing in a module without a mesh.
+
+    `placement` says how long weights that are gathered from storage are kept.
+
+    Input:
+    ```mlir
+    titan.mesh @mesh [dp_shard = 2, tp = 2]
+    titan.variable parameter @w : tensor<8x4xf32, #titan.sharding<[{}, {tp} ], flat {dp_shard} granule 4>>
+    func.func @f(%x: tensor<6x4xf32> {titan.sharding = #titan.sharding<[{dp_shard}, {tp} ]>}) -> tensor<6x8xf32> {
+      %w = titan.load @w : tensor<8x4xf32>
+      %y = titan.einsum "bd,nd->bn" %x, %w : tensor<6x4xf32>, tensor<8x4xf32> -> tensor<6x8xf32>
+      return %y : tensor<6x8xf32>
+    ```
+    Output, types by their layouts only:
+    ```mlir
+      %slice = titan.load @w            // [{}, {tp} ], flat {dp_shard}
+      %w = titan.reshard %slice         // [{}, {tp} ]
+      %y = titan.einsum "bd,nd->bn" %x, %w  // [{dp_shard}, {} ], partial {tp}
+    ```
+  }];
+  let options = [
+    Option<"placement", "placement", "::titan::GatherPlacement",
+           "::titan::GatherPlacement::per_function", "how long gathered weights are kept",
+           [{::llvm::cl::values(
+               clEnumValN(::titan::GatherPlacement::per_use, "per-use", "for one use"),
+               clEnumValN(::titan::GatherPlacement::per_function, "per-function", "in a function"),
+               clEnumValN(::titan::GatherPlacement::per_step, "per-step", "until the step's end"))}]>,
+  ];
+  let dependentDialects = ["::titan::TitanDialect"];
+}
+
+//===----------------------------------------------------------------------===//
 // autodiff
 //===----------------------------------------------------------------------===//
 
@@ -230,6 +275,43 @@ def FormKernels : Pass<"titan-form-kernels", "::mlir::func::FuncOp"> {
 }
 
 //===----------------------------------------------------------------------===//
+// sharding
+//===----------------------------------------------------------------------===//
+
+def BucketCollectives : Pass<"titan-bucket-collectives", "::mlir::ModuleOp"> {
+  let summary = "one grouped collective per layer instead of one per tensor";
+  let description = [{
+    Replaces collectives of one function by one with all their operands: no concatenation, no copy.
+    Grouped are those of one kind, reduction, dimension, element type and axes that belong to one
+    layer and are neighbours, as long as operands and results do not exceed `limit` bytes.
+
+    A collective belongs to the layer that its variable's name says: `layers.3` for what is gathered
+    from, or only added to, `layers.3.attention.wq.weight` or its gradient. For one without a
+    variable (activations, and their cotangents) the op's location says it, which carries the name
+    of what the model's author built. All names outside of layers count as one layer.
+
+    A gather goes to where its first result is used, views aside; neighbours are in the order of
+    these uses. All others go to where the last operand is ready; what uses the results of earlier
+    ones and ends in variables alone, at most 16 ops, waits there. What cannot wait, or needs a
+    result to compute another operand, ends a group.
+
+    Input:
+    ```mlir
+    %q = titan.all_gather %wq over [dp_shard] dimension 0 : (tensor<1024xf32>) -> tensor<4096xf32>
+    %k = titan.all_gather %wk over [dp_shard] dimension 0 : (tensor<512xf32>) -> tensor<2048xf32>
+    ```
+    Output:
+    ```mlir
+    %w:2 = titan.all_gather %wq, %wk over [dp_shard] dimension 0
+        : (tensor<1024xf32>, tensor<512xf32>) -> (tensor<4096xf32>, tensor<2048xf32>)
+    ```
+  }];
+  let options = [Option<"limit", "limit", "int64_t", "268435456",
+                        "most bytes of a group; 0 groups nothing">];
+  let dependentDialects = ["::titan::TitanDialect"];
+}
+
+//===----------------------------------------------------------------------===//
 // schedule
 //===----------------------------------------------------------------------===//
 
@@ -238,9 +320,35 @@ def ScheduleInstructions : Pass<"titan-schedule-instructions", "::mlir::ModuleOp
   let description = [{
     Moves each op next to the first of its users when it makes its operands die earlier than it
     makes its results live longer, which lowers the peak of memory: gradients are added as soon as
-    they are known, loads and constants stand before their first use. With one rank there are no
-    collectives to start early.
+    they are known, loads and constants stand before their first use.
+
+    Then every collective becomes a `titan.start` and a `titan.await`. One whose operands are there
+    at the function's entry (the gather of a layer's weights) starts where the one `prefetch` before
+    it, of its kind and axes, is awaited, which is at its first use: while a layer computes, the next
+    one's weights arrive, and no more are in memory. One whose results only go to variables (the
+    reduction of a layer's gradients) starts where it stands and is awaited where the one `prefetch`
+    after it starts, or at the end, together with what uses it. All others start where they stand and
+    are awaited at their first use. An all_reduce is in place where its operand is not used again.
+
+    Input, two layers' weights, each used by one op:
+    ```mlir
+    %a = titan.all_gather %s0 over [dp_shard] dimension 0 : ...
+    %x = titan.einsum "td,nd->tn" %x0, %a : ...
+    %b = titan.all_gather %s1 over [dp_shard] dimension 0 : ...
+    %y = titan.einsum "td,nd->tn" %x, %b : ...
+    ```
+    Output:
+    ```mlir
+    %p = titan.start all_gather %s0 over [dp_shard] : ...
+    %a = titan.await %p of %s0 : ...
+    %q = titan.start all_gather %s1 over [dp_shard] : ...
+    %x = titan.einsum "td,nd->tn" %x0, %a : ...
+    %b = titan.await %q of %s1 : ...
+    %y = titan.einsum "td,nd->tn" %x, %b : ...
+    ```
   }];
+  let options = [Option<"prefetch", "prefetch", "int64_t", "1",
+                        "how many collectives ahead one starts; 0 overlaps nothing">];
   let dependentDialects = ["::titan::TitanDialect"];
 }
 

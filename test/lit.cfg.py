@@ -11,6 +11,7 @@ Substitutions
 Features (REQUIRES, UNSUPPORTED)
     asan           the build has the address and undefined behavior sanitizers
     avx2, avx512   this CPU has them (avx512: F, BW, DQ and VL)
+    mpirun         the mpi data plane was built, and mpirun is on PATH
     ptxas          NVIDIA's assembler is on PATH
 """
 
@@ -55,5 +56,9 @@ if {"avx512f", "avx512bw", "avx512dq", "avx512vl"} <= flags:
     config.available_features.add("avx512")
 if config.titan_sanitize:
     config.available_features.add("asan")
+if shutil.which("mpirun") and os.path.exists(os.path.join(config.titan_build_root, "lib", "libtitan_mpi.so")):
+    config.available_features.add("mpirun")
 if shutil.which("ptxas"):
     config.available_features.add("ptxas")
+
+lit_config.load_config(config, os.path.join(config.test_source_root, "sanitizers.cfg.py"))

@@ -31,11 +31,6 @@ build=build
 # The longest that all tests together may take; what has not run by then has failed.
 seconds_for_tests=1800
 
-# Only sanitized builds read these.
-export UBSAN_OPTIONS=${UBSAN_OPTIONS:-print_stacktrace=1}
-export ASAN_SYMBOLIZER_PATH=/usr/lib/llvm-22/bin/llvm-symbolizer
-export UBSAN_SYMBOLIZER_PATH=$ASAN_SYMBOLIZER_PATH
-
 passed=0
 failed=0
 skipped=0

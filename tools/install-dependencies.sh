@@ -44,6 +44,8 @@ llvm-22-tools         test
 clang-format-22       test
 libclang-rt-22-dev    test
 git                   test
+libopenmpi-dev        test
+openmpi-bin           test
 fortunes              quickstart
 clang-tidy-22         develop
 LIST

@@ -46,9 +46,33 @@ template <typename Attr> std::optional<format::Cost> convertCost(std::optional<A
 
 std::vector<std::string> convertStrings(ArrayAttr strings) {
   std::vector<std::string> result;
-  for (StringRef text : strings.getAsValueRange<StringAttr>())
-    result.push_back(text.str());
+  if (strings)
+    for (StringRef text : strings.getAsValueRange<StringAttr>())
+      result.push_back(text.str());
   return result;
+}
+
+std::optional<format::Rotation> convertRotation(exec::BufferOp op) {
+  exec::RotationAttr rotation = op.getRotationAttr();
+  if (!rotation)
+    return std::nullopt;
+  return format::Rotation{convertStrings(rotation.getAxes()), rotation.getStride(),
+                          rotation.getShift()};
+}
+
+std::optional<format::Sharding> convertSharding(exec::VariableOp op) {
+  exec::ShardingAttr from = op.getSharding();
+  if (!from)
+    return std::nullopt;
+  format::Sharding sharding;
+  auto global = cast<RankedTensorType>(*op.getGlobalType());
+  sharding.shape.assign(global.getShape().begin(), global.getShape().end());
+  for (auto axes : from.getDimensions().getAsRange<ArrayAttr>())
+    sharding.dimensions.push_back(convertStrings(axes));
+  sharding.partial = convertStrings(from.getPartial());
+  sharding.flat = convertStrings(from.getFlat());
+  sharding.granule = from.getGranule();
+  return sharding;
 }
 
 format::View convertView(MemRefType type) {
@@ -124,20 +148,32 @@ format::Instruction FunctionExporter::convertOp(exec::GemmOp op) {
 }
 
 format::Instruction FunctionExporter::convertOp(exec::AttentionOp op) {
-  return format::Attention{index(op.getQ()),       index(op.getK()),
-                           index(op.getV()),       index(op.getPositions()),
-                           index(op.getOut()),     index(op.getLse()),
-                           index(op.getScratch()), op.getScale().convertToFloat(),
+  return format::Attention{index(op.getQ()),
+                           index(op.getK()),
+                           index(op.getV()),
+                           index(op.getQueryPositions()),
+                           index(op.getKeyPositions()),
+                           index(op.getOut()),
+                           index(op.getLse()),
+                           index(op.getScratch()),
+                           op.getScale().convertToFloat(),
                            op.getCausal()};
 }
 
 format::Instruction FunctionExporter::convertOp(exec::AttentionGradOp op) {
-  return format::AttentionGrad{index(op.getQ()),       index(op.getK()),
-                               index(op.getV()),       index(op.getPositions()),
-                               index(op.getOut()),     index(op.getLse()),
-                               index(op.getDout()),    index(op.getDq()),
-                               index(op.getDk()),      index(op.getDv()),
-                               index(op.getScratch()), op.getScale().convertToFloat(),
+  return format::AttentionGrad{index(op.getQ()),
+                               index(op.getK()),
+                               index(op.getV()),
+                               index(op.getQueryPositions()),
+                               index(op.getKeyPositions()),
+                               index(op.getOut()),
+                               index(op.getLse()),
+                               index(op.getDout()),
+                               index(op.getDq()),
+                               index(op.getDk()),
+                               index(op.getDv()),
+                               index(op.getScratch()),
+                               op.getScale().convertToFloat(),
                                op.getCausal()};
 }
 
@@ -151,14 +187,18 @@ format::Instruction FunctionExporter::convertOp(exec::StartOp op) {
 }
 
 format::Function FunctionExporter::run(exec::FuncOp op) {
-  format::Function result{op.getSymName().str(), op.getAsync(), convertCost(op.getCost()), {}, {}};
+  format::Function result{
+      op.getSymName().str(), op.getAsync(), convertCost(op.getCost()), {}, {}, {}};
   for (Operation &inner : op.getBodyRegion().front()) {
     if (auto buffer = dyn_cast<exec::BufferOp>(inner)) {
       buffers[buffer] = static_cast<uint32_t>(result.buffers.size());
-      result.buffers.push_back(
-          {getPlace(buffer.getBaseAttr(), buffer.getOffset()), convertView(buffer.getType())});
+      result.buffers.push_back({getPlace(buffer.getBaseAttr(), buffer.getOffset()),
+                                convertView(buffer.getType()), convertRotation(buffer)});
       continue;
     }
+    if (auto when = inner.getAttrOfType<exec::WhenAttr>(exec::ExecDialect::kWhen))
+      result.predicates.push_back({static_cast<uint32_t>(result.instructions.size()),
+                                   convertStrings(when.getAxes()), when.getValue()});
     if (auto start = dyn_cast<exec::StartOp>(inner))
       starts[start.getToken()] = static_cast<uint32_t>(result.instructions.size());
     result.instructions.push_back(
@@ -240,7 +280,9 @@ void ProgramExporter::exportMemory() {
           convert<format::Distribution>(initializer->getDistribution());
       for (const APFloat &value : initializer->getNumbers())
         variable.initializer->numbers.push_back(value.convertToDouble());
+      variable.initializer->axes = convertStrings(initializer->getAxes());
     }
+    variable.sharding = convertSharding(op);
     program.variables.push_back(std::move(variable));
   }
 }

@@ -62,6 +62,12 @@ private:
       return dense;
     return MemRefType::get(shape, element, StridedLayoutAttr::get(context, 0, strides));
   }
+  /// Null for an empty list.
+  ArrayAttr stringsIfAny(const std::vector<std::string> &texts) {
+    return texts.empty() ? ArrayAttr() : strings(texts);
+  }
+  TypeAttr getGlobalType(const format::Variable &variable);
+  exec::InitializerAttr getInitializer(const format::Variable &variable);
   exec::CostAttr getCost(const std::optional<format::Cost> &cost) {
     return cost ? exec::CostAttr::get(context, cost->flops, cost->bytes) : exec::CostAttr();
   }
@@ -115,6 +121,30 @@ void ProgramImporter::importFacts() {
                           program.flopsPerToken, program.job, strings(program.sources));
 }
 
+TypeAttr ProgramImporter::getGlobalType(const format::Variable &variable) {
+  if (!variable.sharding)
+    return {};
+  const format::Sharding &from = *variable.sharding;
+  SmallVector<Attribute> dimensions;
+  for (const auto &axes : from.dimensions)
+    dimensions.push_back(strings(axes));
+  auto sharding =
+      exec::ShardingAttr::get(context, builder.getArrayAttr(dimensions), stringsIfAny(from.partial),
+                              stringsIfAny(from.flat), from.granule);
+  return TypeAttr::get(
+      RankedTensorType::get(from.shape, getElementType(context, variable.view.type), sharding));
+}
+
+exec::InitializerAttr ProgramImporter::getInitializer(const format::Variable &variable) {
+  if (!variable.initializer)
+    return {};
+  const format::Initializer &from = *variable.initializer;
+  if (from.distribution == format::Distribution::axisIndex)
+    return exec::InitializerAttr::get(context, strings(from.axes), from.numbers[0]);
+  return exec::InitializerAttr::get(context, convert<exec::Distribution>(from.distribution),
+                                    ArrayRef<double>(from.numbers));
+}
+
 void ProgramImporter::importMemory() {
   for (const format::Segment &it : program.segments)
     exec::SegmentOp::create(builder, location, it.name, it.size, convert<exec::Space>(it.space));
@@ -124,13 +154,11 @@ void ProgramImporter::importMemory() {
   for (const format::Variable &it : program.variables) {
     auto type = RankedTensorType::get(ArrayRef(it.view.shape.data(), it.view.rank),
                                       getElementType(context, it.view.type));
-    exec::InitializerAttr initializer;
-    if (it.initializer)
-      initializer = exec::InitializerAttr::get(
-          context, convert<exec::Distribution>(it.initializer->distribution),
-          ArrayRef<double>(it.initializer->numbers));
-    exec::VariableOp::create(builder, location, it.name, type, convert<exec::Role>(it.role),
-                             getBase(it.place), it.place.offset, initializer);
+    exec::VariableOp::create(builder, location, builder.getStringAttr(it.name), TypeAttr::get(type),
+                             getGlobalType(it),
+                             exec::RoleAttr::get(context, convert<exec::Role>(it.role)),
+                             FlatSymbolRefAttr::get(context, getBase(it.place)),
+                             builder.getI64IntegerAttr(it.place.offset), getInitializer(it));
   }
 }
 
@@ -170,16 +198,16 @@ Value ProgramImporter::importOp(const format::Gemm &op) {
 
 Value ProgramImporter::importOp(const format::Attention &op) {
   exec::AttentionOp::create(builder, location, buffer(op.q), buffer(op.k), buffer(op.v),
-                            buffer(op.positions), buffer(op.out), buffer(op.lse),
-                            buffer(op.scratch), APFloat(op.scale), op.causal);
+                            buffer(op.queryPositions), buffer(op.keyPositions), buffer(op.out),
+                            buffer(op.lse), buffer(op.scratch), APFloat(op.scale), op.causal);
   return {};
 }
 
 Value ProgramImporter::importOp(const format::AttentionGrad &op) {
   exec::AttentionGradOp::create(builder, location, buffer(op.q), buffer(op.k), buffer(op.v),
-                                buffer(op.positions), buffer(op.out), buffer(op.lse),
-                                buffer(op.dout), buffer(op.dq), buffer(op.dk), buffer(op.dv),
-                                buffer(op.scratch), APFloat(op.scale), op.causal);
+                                buffer(op.queryPositions), buffer(op.keyPositions), buffer(op.out),
+                                buffer(op.lse), buffer(op.dout), buffer(op.dq), buffer(op.dk),
+                                buffer(op.dv), buffer(op.scratch), APFloat(op.scale), op.causal);
   return {};
 }
 
@@ -232,13 +260,26 @@ void ProgramImporter::importFunction(const format::Function &function) {
   builder.setInsertionPointToStart(&op.getBodyRegion().front());
   buffers.clear();
   tokens.clear();
-  for (const format::Buffer &it : function.buffers)
-    buffers.push_back(exec::BufferOp::create(builder, location, getType(it.view), getBase(it.place),
-                                             it.place.offset));
+  for (const format::Buffer &it : function.buffers) {
+    exec::RotationAttr rotation;
+    if (it.rotation)
+      rotation = exec::RotationAttr::get(context, strings(it.rotation->axes), it.rotation->stride,
+                                         it.rotation->shift);
+    buffers.push_back(exec::BufferOp::create(builder, location, getType(it.view),
+                                             FlatSymbolRefAttr::get(context, getBase(it.place)),
+                                             builder.getI64IntegerAttr(it.place.offset), rotation));
+  }
   auto file = StringAttr::get(context, function.name);
+  auto predicate = function.predicates.begin();
   for (auto [i, instruction] : llvm::enumerate(function.instructions)) {
     location = FileLineColLoc::get(file, static_cast<unsigned>(i), 0);
     tokens.push_back(std::visit([&](const auto &it) { return importOp(it); }, instruction));
+    if (predicate == function.predicates.end() || predicate->instruction != i)
+      continue;
+    op.getBody()->back().setAttr(
+        exec::ExecDialect::kWhen,
+        exec::WhenAttr::get(context, strings(predicate->axes), predicate->value));
+    ++predicate;
   }
   location = UnknownLoc::get(context);
 }

@@ -1,5 +1,6 @@
 #include "compiler/lowering/KernelEmitter.h"
 
+#include "compiler/lowering/BeyondCaches.h"
 #include "compiler/lowering/ScalarStorage.h"
 
 #include "mlir/Dialect/Arith/IR/Arith.h"
@@ -17,6 +18,12 @@ namespace titan {
 namespace {
 
 using Values = llvm::SmallVector<Value>;
+
+/// What is prefetched per row fits in the first-level cache beside the row at hand.
+constexpr int64_t kFirstLevelRowBytes = int64_t{12} << 10;
+/// Columns computed between two portions of prefetches.
+constexpr int64_t kPrefetchColumns = 128;
+constexpr int64_t kLineBytes = 64;
 
 /// Writes one stage. Three insertion points follow the three levels of evaluations: before the
 /// loop over blocks, in a row before the current columns, and in the innermost loop.
@@ -45,6 +52,9 @@ private:
   // Loops.
   void emitBlocks(Value begin, Value end);
   void emitRows(Value first, Value end);
+  Values decodeRow(Value row);
+  void emitPrefetches(llvm::ArrayRef<unsigned> operands, Value first, Value end);
+  std::pair<Value, Value> emitPortions(const Nest &nest);
   LogicalResult emitNest(const Nest &nest, Value first, Value end);
   void emitIdentities();
   void emitCombination(Value first, Value end);
@@ -75,6 +85,7 @@ private:
   Values coordinates;               // of the domain: rows, then columns
   Value flatIndex;                  // of the element, in a flat stage
   Value block;
+  Value row;                                // its number, in a stage that is not flat
   llvm::DenseMap<unsigned, Value> memory;   // by launch argument
   llvm::DenseMap<unsigned, Value> partials; // by cross reduction
   llvm::DenseMap<unsigned, Value> reduced;  // by row reduction
@@ -128,7 +139,10 @@ void StageEmitter::collectPointers(EmittedStage &emitted, llvm::SmallVectorImpl<
         add(resultArgument(root.index), kernel.getResult(root.index).getType());
   llvm::sort(arguments, llvm::less_first());
   for (auto [argument, type] : arguments) {
-    emitted.pointers.push_back({argument, 0});
+    emitted.pointers.push_back(
+        {argument, 0,
+         argument >= kernel.getNumOperands() &&
+             isStreamed(kernel, schedule, argument - kernel.getNumOperands())});
     types.push_back(getMemory(type));
   }
   const unsigned scratch = kernel.getNumOperands() + kernel.getNumResults();
@@ -215,10 +229,8 @@ void StageEmitter::emitBlocks(Value begin, Value end) {
     status = failure();
 }
 
-void StageEmitter::emitRows(Value first, Value end) {
-  scf::ForOp rows = loop(first, end);
-  Value rest = rows.getInductionVar();
-  llvm::SmallVector<Value> decoded(stage.rows.size());
+Values StageEmitter::decodeRow(Value rest) {
+  Values decoded(stage.rows.size());
   for (size_t dim = stage.rows.size(); dim-- > 1;) {
     Value bound = index(stage.rows[dim]);
     decoded[dim] = stage.rows[dim] == 1
@@ -228,6 +240,56 @@ void StageEmitter::emitRows(Value first, Value end) {
       rest = arith::DivUIOp::create(builder, loc, rest, bound);
   }
   decoded[0] = rest;
+  return decoded;
+}
+
+// Prefetches the columns [first, end) of the next row of large operands. Between the nests of a row
+// the processor waits for the reduction and does not run ahead into the next row, nor does the
+// hardware prefetch across pages.
+void StageEmitter::emitPrefetches(llvm::ArrayRef<unsigned> operands, Value first, Value end) {
+  OpBuilder::InsertionGuard guard(builder);
+  int64_t rowBytes = 0;
+  for (unsigned operand : operands)
+    rowBytes += getStorageBytes(kernel.getOperand(operand).getType()) / stage.units;
+  Value next = arith::AddIOp::create(builder, loc, row, index(1));
+  next = arith::MinSIOp::create(builder, loc, next, index(stage.units - 1));
+  const Values nextRow = decodeRow(next);
+  for (unsigned operand : operands) {
+    OpBuilder::InsertionGuard loopGuard(builder);
+    Value memory = memoryOf(operand);
+    const int64_t bits = cast<MemRefType>(memory.getType()).getElementTypeBitWidth();
+    auto lines = scf::ForOp::create(builder, loc, first, end, index(kLineBytes * 8 / bits));
+    builder.setInsertionPoint(lines.getBody()->getTerminator());
+    Values place = nextRow;
+    place.push_back(lines.getInductionVar());
+    memref::PrefetchOp::create(builder, loc, memory, place, /*isWrite=*/false,
+                               /*localityHint=*/rowBytes <= kFirstLevelRowBytes ? 3 : 2,
+                               /*isDataCache=*/true);
+  }
+}
+
+// Divides the last column loop of a row, where there were nests before it, into portions that begin
+// with prefetches. Returns the bounds of a portion.
+std::pair<Value, Value> StageEmitter::emitPortions(const Nest &nest) {
+  const llvm::SmallVector<unsigned> operands = findPrefetched(kernel, stage);
+  const int64_t columns = nest.columns[0];
+  if (operands.empty())
+    return {index(0), index(columns)};
+  Value step = index(kPrefetchColumns);
+  auto portions = scf::ForOp::create(builder, loc, index(0), index(columns), step);
+  builder.setInsertionPoint(portions.getBody()->getTerminator());
+  Value first = portions.getInductionVar();
+  Value end = arith::AddIOp::create(builder, loc, first, step);
+  if (columns % kPrefetchColumns != 0)
+    end = arith::MinSIOp::create(builder, loc, end, index(columns));
+  emitPrefetches(operands, first, end);
+  return {first, end};
+}
+
+void StageEmitter::emitRows(Value first, Value end) {
+  scf::ForOp rows = loop(first, end);
+  row = rows.getInductionVar();
+  const Values decoded = decodeRow(row);
   for (const Nest &nest : stage.nests) {
     coordinates = decoded;
     if (failed(emitNest(nest, {}, {})))
@@ -304,8 +366,13 @@ LogicalResult StageEmitter::emitNest(const Nest &nest, Value first, Value end) {
       rest = arith::DivUIOp::create(builder, loc, rest, bound);
     }
   } else {
+    const bool isLastOfSeveral = stage.nests.size() > 1 && &nest == &stage.nests.back();
+    std::pair<Value, Value> bounds;
+    if (isLastOfSeveral && nest.columns.size() == 1 && carried.empty())
+      bounds = emitPortions(nest);
     for (int64_t columns : nest.columns)
-      coordinates.push_back(addLoop(index(0), index(columns)));
+      coordinates.push_back(bounds.first ? addLoop(bounds.first, bounds.second)
+                                         : addLoop(index(0), index(columns)));
   }
   if (failed(emitEvaluations(nest, row)))
     return failure();

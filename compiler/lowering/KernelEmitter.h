@@ -21,6 +21,8 @@ struct EmittedStage {
   struct Pointer {
     unsigned argument;  ///< among the launch's buffers: operands, results, scratch
     int64_t byteOffset; ///< from that buffer's start
+    /// Only written, and so large that no cache holds it until it is read: stores may bypass them.
+    bool isStreamed = false;
   };
   std::string function;
   int64_t blocks;

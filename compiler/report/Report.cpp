@@ -57,6 +57,18 @@ void renderModel(Page &page, const ModelFacts &model, int64_t einsumFlops) {
                      withSeparators(expected));
 }
 
+/// What a run has beside the arena. The host fills its own copy of a batch, then a slot.
+void renderHostMemory(Page &page, const MemoryFacts &memory) {
+  int64_t batches = 0;
+  for (const MemoryFacts::Item &item : memory.residualClasses)
+    if (item.name == "batch" || item.name == "eval_batch")
+      batches += item.slotBytes;
+  page.heading("beside the arena");
+  page.row("host batches", withSeparators(batches), humanBytes(batches));
+  page.row("kernel workspaces, token files", "at the start of a run",
+           "they depend on its threads and its data; titan-run prints them");
+}
+
 void renderMemory(Page &page, const MemoryFacts &memory) {
   page.heading("memory of one rank");
   for (const MemoryFacts::Item &segment : memory.segments)
@@ -72,6 +84,7 @@ void renderMemory(Page &page, const MemoryFacts &memory) {
   for (const MemoryFacts::Buffer &buffer : memory.largest)
     page.row(buffer.base, withSeparators(buffer.bytes),
              buffer.count == 1 ? buffer.name : fmt::format("{} x {}", buffer.count, buffer.name));
+  renderHostMemory(page, memory);
 }
 
 } // namespace

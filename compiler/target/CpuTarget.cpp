@@ -19,7 +19,10 @@
 #include "mlir/Target/LLVMIR/Export.h"
 #include "mlir/Transforms/GreedyPatternRewriteDriver.h"
 #include "mlir/Transforms/Passes.h"
+#include "llvm/Analysis/ValueTracking.h"
 #include "llvm/IR/IRBuilder.h"
+#include "llvm/IR/InstIterator.h"
+#include "llvm/IR/IntrinsicsX86.h"
 #include "llvm/IR/LegacyPassManager.h"
 #include "llvm/IR/Module.h"
 #include "llvm/MC/TargetRegistry.h"
@@ -28,6 +31,7 @@
 #include "llvm/Target/TargetMachine.h"
 #include "llvm/Target/TargetOptions.h"
 #include "llvm/TargetParser/Host.h"
+#include "llvm/Transforms/Utils/Cloning.h"
 
 using namespace mlir;
 
@@ -144,6 +148,69 @@ static LogicalResult lowerToLlvm(ModuleOp module) {
 // LLVM IR to an object
 //===----------------------------------------------------------------------===//
 
+/// Marks parameters of a function whose stores bypass the caches.
+static constexpr llvm::StringLiteral kStreamed = "titan-streamed";
+static constexpr uint64_t kLineBytes = 64;
+
+// A second version of a stage's loops for streamed results that begin on a cache line. Null if
+// there are none.
+static llvm::Function *addStreamingBody(llvm::Function *body, const EmittedStage &stage) {
+  if (llvm::none_of(stage.pointers, [](auto &pointer) { return pointer.isStreamed; }))
+    return nullptr;
+  llvm::ValueToValueMapTy values;
+  llvm::Function *streaming = llvm::CloneFunction(body, values);
+  streaming->setName(stage.function + ".streaming");
+  llvm::LLVMContext &context = body->getContext();
+  for (auto [index, pointer] : llvm::enumerate(stage.pointers)) {
+    if (!pointer.isStreamed)
+      continue;
+    streaming->addParamAttr(index,
+                            llvm::Attribute::getWithAlignment(context, llvm::Align(kLineBytes)));
+    streaming->addParamAttr(index, llvm::Attribute::get(context, kStreamed));
+  }
+  return streaming;
+}
+
+// Marks the vector stores to streamed memory, after vectorization, which would refuse them while it
+// does not know their alignment. A store that may straddle its alignment stays as it is.
+static void streamStores(llvm::Function &function) {
+  auto *one = llvm::ConstantAsMetadata::get(
+      llvm::ConstantInt::get(llvm::Type::getInt32Ty(function.getContext()), 1));
+  const llvm::DataLayout &layout = function.getParent()->getDataLayout();
+  for (llvm::Instruction &instruction : llvm::instructions(function)) {
+    auto *store = llvm::dyn_cast<llvm::StoreInst>(&instruction);
+    if (!store || !store->getValueOperand()->getType()->isVectorTy())
+      continue;
+    auto *argument = llvm::dyn_cast<llvm::Argument>(
+        llvm::getUnderlyingObject(store->getPointerOperand(), /*MaxLookup=*/0));
+    const llvm::TypeSize size = layout.getTypeStoreSize(store->getValueOperand()->getType());
+    if (argument && argument->hasAttribute(kStreamed) && store->getAlign().value() >= size)
+      store->setMetadata(llvm::LLVMContext::MD_nontemporal,
+                         llvm::MDNode::get(function.getContext(), one));
+  }
+}
+
+// Calls the streaming version if all its results begin on a cache line. Its stores are not ordered
+// with others: the fence comes before the caller says that the blocks are done.
+static void addDispatch(llvm::IRBuilder<> &builder, llvm::Function *streaming,
+                        const EmittedStage &stage, llvm::ArrayRef<llvm::Value *> arguments) {
+  llvm::Function *entry = builder.GetInsertBlock()->getParent();
+  llvm::Value *bits = builder.getInt64(0);
+  for (auto [pointer, argument] : llvm::zip(stage.pointers, arguments))
+    if (pointer.isStreamed)
+      bits = builder.CreateOr(bits, builder.CreatePtrToInt(argument, builder.getInt64Ty()));
+  llvm::Value *isAligned = builder.CreateICmpEQ(
+      builder.CreateAnd(bits, builder.getInt64(kLineBytes - 1)), builder.getInt64(0));
+  auto *stream = llvm::BasicBlock::Create(builder.getContext(), "", entry);
+  auto *plain = llvm::BasicBlock::Create(builder.getContext(), "", entry);
+  builder.CreateCondBr(isAligned, stream, plain);
+  builder.SetInsertPoint(stream);
+  builder.CreateCall(streaming, arguments);
+  builder.CreateIntrinsic(llvm::Intrinsic::x86_sse_sfence, {});
+  builder.CreateRetVoid();
+  builder.SetInsertPoint(plain);
+}
+
 // The exported function of a stage: unpacks the arguments and calls the loops. Those stay a
 // function of their own, whose parameters say that nothing aliases.
 static void addEntryPoint(llvm::Module &module, const EmittedStage &stage) {
@@ -168,6 +235,8 @@ static void addEntryPoint(llvm::Module &module, const EmittedStage &stage) {
   }
   arguments.push_back(entry->getArg(1));
   arguments.push_back(entry->getArg(2));
+  if (llvm::Function *streaming = addStreamingBody(body, stage))
+    addDispatch(builder, streaming, stage, arguments);
   builder.CreateCall(body, arguments);
   builder.CreateRetVoid();
 }
@@ -213,6 +282,8 @@ static LogicalResult emitObject(ModuleOp module, llvm::ArrayRef<EmittedStage> st
     function.addFnAttr(llvm::Attribute::NoUnwind);
   }
   optimize(*code, *machine);
+  for (llvm::Function &function : *code)
+    streamStores(function);
   llvm::raw_svector_ostream stream(object);
   llvm::legacy::PassManager codegen;
   if (machine->addPassesToEmitFile(codegen, stream, nullptr, llvm::CodeGenFileType::ObjectFile))

@@ -88,8 +88,87 @@ LogicalResult VariableOp::verify() {
   return success();
 }
 
+ShardingAttr VariableOp::getSharding() {
+  if (!getGlobalType())
+    return {};
+  return dyn_cast_if_present<ShardingAttr>(cast<RankedTensorType>(*getGlobalType()).getEncoding());
+}
+
+/// What a sharding leaves of a global tensor to a rank, or an error. `size` gives the coordinates
+/// of some axes.
+static FailureOr<SmallVector<int64_t>>
+getLocalShape(VariableOp op, RankedTensorType global,
+              function_ref<int64_t(ArrayRef<Attribute>)> size) {
+  ShardingAttr sharding = op.getSharding();
+  SmallVector<int64_t> shape;
+  for (auto [i, axes] : llvm::enumerate(sharding.getDimensions().getAsRange<ArrayAttr>())) {
+    const int64_t extent = global.getDimSize(i), parts = size(axes.getValue());
+    if (extent % parts)
+      return op.emitOpError("dimension ")
+             << i << " of size " << extent << " does not divide by " << parts;
+    shape.push_back(extent / parts);
+  }
+  if (!sharding.getFlat())
+    return shape;
+  const int64_t slices = size(sharding.getFlat().getValue());
+  return SmallVector<int64_t>{static_cast<int64_t>(
+      llvm::alignTo(llvm::divideCeil(ShapedType::getNumElements(shape), slices),
+                    static_cast<uint64_t>(sharding.getGranule())))};
+}
+
+static LogicalResult verifySharding(VariableOp op, RankedTensorType type) {
+  if (!op.getGlobalType())
+    return success();
+  auto global = cast<RankedTensorType>(*op.getGlobalType());
+  ShardingAttr sharding = op.getSharding();
+  if (!sharding || sharding.getDimensions().size() != static_cast<size_t>(global.getRank()) ||
+      !global.hasStaticShape() || global.getElementType() != type.getElementType())
+    return op.emitOpError(
+               "global type is a static tensor of the same elements with an exec.sharding "
+               "of its rank as encoding, found ")
+           << global;
+  SmallVector<Attribute> all;
+  for (auto axes : sharding.getDimensions().getAsRange<ArrayAttr>())
+    llvm::append_range(all, axes);
+  for (ArrayAttr axes : {sharding.getPartial(), sharding.getFlat()})
+    if (axes)
+      llvm::append_range(all, axes);
+  auto size = [&](ArrayRef<Attribute> axes) {
+    return getNumCoordinates(op->getParentOfType<ModuleOp>(), axes);
+  };
+  if (!all.empty() && size(all) == 0)
+    return op.emitOpError("the axes of a sharding are the mesh's, each once, found ") << sharding;
+  FailureOr<SmallVector<int64_t>> local = getLocalShape(
+      op, global, [&](ArrayRef<Attribute> axes) { return axes.empty() ? 1 : size(axes); });
+  if (failed(local))
+    return failure();
+  if (type.getShape() != ArrayRef(*local))
+    return op.emitOpError("sharding leaves ")
+           << RankedTensorType::get(*local, type.getElementType()) << " to a rank, found " << type;
+  return success();
+}
+
+static LogicalResult verifyAxisIndex(VariableOp op, RankedTensorType type) {
+  InitializerAttr initializer = op.getInitializerAttr();
+  if (!initializer || initializer.getDistribution() != Distribution::AxisIndex)
+    return success();
+  if (type.getRank() != 0 || !type.getElementType().isInteger(32))
+    return op.emitOpError("an axis_index is tensor<i32>, found ") << type;
+  const int64_t size =
+      getNumCoordinates(op->getParentOfType<ModuleOp>(), initializer.getAxes().getValue());
+  if (size == 0)
+    return op.emitOpError("the axes of an axis_index are the mesh's, each once, found ")
+           << initializer.getAxes();
+  if (std::abs(initializer.getNumber(0)) * static_cast<double>(size) > INT32_MAX)
+    return op.emitOpError("the values of an axis_index are below 2^31, found ")
+           << initializer.getNumber(0) << " times " << size;
+  return success();
+}
+
 LogicalResult VariableOp::verifySymbolUses(SymbolTableCollection &symbols) {
   RankedTensorType type = getTensorType();
+  if (failed(verifySharding(*this, type)) || failed(verifyAxisIndex(*this, type)))
+    return failure();
   return verifyPlace(*this, symbols, getBaseAttr(), getOffset(),
                      type.getNumElements() * getElementBytes(type.getElementType()));
 }
@@ -178,5 +257,22 @@ LogicalResult BufferOp::verify() {
 }
 
 LogicalResult BufferOp::verifySymbolUses(SymbolTableCollection &symbols) {
-  return verifyPlace(*this, symbols, getBaseAttr(), getOffset(), getSpanBytes(getType()));
+  const int64_t bytes = getSpanBytes(getType());
+  RotationAttr rotation = getRotationAttr();
+  if (!rotation)
+    return verifyPlace(*this, symbols, getBaseAttr(), getOffset(), bytes);
+  const int64_t size =
+      getNumCoordinates((*this)->getParentOfType<ModuleOp>(), rotation.getAxes().getValue());
+  if (size == 0)
+    return emitOpError("the axes of a rotation are the mesh's, each once, found ")
+           << rotation.getAxes();
+  if (rotation.getShift() >= size)
+    return emitOpError("the shift of a rotation is below its ")
+           << size << " coordinates, found " << rotation.getShift();
+  const int64_t alignment = getElementBytes(getType().getElementType());
+  if (rotation.getStride() % alignment)
+    return emitOpError("the stride of a rotation is a multiple of the element's ")
+           << alignment << " bytes, found " << rotation.getStride();
+  return verifyPlace(*this, symbols, getBaseAttr(), getOffset(),
+                     bytes + (size - 1) * rotation.getStride());
 }

@@ -84,6 +84,7 @@ int64_t titan::exec::getSpanBytes(MemRefType type) {
 unsigned InitializerAttr::getNumNumbers(Distribution distribution) {
   switch (distribution) {
   case Distribution::Constant:
+  case Distribution::AxisIndex:
     return 1;
   case Distribution::Normal:
     return 2;
@@ -105,11 +106,18 @@ Attribute InitializerAttr::parse(AsmParser &parser, Type) {
   if (!distribution) {
     parser.emitError(location) << "'" << keyword
                                << "' is no distribution: expected constant, normal, "
-                                  "truncated_normal, rope_cosine or rope_sine";
+                                  "truncated_normal, rope_cosine, rope_sine or axis_index";
     return {};
   }
   SmallVector<APFloat> numbers;
-  while (succeeded(parser.parseOptionalComma())) {
+  ArrayAttr axes;
+  while (!axes && succeeded(parser.parseOptionalComma())) {
+    const OptionalParseResult list = parser.parseOptionalAttribute(axes);
+    if (list.has_value()) {
+      if (failed(*list))
+        return {};
+      continue;
+    }
     double number = 0;
     if (parser.parseFloat(number))
       return {};
@@ -118,7 +126,7 @@ Attribute InitializerAttr::parse(AsmParser &parser, Type) {
   if (parser.parseGreater())
     return {};
   return parser.getChecked<InitializerAttr>(location, parser.getContext(), *distribution,
-                                            ArrayRef<APFloat>(numbers));
+                                            ArrayRef<APFloat>(numbers), axes);
 }
 
 void InitializerAttr::print(AsmPrinter &printer) const {
@@ -127,7 +135,17 @@ void InitializerAttr::print(AsmPrinter &printer) const {
     printer << ", ";
     printer.printFloat(number);
   }
+  if (getAxes())
+    printer << ", " << getAxes();
   printer << ">";
+}
+
+/// Checks that a list holds names only.
+static LogicalResult verifyAxisNames(function_ref<InFlightDiagnostic()> emitError, ArrayAttr axes) {
+  for (Attribute axis : axes ? axes.getValue() : ArrayRef<Attribute>())
+    if (!isa<StringAttr>(axis))
+      return emitError() << "expects names of mesh axes, found " << axis;
+  return success();
 }
 
 static std::string toText(const APFloat &value) {
@@ -137,13 +155,25 @@ static std::string toText(const APFloat &value) {
 }
 
 LogicalResult InitializerAttr::verify(function_ref<InFlightDiagnostic()> emitError,
-                                      Distribution distribution, ArrayRef<APFloat> numbers) {
+                                      Distribution distribution, ArrayRef<APFloat> numbers,
+                                      ArrayAttr axes) {
+  if (static_cast<bool>(axes) != (distribution == Distribution::AxisIndex))
+    return emitError() << stringifyDistribution(distribution)
+                       << (axes ? " depends on no mesh axes" : " needs mesh axes");
+  if (failed(verifyAxisNames(emitError, axes)))
+    return failure();
   if (numbers.size() != getNumNumbers(distribution))
     return emitError() << stringifyDistribution(distribution) << " takes "
                        << getNumNumbers(distribution) << " numbers, found " << numbers.size();
   for (const APFloat &number : numbers)
     if (&number.getSemantics() != &APFloat::IEEEdouble() || !number.isFinite())
       return emitError() << "an initializer's numbers are finite doubles, found " << toText(number);
+  if (distribution == Distribution::AxisIndex) {
+    if (!numbers[0].isInteger())
+      return emitError() << "the scale of an axis_index is an integer, found "
+                         << toText(numbers[0]);
+    return success();
+  }
   if (distribution == Distribution::RopeCosine || distribution == Distribution::RopeSine) {
     for (const APFloat &number : numbers)
       if (!(number > APFloat(0.0)))
@@ -191,5 +221,82 @@ LogicalResult AxisAttr::verify(llvm::function_ref<InFlightDiagnostic()> emitErro
   if (size < 1)
     return emitError() << "the size of a mesh axis is at least 1, found " << size << " for '"
                        << name << "'";
+  return success();
+}
+
+//===----------------------------------------------------------------------------------------===//
+// What depends on the rank
+//===----------------------------------------------------------------------------------------===//
+
+int64_t titan::exec::getNumCoordinates(ModuleOp module, ArrayRef<Attribute> axes) {
+  auto programs = module.getOps<ProgramOp>();
+  if (programs.empty())
+    return 0;
+  int64_t count = 1;
+  for (auto [i, axis] : llvm::enumerate(axes)) {
+    int64_t size = 0;
+    for (auto known : (*programs.begin()).getMesh().getAsRange<AxisAttr>())
+      if (known.getName() == cast<StringAttr>(axis).getValue())
+        size = known.getSize();
+    if (llvm::is_contained(axes.take_front(i), axis))
+      return 0;
+    count *= size;
+  }
+  return count;
+}
+
+LogicalResult ShardingAttr::verify(function_ref<InFlightDiagnostic()> emitError,
+                                   ArrayAttr dimensions, ArrayAttr partial, ArrayAttr flat,
+                                   int64_t granule) {
+  for (Attribute dimension : dimensions) {
+    auto axes = dyn_cast<ArrayAttr>(dimension);
+    if (!axes)
+      return emitError() << "expects a list of mesh axes per dimension, found " << dimension;
+    if (failed(verifyAxisNames(emitError, axes)))
+      return failure();
+  }
+  if (granule < 1)
+    return emitError() << "the granule is at least 1, found " << granule;
+  if (failed(verifyAxisNames(emitError, partial)))
+    return failure();
+  return verifyAxisNames(emitError, flat);
+}
+
+LogicalResult RotationAttr::verify(function_ref<InFlightDiagnostic()> emitError, ArrayAttr axes,
+                                   int64_t stride, int64_t shift) {
+  if (stride < 1)
+    return emitError() << "the stride of a rotation is at least 1 byte, found " << stride;
+  if (shift < 0)
+    return emitError() << "the shift of a rotation is at least 0, found " << shift;
+  return verifyAxisNames(emitError, axes);
+}
+
+LogicalResult WhenAttr::verify(function_ref<InFlightDiagnostic()> emitError, ArrayAttr axes,
+                               int64_t value) {
+  if (axes.empty())
+    return emitError() << "a predicate needs at least 1 mesh axis";
+  if (value < 0)
+    return emitError() << "the value of a predicate is at least 0, found " << value;
+  return verifyAxisNames(emitError, axes);
+}
+
+LogicalResult ExecDialect::verifyOperationAttribute(Operation *op, NamedAttribute attribute) {
+  if (attribute.getName() != kWhen)
+    return op->emitOpError("has an attribute '")
+           << attribute.getName().getValue() << "', which the dialect does not know";
+  auto when = dyn_cast<WhenAttr>(attribute.getValue());
+  if (!when)
+    return op->emitOpError() << "expects " << kWhen << " to be an #exec.when, found "
+                             << attribute.getValue();
+  if (!isa<FuncOp>(op->getParentOp()) || isa<BufferOp, StartOp, AwaitOp>(op))
+    return op->emitOpError("is executed by all ranks: it may have no ") << kWhen;
+  const int64_t size =
+      getNumCoordinates(op->getParentOfType<ModuleOp>(), when.getAxes().getValue());
+  if (size == 0)
+    return op->emitOpError("the axes of a predicate are the mesh's, each once, found ")
+           << when.getAxes();
+  if (when.getValue() >= size)
+    return op->emitOpError("the value of a predicate is below the ")
+           << size << " coordinates, found " << when.getValue();
   return success();
 }

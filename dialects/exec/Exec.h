@@ -44,6 +44,10 @@ llvm::SmallVector<int64_t> getStrides(mlir::MemRefType type);
 /// spans 11.
 int64_t getSpan(mlir::MemRefType type);
 
+/// The coordinates that mesh axes of a module's exec.program have together: the product of their
+/// sizes; 0 if one is not the mesh's or stands twice, or there is no program.
+int64_t getNumCoordinates(mlir::ModuleOp module, llvm::ArrayRef<mlir::Attribute> axes);
+
 /// getSpan in bytes.
 int64_t getSpanBytes(mlir::MemRefType type);
 

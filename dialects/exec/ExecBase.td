@@ -38,6 +38,11 @@ def Exec_Dialect : Dialect {
     ```
   }];
   let useDefaultAttributePrinterParser = 1;
+  let hasOperationAttrVerify = 1;
+  let extraClassDeclaration = [{
+    /// The attribute of an instruction that only some ranks execute: an exec.when.
+    static constexpr ::llvm::StringLiteral kWhen = "exec.when";
+  }];
   let useDefaultTypePrinterParser = 1;
 }
 
@@ -78,7 +83,8 @@ def Exec_Distribution : Exec_Enum<"Distribution", "how a variable starts", [
   I32EnumAttrCase<"Normal", 1, "normal">,
   I32EnumAttrCase<"TruncatedNormal", 2, "truncated_normal">,
   I32EnumAttrCase<"RopeCosine", 3, "rope_cosine">,
-  I32EnumAttrCase<"RopeSine", 4, "rope_sine">]>;
+  I32EnumAttrCase<"RopeSine", 4, "rope_sine">,
+  I32EnumAttrCase<"AxisIndex", 5, "axis_index">]>;
 
 def Exec_Collective : Exec_Enum<"Collective", "what a grouped collective does", [
   I32EnumAttrCase<"AllGather", 0, "all_gather">,
@@ -135,15 +141,24 @@ def Exec_InitializerAttr : Exec_Attr<"Initializer", "initializer"> {
     angles, `<rope_cosine, theta, factor, low_frequency, high_frequency, original_length>` and
     `rope_sine`. Each element is a function of the seed, the variable's name and the element's index
     in the global tensor.
+
+    `<axis_index, scale, ["tp"]>`, of one i32, is what a rank knows about its place: its coordinate
+    in the mesh axes, the first one outermost, times the scale.
   }];
   let parameters = (ins "::titan::exec::Distribution":$distribution,
-                        ArrayRefParameter<"::llvm::APFloat">:$numbers);
+                        ArrayRefParameter<"::llvm::APFloat">:$numbers,
+                        OptionalParameter<"::mlir::ArrayAttr">:$axes);
   let builders = [AttrBuilder<(ins "::titan::exec::Distribution":$distribution,
                                    "::llvm::ArrayRef<double>":$numbers), [{
     ::llvm::SmallVector<::llvm::APFloat> values;
     for (double number : numbers)
       values.emplace_back(number);
-    return $_get($_ctxt, distribution, ::llvm::ArrayRef<::llvm::APFloat>(values));
+    return $_get($_ctxt, distribution, ::llvm::ArrayRef<::llvm::APFloat>(values),
+                 ::mlir::ArrayAttr());
+  }]>,
+                  AttrBuilder<(ins "::mlir::ArrayAttr":$axes, "double":$scale), [{
+    return $_get($_ctxt, ::titan::exec::Distribution::AxisIndex,
+                 ::llvm::ArrayRef<::llvm::APFloat>(::llvm::APFloat(scale)), axes);
   }]>,
                   AttrBuilder<(ins "::titan::exec::Distribution":$distribution, "double":$mean,
                                    CArg<"double", "0.0">:$std, CArg<"double", "0.0">:$lower,
@@ -179,6 +194,55 @@ def Exec_AxisAttr : Exec_Attr<"Axis", "axis"> {
   let summary = "a named axis of the mesh and its size";
   let parameters = (ins StringRefParameter<>:$name, "int64_t":$size);
   let assemblyFormat = "`<` $name `,` $size `>`";
+  let genVerifyDecl = 1;
+}
+
+def Exec_ShardingAttr : Exec_Attr<"Sharding", "sharding"> {
+  let summary = "how a rank's part of a global tensor is cut: the encoding of the global type";
+  let description = [{
+    Per dimension the mesh axes that split it, the first one outermost; the value is the sum over
+    the coordinates of the partial axes; with flat axes, what the dimensions' axes leave to a rank is
+    laid out row by row, padded and cut into one slice per coordinate, a multiple of `granule`
+    elements long.
+
+    ```mlir
+    tensor<768x256xf32, #exec.sharding<[["tp"], []] flat ["dp_shard"] granule 4>>
+    ```
+  }];
+  let parameters = (ins "::mlir::ArrayAttr":$dimensions,
+                        OptionalParameter<"::mlir::ArrayAttr">:$partial,
+                        OptionalParameter<"::mlir::ArrayAttr">:$flat,
+                        DefaultValuedParameter<"int64_t", "1">:$granule);
+  let assemblyFormat = [{
+    `<` $dimensions (`partial` $partial^)? (`flat` $flat^)? (`granule` $granule^)? `>`
+  }];
+  let genVerifyDecl = 1;
+}
+
+def Exec_RotationAttr : Exec_Attr<"Rotation", "rotation"> {
+  let summary = "how a buffer's place depends on the rank";
+  let description = [{
+    `<["tp"], stride, shift>` moves a buffer by ((coordinate + shift) mod size) * stride bytes, where
+    `coordinate` is the rank's in the mesh axes, the first one outermost, and `size` the product of
+    their sizes. The loader resolves it.
+  }];
+  let parameters = (ins "::mlir::ArrayAttr":$axes, "int64_t":$stride, "int64_t":$shift);
+  let assemblyFormat = "`<` $axes `,` $stride `,` $shift `>`";
+  let genVerifyDecl = 1;
+}
+
+def Exec_WhenAttr : Exec_Attr<"When", "when"> {
+  let summary = "which ranks execute an instruction";
+  let description = [{
+    Those whose coordinate in the mesh axes, the first one outermost, is `value`. Every instruction
+    but start and await may have one, as its attribute `exec.when`; without it all ranks execute it.
+
+    ```mlir
+    exec.fill %b with 0.0 {exec.when = #exec.when<["tp"], 1>} : memref<4xf32>
+    ```
+  }];
+  let parameters = (ins "::mlir::ArrayAttr":$axes, "int64_t":$value);
+  let assemblyFormat = "`<` $axes `,` $value `>`";
   let genVerifyDecl = 1;
 }
 

@@ -62,19 +62,25 @@ def Exec_VariableOp
   let summary = "a named, dense, row-major tensor at a fixed place";
   let description = [{
     `base` is a segment, or a residual class for what exists once per slot (the microbatch inputs).
-    Parameters have an initializer; a variable without one starts as zeros.
+    Parameters have an initializer; a variable without one starts as zeros. `type` is what a rank
+    holds; where that is a part of a global tensor, `global` is its type, with an exec.sharding as
+    encoding.
   }];
   let arguments = (ins SymbolNameAttr:$sym_name, TypeAttrOf<AnyRankedTensor>:$type,
+                       OptionalAttr<TypeAttrOf<AnyRankedTensor>>:$global_type,
                        Exec_RoleAttr:$role, FlatSymbolRefAttr:$base, Exec_I64Attr:$offset,
                        OptionalAttr<Exec_InitializerAttr>:$initializer);
   let assemblyFormat = [{
-    $sym_name `:` $type `role` `` $role `in` $base `+` $offset (`initializer` $initializer^)? attr-dict
+    $sym_name `:` $type (`global` $global_type^)? `role` `` $role `in` $base `+` $offset
+    (`initializer` $initializer^)? attr-dict
   }];
   let hasVerifier = 1;
   let extraClassDeclaration = [{
     ::mlir::RankedTensorType getTensorType() {
       return ::llvm::cast<::mlir::RankedTensorType>(getType());
     }
+    /// The sharding of the global type; null if the variable is whole.
+    ::titan::exec::ShardingAttr getSharding();
   }];
 }
 
@@ -153,9 +159,11 @@ def Exec_BufferOp
     : Exec_Op<"buffer", [Pure, HasParent<"::titan::exec::FuncOp">,
                          DeclareOpInterfaceMethods<SymbolUserOpInterface>]> {
   let summary = "a strided view of memory at a byte offset of a segment or residual class";
-  let arguments = (ins FlatSymbolRefAttr:$base, Exec_I64Attr:$offset);
+  let description = "With a rotation the place depends on the rank: see exec.rotation.";
+  let arguments = (ins FlatSymbolRefAttr:$base, Exec_I64Attr:$offset,
+                       OptionalAttr<Exec_RotationAttr>:$rotation);
   let results = (outs Exec_Buffer:$result);
-  let assemblyFormat = "$base `+` $offset attr-dict `:` type($result)";
+  let assemblyFormat = "$base `+` $offset (`rotated` $rotation^)? attr-dict `:` type($result)";
   let hasVerifier = 1;
 }
 
@@ -200,15 +208,19 @@ def Exec_AttentionOp : Exec_Instruction<"attention", [AttrSizedOperandSegments]>
   let summary = "softmax(scale Q K^T) V with the log of each row's sum of exponentials";
   let description = [{
     q and out are [batch, queries, heads, dim], k and v [batch, keys, kv heads, dim], lse f32 [batch,
-    heads, queries]; heads is a multiple of kv heads. positions, i32 [batch, queries], give each
-    query's position for the causal mask; without them query i is at position i.
+    heads, queries]; heads is a multiple of kv heads. With `causal` a query sees the keys whose
+    position is not above its own. The two positions, i32 [batch, queries] and [batch, keys], come
+    together; without them query i and key i are at position i. A query that sees no key has out 0
+    and lse -infinity.
   }];
   let arguments = (ins Exec_Buffer:$q, Exec_Buffer:$k, Exec_Buffer:$v,
-                       Optional<Exec_Buffer>:$positions, Exec_Buffer:$out, Exec_Buffer:$lse,
+                       Optional<Exec_Buffer>:$query_positions,
+                       Optional<Exec_Buffer>:$key_positions, Exec_Buffer:$out, Exec_Buffer:$lse,
                        Optional<Exec_Buffer>:$scratch, F32Attr:$scale, UnitAttr:$causal);
   let assemblyFormat = [{
     (`causal` $causal^)? `scale` $scale `(` $q `,` $k `,` $v `:` type($q) `,` type($k) `,` type($v)
-    `)` (`positions` $positions^ `:` type($positions))?
+    `)` (`positions` `(` $query_positions^ `,` $key_positions `:` type($query_positions) `,`
+    type($key_positions) `)`)?
     `into` `(` $out `,` $lse `:` type($out) `,` type($lse) `)`
     (`scratch` $scratch^ `:` type($scratch))? attr-dict
   }];
@@ -218,13 +230,15 @@ def Exec_AttentionOp : Exec_Instruction<"attention", [AttrSizedOperandSegments]>
 def Exec_AttentionGradOp : Exec_Instruction<"attention_grad", [AttrSizedOperandSegments]> {
   let summary = "the gradients of attention with respect to q, k and v";
   let arguments = (ins Exec_Buffer:$q, Exec_Buffer:$k, Exec_Buffer:$v,
-                       Optional<Exec_Buffer>:$positions, Exec_Buffer:$out, Exec_Buffer:$lse,
+                       Optional<Exec_Buffer>:$query_positions,
+                       Optional<Exec_Buffer>:$key_positions, Exec_Buffer:$out, Exec_Buffer:$lse,
                        Exec_Buffer:$dout, Exec_Buffer:$dq, Exec_Buffer:$dk, Exec_Buffer:$dv,
                        Optional<Exec_Buffer>:$scratch, F32Attr:$scale, UnitAttr:$causal);
   let assemblyFormat = [{
     (`causal` $causal^)? `scale` $scale `(` $q `,` $k `,` $v `,` $out `,` $lse `,` $dout `:`
     type($q) `,` type($k) `,` type($v) `,` type($out) `,` type($lse) `,` type($dout) `)`
-    (`positions` $positions^ `:` type($positions))?
+    (`positions` `(` $query_positions^ `,` $key_positions `:` type($query_positions) `,`
+    type($key_positions) `)`)?
     `into` `(` $dq `,` $dk `,` $dv `:` type($dq) `,` type($dk) `,` type($dv) `)`
     (`scratch` $scratch^ `:` type($scratch))? attr-dict
   }];

@@ -89,6 +89,16 @@ static LogicalResult verifyElement(Operation *op, StringRef name, Value value, T
                            << ", expected " << expected;
 }
 
+// Positions, if any, are one i32 per row of q or k.
+static LogicalResult verifyPositions(Operation *op, StringRef name, Value positions,
+                                     ArrayRef<int64_t> tensor) {
+  if (!positions)
+    return success();
+  if (failed(verifyShape(op, name, positions, tensor.take_front(2))))
+    return failure();
+  return verifyElement(op, name, positions, IntegerType::get(op->getContext(), 32));
+}
+
 // The rules that attention and its gradient share.
 template <typename Op> static LogicalResult verifyAttention(Op op) {
   const ArrayRef<int64_t> q = typeOf(op.getQ()).getShape(), k = typeOf(op.getK()).getShape();
@@ -110,10 +120,11 @@ template <typename Op> static LogicalResult verifyAttention(Op op) {
       failed(verifyElement(op, "out", op.getOut(), element)) ||
       failed(verifyElement(op, "lse", op.getLse(), f32)))
     return failure();
-  if (Value positions = op.getPositions())
-    if (failed(verifyShape(op, "positions", positions, {q[0], q[1]})) ||
-        failed(verifyElement(op, "positions", positions, IntegerType::get(op.getContext(), 32))))
-      return failure();
+  if (!op.getQueryPositions() != !op.getKeyPositions())
+    return op.emitOpError("has query and key positions together");
+  if (failed(verifyPositions(op, "query positions", op.getQueryPositions(), q)) ||
+      failed(verifyPositions(op, "key positions", op.getKeyPositions(), k)))
+    return failure();
   return success();
 }
 

@@ -22,6 +22,10 @@ def Titan_CollectiveOpInterface : OpInterface<"CollectiveOpInterface"> {
       "::mlir::Operation *", "buildGrouped",
       (ins "::mlir::OpBuilder &":$builder, "::mlir::ValueRange":$operands)>,
     InterfaceMethod<[{
+        The titan.start of this collective, at the insertion point; its results have no user yet.
+      }],
+      "::mlir::Operation *", "buildStart", (ins "::mlir::OpBuilder &":$builder)>,
+    InterfaceMethod<[{
         Evaluates operand and result `index` of all ranks of one group: one tensor per rank, in the
         order of the group's coordinates. Results come with their types set.
       }],

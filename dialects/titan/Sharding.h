@@ -69,6 +69,11 @@ struct FlatStorage {
 };
 FlatStorage getFlatStorage(mlir::RankedTensorType type, const MeshShape &mesh);
 
+/// The result types of a collective like `like` on other operands: longer or shorter along
+/// `dimension` by the same factor.
+llvm::SmallVector<mlir::Type> getGroupedTypes(mlir::ValueRange operands, mlir::Operation *like,
+                                              unsigned dimension);
+
 /// Why a tensor cannot be laid out as its sharding says: an axis that the mesh lacks, or a
 /// dimension that does not divide. Empty when it can.
 std::string checkSharding(mlir::RankedTensorType type, const MeshShape &mesh);

@@ -27,6 +27,14 @@ def Titan_ReductionAttr : I32EnumAttr<"Reduction", "how elements are combined", 
   let cppNamespace = "::titan";
 }
 
+def Titan_CollectiveAttr : I32EnumAttr<"Collective", "what ranks exchange", [
+    I32EnumAttrCase<"all_gather", 0>,
+    I32EnumAttrCase<"reduce_scatter", 1>,
+    I32EnumAttrCase<"all_reduce", 2>]> {
+  let cppNamespace = "::titan";
+  let description = "The values are those of CollectiveKind, by which passes know collectives.";
+}
+
 def Titan_RopeComponentAttr : I32EnumAttr<"RopeComponent", "cosine or sine", [
     I32EnumAttrCase<"cosine", 0>,
     I32EnumAttrCase<"sine", 1>]> {

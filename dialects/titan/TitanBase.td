@@ -37,10 +37,16 @@ class Titan_Attr<string name, string attrMnemonic, list<Trait> traits = []>
 }
 
 def Titan_Float : AnyTypeOf<[F32, BF16, F16, F64]>;
-def Titan_FloatTensor : StaticShapeTensorOf<[Titan_Float]>;
-def Titan_F32Tensor : StaticShapeTensorOf<[AnyTypeOf<[F32, F64]>]>;
-def Titan_I32Tensor : StaticShapeTensorOf<[I32]>;
-def Titan_Tensor : StaticShapeTensorOf<[AnyTypeOf<[Titan_Float, I32]>]>;
+// A tensor type that can be laid out in memory: isMemoryShape() says what that takes.
+class Titan_TensorOf<list<Type> elements>
+    : Type<And<[StaticShapeTensorOf<elements>.predicate,
+                CPred<"::titan::isMemoryShape(::llvm::cast<::mlir::ShapedType>($_self))">]>,
+           "statically shaped tensor of 1 to 2^56 " # AnyTypeOf<elements>.summary # " values",
+           "::mlir::RankedTensorType">;
+def Titan_FloatTensor : Titan_TensorOf<[Titan_Float]>;
+def Titan_F32Tensor : Titan_TensorOf<[AnyTypeOf<[F32, F64]>]>;
+def Titan_I32Tensor : Titan_TensorOf<[I32]>;
+def Titan_Tensor : Titan_TensorOf<[AnyTypeOf<[Titan_Float, I32]>]>;
 def Titan_Scalar : Type<
   And<[Titan_F32Tensor.predicate,
        CPred<"::llvm::cast<::mlir::RankedTensorType>($_self).getRank() == 0">]>,

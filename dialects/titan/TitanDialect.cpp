@@ -91,6 +91,18 @@ void TitanDialect::initialize() {
       >();
 }
 
+bool isMemoryShape(ShapedType type) {
+  if (!type.hasStaticShape())
+    return false;
+  int64_t left = int64_t(1) << 56; // how much larger the product of dimensions may still become
+  for (int64_t size : type.getShape()) {
+    if (size < 1 || size > left)
+      return false;
+    left /= size;
+  }
+  return true;
+}
+
 /// A value for messages.
 static double toDouble(const APFloat &value) { return value.convertToDouble(); }
 

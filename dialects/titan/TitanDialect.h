@@ -26,6 +26,12 @@
 #include "dialects/titan/TitanDialect.h.inc"
 #include "dialects/titan/TitanEnums.h.inc"
 
+namespace titan {
+/// Whether the shape is static, no dimension is 0, and there are at most 2^56 elements, so that
+/// byte sizes and sums of some of them fit in 64 bits.
+bool isMemoryShape(mlir::ShapedType type);
+} // namespace titan
+
 #define GET_ATTRDEF_CLASSES
 #include "dialects/titan/TitanAttrs.h.inc"
 

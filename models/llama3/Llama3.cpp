@@ -65,7 +65,9 @@ public:
 private:
   void declareParameters();
   void declareLayer(int64_t layer);
-  void declareLinear(StringRef name, int64_t outDim, int64_t inDim, double std);
+  void declareMesh();
+  void declareLinear(StringRef name, int64_t outDim, int64_t inDim, double std,
+                     GraphBuilder::Split split);
   void declareNorm(StringRef name);
   void declareRopeTables(StringRef name, int64_t length);
 
@@ -75,6 +77,7 @@ private:
   Value buildFeedForward(Value x);
   Value linear(StringRef name, Value x);
   Value norm(StringRef name, Value x);
+  Value constrainStream(Value x);
   StringRef headName() const { return model.tiedEmbeddings ? "tok_embeddings" : "output"; }
 
   GraphBuilder &graph;
@@ -87,12 +90,45 @@ private:
 };
 
 //===----------------------------------------------------------------------===//
+// Layouts: everything else follows from these
+//===----------------------------------------------------------------------===//
+
+/// Matrices [out, in] whose outputs, or whose inputs, the tensor-parallel ranks share.
+/// (Shoeybi et al. 2019, Megatron-LM.)
+constexpr StringRef kTensorAxis[] = {"tp"};
+constexpr ArrayRef<StringRef> kColumns[] = {kTensorAxis, {}};
+constexpr ArrayRef<StringRef> kRows[] = {{}, kTensorAxis};
+
+/// Tokens [rows, sequence] and the residual stream [rows, sequence, dim].
+constexpr StringRef kBatchAxes[] = {"dp_replicate", "dp_shard"};
+constexpr ArrayRef<StringRef> kTokens[] = {kBatchAxes, {}};
+constexpr ArrayRef<StringRef> kStream[] = {kBatchAxes, {}, {}};
+/// With the sequence split too, between the matrices. (Korthikanti et al. 2022.)
+constexpr ArrayRef<StringRef> kSequenceStream[] = {kBatchAxes, kTensorAxis, {}};
+
+void Llama3Builder::declareMesh() {
+  const MeshConfig &mesh = options.mesh;
+  graph.declareMesh({{"pp", mesh.pipeline},
+                     {"dp_replicate", mesh.replicate},
+                     {"dp_shard", mesh.shard},
+                     {"cp", mesh.context},
+                     {"tp", mesh.tensor}},
+                    {"dp_shard", "cp"});
+}
+
+Value Llama3Builder::constrainStream(Value x) {
+  return graph.constrain(x, options.sequenceParallel ? kSequenceStream : kStream);
+}
+
+//===----------------------------------------------------------------------===//
 // Parameters
 //===----------------------------------------------------------------------===//
 
-void Llama3Builder::declareLinear(StringRef name, int64_t outDim, int64_t inDim, double std) {
+void Llama3Builder::declareLinear(StringRef name, int64_t outDim, int64_t inDim, double std,
+                                  GraphBuilder::Split split) {
   auto scope = graph.scope(name);
-  graph.declareParameter("weight", {outDim, inDim}, graph.truncatedNormal(0.0, std, -2.0, 2.0));
+  graph.declareParameter("weight", {outDim, inDim}, graph.truncatedNormal(0.0, std, -2.0, 2.0),
+                         split);
 }
 
 void Llama3Builder::declareNorm(StringRef name) {
@@ -108,16 +144,16 @@ void Llama3Builder::declareLayer(int64_t layer) {
   const int64_t kvDim = model.numKvHeads * model.headDim();
   {
     auto scope = graph.scope("attention");
-    declareLinear("wq", model.dim, model.dim, std);
-    declareLinear("wk", kvDim, model.dim, std);
-    declareLinear("wv", kvDim, model.dim, std);
-    declareLinear("wo", model.dim, model.dim, deepStd);
+    declareLinear("wq", model.dim, model.dim, std, kColumns);
+    declareLinear("wk", kvDim, model.dim, std, kColumns);
+    declareLinear("wv", kvDim, model.dim, std, kColumns);
+    declareLinear("wo", model.dim, model.dim, deepStd, kRows);
   }
   {
     auto scope = graph.scope("feed_forward");
-    declareLinear("w1", model.ffnHiddenDim, model.dim, std);
-    declareLinear("w2", model.dim, model.ffnHiddenDim, deepStd);
-    declareLinear("w3", model.ffnHiddenDim, model.dim, deepStd);
+    declareLinear("w1", model.ffnHiddenDim, model.dim, std, kColumns);
+    declareLinear("w2", model.dim, model.ffnHiddenDim, deepStd, kRows);
+    declareLinear("w3", model.ffnHiddenDim, model.dim, deepStd, kColumns);
   }
   declareNorm("attention_norm");
   declareNorm("ffn_norm");
@@ -128,14 +164,14 @@ void Llama3Builder::declareParameters() {
   const double headStd = 1.0 / std::sqrt(static_cast<double>(model.dim));
   Attribute head = graph.truncatedNormal(0.0, headStd, -3.0 * headStd, 3.0 * headStd);
   graph.declareParameter("tok_embeddings.weight", {model.vocabSize, model.dim},
-                         model.tiedEmbeddings ? head : graph.normal(0.0, 1.0));
+                         model.tiedEmbeddings ? head : graph.normal(0.0, 1.0), kColumns);
   for (int64_t layer = 0; layer < model.numLayers; ++layer) {
     auto scope = graph.scope("layers." + std::to_string(layer));
     declareLayer(layer);
   }
   declareNorm("norm");
   if (!model.tiedEmbeddings)
-    graph.declareParameter("output.weight", {model.vocabSize, model.dim}, head);
+    graph.declareParameter("output.weight", {model.vocabSize, model.dim}, head, kColumns);
 }
 
 void Llama3Builder::declareRopeTables(StringRef name, int64_t length) {
@@ -187,14 +223,14 @@ Value Llama3Builder::buildFeedForward(Value x) {
 
 Value Llama3Builder::buildLayer(int64_t layer, Value x) {
   auto scope = graph.scope("layers." + std::to_string(layer));
-  x = graph.add(x, buildAttention(norm("attention_norm", x)));
-  return graph.add(x, buildFeedForward(norm("ffn_norm", x)));
+  x = constrainStream(graph.add(x, buildAttention(norm("attention_norm", x))));
+  return constrainStream(graph.add(x, buildFeedForward(norm("ffn_norm", x))));
 }
 
 void Llama3Builder::buildFunction(StringRef name, const BatchShape &shape, StringRef ropeName) {
   batch = shape;
   RankedTensorType type = graph.i32({shape.rows, shape.length});
-  SmallVector<Value> arguments = graph.beginFunction(name, {{"tokens", type}, {"labels", type}});
+  SmallVector<Value> arguments = graph.beginFunction(name, {{"tokens", type, kTokens}, {"labels", type, kTokens}});
   {
     auto scope = graph.scope(ropeName);
     cosine = graph.load("cosine");
@@ -203,7 +239,7 @@ void Llama3Builder::buildFunction(StringRef name, const BatchShape &shape, Strin
   Value x;
   {
     auto scope = graph.scope("tok_embeddings");
-    x = graph.embedding(arguments[0], graph.load("weight"));
+    x = constrainStream(graph.embedding(arguments[0], graph.load("weight")));
   }
   for (int64_t layer = 0; layer < model.numLayers; ++layer)
     x = buildLayer(layer, x);
@@ -219,6 +255,7 @@ void Llama3Builder::buildFunction(StringRef name, const BatchShape &shape, Strin
 }
 
 void Llama3Builder::build() {
+  declareMesh();
   declareParameters();
   declareRopeTables("rope", options.training.length);
   const bool ownTables =

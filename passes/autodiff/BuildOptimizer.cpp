@@ -1,3 +1,4 @@
+#include "dialects/titan/Sharding.h"
 #include "passes/Functions.h"
 #include "passes/Passes.h"
 
@@ -40,23 +41,47 @@ struct BuildOptimizer : impl::BuildOptimizerBase<BuildOptimizer> {
 private:
   void addStateAndScalars(ModuleOp module) {
     scalar = RankedTensorType::get({}, Float32Type::get(module.getContext()));
+    scalarVariable = scalar;
+    // On a mesh variables have layouts, and the functions' values get theirs from them.
+    if (getSharding(parameters.front().getType()))
+      scalarVariable = withSharding(scalar, ShardingAttr::getReplicated(module.getContext(), 0));
     for (StringRef prefix : {StringRef(names::kExpAvgPrefix), StringRef(names::kExpAvgSqPrefix)})
       for (VariableOp parameter : parameters)
         createVariable(module, parameter.getLoc(), prefix + parameter.getSymName(),
                        Role::optimizer_state, cast<RankedTensorType>(parameter.getType()));
     for (StringRef name : {StringRef(names::kLearningRate), StringRef(names::kBiasCorrection1),
                            StringRef(names::kBiasCorrection2)})
-      createVariable(module, module.getLoc(), name, Role::input, scalar);
+      createVariable(module, module.getLoc(), name, Role::input, scalarVariable);
     for (StringRef name : {StringRef(names::kGradientNorm), StringRef(names::kFinite)})
-      createVariable(module, module.getLoc(), name, Role::output, scalar);
+      createVariable(module, module.getLoc(), name, Role::output, scalarVariable);
+    for (StringRef name : {StringRef(names::kLossSum), StringRef(names::kValidTokens)})
+      if (module.lookupSymbol((names::kAccumulatedPrefix + name).str()))
+        createVariable(module, module.getLoc(), name, Role::output, scalarVariable);
+  }
+
+  /// Where @bwd adds up a result of the loss.
+  std::string getAccumulator(ModuleOp module, StringRef name) {
+    const std::string accumulated = (names::kAccumulatedPrefix + name).str();
+    return module.lookupSymbol(accumulated) ? accumulated : name.str();
+  }
+
+  /// The step's total of it; what ranks have added up for themselves becomes the output.
+  Value loadTotal(OpBuilder &builder, ModuleOp module, StringRef name) {
+    const std::string accumulator = getAccumulator(module, name);
+    Value total = load(builder, module.getLoc(), accumulator, scalar);
+    if (accumulator != name)
+      StoreOp::create(builder, module.getLoc(), total, name);
+    return total;
   }
 
   Value load(OpBuilder &builder, Location loc, const Twine &name, Type type) {
-    return LoadOp::create(builder, loc, type, builder.getStringAttr(name).getValue());
+    return LoadOp::create(builder, loc, withoutSharding(cast<RankedTensorType>(type)),
+                          builder.getStringAttr(name).getValue());
   }
 
   void storeZero(OpBuilder &builder, Location loc, StringRef name, Type type) {
-    Value zero = FullOp::create(builder, loc, type, builder.getF64FloatAttr(0));
+    Value zero = FullOp::create(builder, loc, withoutSharding(cast<RankedTensorType>(type)),
+                                builder.getF64FloatAttr(0));
     StoreOp::create(builder, loc, zero, name);
   }
 
@@ -65,8 +90,8 @@ private:
     createFunction(builder, module, module.getLoc(), names::kPrologue);
     for (VariableOp gradient : gradients)
       storeZero(builder, gradient.getLoc(), gradient.getSymName(), gradient.getType());
-    storeZero(builder, module.getLoc(), names::kLossSum, scalar);
-    storeZero(builder, module.getLoc(), names::kValidTokens, scalar);
+    for (StringRef name : {StringRef(names::kLossSum), StringRef(names::kValidTokens)})
+      storeZero(builder, module.getLoc(), getAccumulator(module, name), scalar);
   }
 
   void buildUpdate(ModuleOp module) {
@@ -81,9 +106,9 @@ private:
     };
 
     Value squares = SumOfSquaresOp::create(builder, loc, scalar, values);
-    Value valid = load(builder, loc, names::kValidTokens, scalar);
+    Value valid = loadTotal(builder, module, names::kValidTokens);
     Value norm = DivOp::create(builder, loc, SqrtOp::create(builder, loc, squares), valid);
-    Value lossSum = load(builder, loc, names::kLossSum, scalar);
+    Value lossSum = loadTotal(builder, module, names::kLossSum);
     Value finite = MulOp::create(builder, loc, IsFiniteOp::create(builder, loc, norm),
                                  IsFiniteOp::create(builder, loc, lossSum));
     Value scale = DivOp::create(builder, loc, constant(1), valid);
@@ -103,7 +128,7 @@ private:
                        Value finite) {
     Location loc = parameter.getLoc();
     StringRef name = parameter.getSymName();
-    Type type = parameter.getType();
+    Type type = withoutSharding(cast<RankedTensorType>(parameter.getType()));
     const std::string expAvg = (names::kExpAvgPrefix + name).str();
     const std::string expAvgSq = (names::kExpAvgSqPrefix + name).str();
     auto number = [&](double value) { return builder.getF64FloatAttr(value); };
@@ -130,6 +155,13 @@ private:
     OpBuilder builder(end);
     const StringRef variables[] = {names::kEvalLossSum, names::kEvalValidTokens};
     for (auto [name, value] : llvm::zip(variables, end->getOperands())) {
+      // The host reads the sum after each batch.
+      ShardingAttr sharding = getSharding(value.getType());
+      if (sharding && !sharding.getPartial().empty()) {
+        Type whole = withSharding(tensorType(value), sharding.withPartial({}));
+        value = ReshardOp::create(builder, eval.getLoc(), whole, value,
+                                  GatherPlacement::per_function, StringAttr());
+      }
       createVariable(module, eval.getLoc(), name, Role::output, tensorType(value));
       addToVariable(builder, eval.getLoc(), name, value);
     }
@@ -142,7 +174,7 @@ private:
   }
 
   SmallVector<VariableOp> parameters, gradients;
-  RankedTensorType scalar;
+  RankedTensorType scalar, scalarVariable;
 };
 
 } // namespace

@@ -1,5 +1,6 @@
 #include "passes/Functions.h"
 #include "passes/Passes.h"
+#include "passes/sharding/PropagateFunction.h"
 
 #include "mlir/IR/IRMapping.h"
 
@@ -35,6 +36,8 @@ public:
   }
 
   Value cotangent(Value value) const { return cotangents.lookup(value); }
+  /// For each value that is a cotangent, or a part of one, its primal.
+  const llvm::DenseMap<Value, Value> &getPrimals() const { return primals; }
   /// The value that a gradient op computes again, or the value itself.
   Value replacement(Value value) const {
     Value again = replacements.lookup(value);
@@ -87,13 +90,17 @@ private:
 
   void add(Location loc, Value value, Value cotangent) {
     Value &sum = cotangents[value];
-    sum = sum ? AddOp::create(builder, loc, sum, cotangent) : cotangent;
+    primals.try_emplace(cotangent, value);
+    // Layouts may differ until they are propagated.
+    sum = sum ? AddOp::create(builder, loc, sum.getType(), sum, cotangent) : cotangent;
+    primals.try_emplace(sum, value);
   }
 
   OpBuilder &builder;
   SymbolTableCollection symbols;
   llvm::DenseSet<Value> active;
   llvm::DenseMap<Value, Value> cotangents;
+  llvm::DenseMap<Value, Value> primals;
   llvm::DenseMap<Value, Value> replacements;
 };
 
@@ -148,7 +155,7 @@ private:
     SmallVector<Value> pending(used.begin(), used.end());
     while (!pending.empty()) {
       Operation *op = pending.pop_back_val().getDefiningOp();
-      if (op && isView(op))
+      if (op && (isView(op) || isGather(op)))
         for (Value operand : op->getOperands())
           if (used.insert(operand).second)
             pending.push_back(operand);
@@ -164,6 +171,12 @@ private:
            getPlacement(op->getResult(0)).kind == ResultPlacement::Kind::view;
   }
 
+  /// A layout in which a rank holds more than it did: cheaper to make again than to keep.
+  static bool isGather(Operation *op) {
+    auto reshard = dyn_cast<ReshardOp>(op);
+    return reshard && getSharding(reshard.getInput().getType()).getPartial().empty();
+  }
+
   static bool isPointwise(Operation *op) {
     auto fusible = dyn_cast<FusibleOpInterface>(op);
     return fusible && fusible.getIterationSpace().combiner == Combiner::none;
@@ -177,7 +190,7 @@ private:
     if (auto known = recomputable.find(value); known != recomputable.end())
       return known->second;
     bool result = false;
-    if (op->getNumOperands() == 0 || isView(op))
+    if (op->getNumOperands() == 0 || isView(op) || isGather(op))
       result = true;
     else if (isPointwise(op))
       result = llvm::all_of(op->getOperands(), [&](Value operand) {
@@ -249,8 +262,10 @@ struct Differentiate : impl::DifferentiateBase<Differentiate> {
     if (!backward.isActive(loss))
       return function.emitError("the loss depends on no parameter");
     Value seed = FullOp::create(builder, loc, loss.getType(), builder.getF64FloatAttr(1));
+    const bool sharded = isSharded(function);
     if (failed(backward.run(block, loss, seed)) ||
-        failed(addGradients(builder, block, lastForward, backward)))
+        failed(addGradients(builder, block, lastForward, backward)) ||
+        (sharded && failed(layOut(function, lastForward, backward))))
       return failure();
     addResult(builder, loc, names::kLossSum, backward.replacement(loss));
     addResult(builder, loc, names::kValidTokens, backward.replacement(valid));
@@ -260,6 +275,19 @@ struct Differentiate : impl::DifferentiateBase<Differentiate> {
       moved.push_back(op);
     split(function, moved);
     return success();
+  }
+
+  /// Lays out what has been added behind `lastForward`: a cotangent is split like its primal as far
+  /// as the ops allow, and a partial sum until it has to be whole.
+  LogicalResult layOut(func::FuncOp function, Operation *lastForward,
+                       const BackwardBuilder &backward) {
+    PropagationHints hints;
+    hints.seeds = backward.getPrimals();
+    Operation *end = lastForward->getBlock()->getTerminator();
+    for (Operation *op = lastForward->getNextNode(); op != end; op = op->getNextNode())
+      if (!isa<LoadOp, ReshardOp>(op))
+        hints.open.insert(op->result_begin(), op->result_end());
+    return propagateShardings(function, MeshShape::get(getOperation()), hints);
   }
 
   /// Stores gradient.NAME = load + cotangent for each parameter.
@@ -273,7 +301,8 @@ struct Differentiate : impl::DifferentiateBase<Differentiate> {
         StringAttr name = load.getVariableAttr().getAttr();
         locations.try_emplace(name, load.getLoc());
         Value &sum = gradients[name], part = backward.cotangent(load);
-        sum = sum && part ? AddOp::create(builder, load.getLoc(), sum, part) : (part ? part : sum);
+        sum = sum && part ? AddOp::create(builder, load.getLoc(), sum.getType(), sum, part)
+                          : (part ? part : sum);
       }
       if (&op == lastForward)
         break;
@@ -284,10 +313,14 @@ struct Differentiate : impl::DifferentiateBase<Differentiate> {
         return variable.emitError()
                << "the loss does not depend on parameter @" << variable.getSymName();
       const std::string name = (names::kGradientPrefix + variable.getSymName()).str();
-      createVariable(getOperation(), variable.getLoc(), name, Role::gradient, tensorType(gradient));
+      // Gradients are kept like their parameters.
+      auto type = withoutSharding(tensorType(gradient));
+      if (ShardingAttr storage = getSharding(variable.getType()))
+        type = withSharding(type, storage);
+      createVariable(getOperation(), variable.getLoc(), name, Role::gradient, type);
       Location at = locations.at(variable.getSymNameAttr());
-      Value old = loadAtStart(lastForward, at, name, gradient.getType());
-      StoreOp::create(builder, at, AddOp::create(builder, at, old, gradient), name);
+      Value old = loadAtStart(lastForward, at, name, type);
+      StoreOp::create(builder, at, AddOp::create(builder, at, type, old, gradient), name);
     }
     return success();
   }
@@ -299,9 +332,15 @@ struct Differentiate : impl::DifferentiateBase<Differentiate> {
     return LoadOp::create(builder, loc, type, name);
   }
 
+  /// Adds a result of the loss to a variable: the output, or if the value is a partial sum one that
+  /// titan-build-optimizer sums up once a step.
   void addResult(OpBuilder &builder, Location loc, StringRef name, Value value) {
-    createVariable(getOperation(), loc, name, Role::output, tensorType(value));
-    addToVariable(builder, loc, name, value);
+    ShardingAttr sharding = getSharding(value.getType());
+    const bool isPartial = sharding && !sharding.getPartial().empty();
+    const std::string variable = ((isPartial ? names::kAccumulatedPrefix : "") + name).str();
+    createVariable(getOperation(), loc, variable, isPartial ? Role::counter : Role::output,
+                   tensorType(value));
+    addToVariable(builder, loc, variable, value);
   }
 
   void split(func::FuncOp function, ArrayRef<Operation *> moved) {

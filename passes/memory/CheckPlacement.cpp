@@ -38,6 +38,10 @@ private:
   static uint64_t id(const PlacedCopy *copy) { return reinterpret_cast<uint64_t>(copy); }
 
   LogicalResult checkIntact(Operation *op, uint64_t value, const llvm::Twine &what);
+  LogicalResult checkFree(Operation *op, const ByteRange &range, bool writes);
+  LogicalResult checkAccesses(Operation *op);
+  void startTransfer(StartOp start);
+  void endTransfer(AwaitOp await);
   LogicalResult applyCopies(Operation *op);
   LogicalResult checkAt(Operation *op, Value value, const ByteRange &range,
                         const llvm::Twine &what);
@@ -81,11 +85,26 @@ LogicalResult PlacementChecker::checkIntact(Operation *op, uint64_t value,
   return error;
 }
 
+/// Checks that an access of `range` disturbs no collective under way.
+LogicalResult PlacementChecker::checkFree(Operation *op, const ByteRange &range, bool writes) {
+  auto conflict = history.findHold(range, writes);
+  if (!conflict)
+    return success();
+  auto error = op->emitOpError(writes ? "writes" : "reads")
+               << " bytes " << conflict->range.begin << " to " << conflict->range.end
+               << " of a collective that is under way";
+  error.attachNote(reinterpret_cast<Operation *>(conflict->writer)->getLoc()) << "started here";
+  return error;
+}
+
 LogicalResult PlacementChecker::applyCopies(Operation *op) {
   for (const PlacedCopy *copy : copies.lookup(op)) {
     if (failed(checkIntact(op, id(copy->value), "a value to copy")))
       return failure();
-    history.write(id(copy), getRange(copy->to, getByteSize(copy->value.getType())), id(op));
+    const ByteRange to = getRange(copy->to, getByteSize(copy->value.getType()));
+    if (failed(checkFree(op, getRange(copy->value), false)) || failed(checkFree(op, to, true)))
+      return failure();
+    history.write(id(copy), to, id(op));
   }
   return success();
 }
@@ -162,9 +181,43 @@ LogicalResult PlacementChecker::checkResult(OpResult result, ResultPlacement how
   return success();
 }
 
+/// Checks what an op that computes reads and writes against collectives under way.
+LogicalResult PlacementChecker::checkAccesses(Operation *op) {
+  for (Value operand : op->getOperands())
+    if (failed(checkFree(op, getRange(operand), false)))
+      return failure();
+  for (Value result : op->getResults())
+    if (failed(checkFree(op, getRange(result), true)))
+      return failure();
+  if (auto scratch = placement.getScratch(op))
+    return checkFree(op, getRange(*scratch, placement.getStorage(*scratch).bytes), true);
+  return success();
+}
+
+/// From here to the await the operands are read and the results written at any time. What is
+/// updated in place is a result.
+void PlacementChecker::startTransfer(StartOp start) {
+  std::vector<ByteRange> sources, destinations;
+  if (!start.getInPlace())
+    for (Value input : start.getInputs())
+      sources.push_back(getRange(input));
+  for (Value result : start.getResults())
+    destinations.push_back(getRange(result));
+  history.hold(id(start), std::move(sources), std::move(destinations));
+}
+
+void PlacementChecker::endTransfer(AwaitOp await) {
+  std::vector<MemoryHistory::Value> values;
+  for (Value result : await.getUnderWay())
+    values.push_back(id(result));
+  history.release(id(await.getStart()), values);
+}
+
 LogicalResult PlacementChecker::checkOp(Operation *op) {
   if (isa<LoadOp, StoreOp>(op))
     return success();
+  if (auto await = dyn_cast<AwaitOp>(op))
+    endTransfer(await);
   for (Value operand : op->getOperands())
     if (failed(checkIntact(op, id(operand), "an operand")))
       return failure();
@@ -174,11 +227,13 @@ LogicalResult PlacementChecker::checkOp(Operation *op) {
     const Kind kind = getPlacement(result).kind;
     return kind == Kind::view || kind == Kind::assembled;
   });
-  if (computes && failed(checkOverlaps(op)))
+  if (computes && (failed(checkAccesses(op)) || failed(checkOverlaps(op))))
     return failure();
   for (OpResult result : op->getResults())
     if (failed(checkResult(result, getPlacement(result))))
       return failure();
+  if (auto start = dyn_cast<StartOp>(op))
+    startTransfer(start);
   return success();
 }
 

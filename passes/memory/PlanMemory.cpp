@@ -123,7 +123,7 @@ private:
     Value &buffer = buffers[{base, offset, type}];
     if (!buffer)
       buffer = exec::BufferOp::create(builder, loc, type, FlatSymbolRefAttr::get(base),
-                                      builder.getI64IntegerAttr(offset));
+                                      builder.getI64IntegerAttr(offset), exec::RotationAttr());
     return buffer;
   }
 
@@ -225,8 +225,9 @@ struct PlanMemory : impl::PlanMemoryBase<PlanMemory> {
     layout.declareTimelines(builder);
     for (func::FuncOp function : functions)
       function.erase();
-    for (auto variable : llvm::make_early_inc_range(module.getOps<VariableOp>()))
-      variable.erase();
+    for (Operation &op : llvm::make_early_inc_range(*module.getBody()))
+      if (isa<VariableOp, MeshOp>(op))
+        op.erase();
   }
 };
 

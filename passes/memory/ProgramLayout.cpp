@@ -1,6 +1,7 @@
 #include "passes/memory/ProgramLayout.h"
 
 #include "dialects/exec/Exec.h"
+#include "dialects/titan/Sharding.h"
 
 using namespace mlir;
 
@@ -92,6 +93,29 @@ FunctionLayout ProgramLayout::getFunctionLayout(func::FuncOp function) const {
 // Declarations
 //===----------------------------------------------------------------------===//
 
+static ArrayAttr toArray(MLIRContext *context, ArrayRef<StringAttr> axes) {
+  return ArrayAttr::get(context, SmallVector<Attribute>(axes.begin(), axes.end()));
+}
+
+/// The global type with its sharding as the exec dialect says it; null without one.
+static TypeAttr convertGlobalType(TypeAttr type) {
+  auto global = type ? dyn_cast<RankedTensorType>(type.getValue()) : RankedTensorType();
+  ShardingAttr sharding = global ? getSharding(global) : ShardingAttr();
+  if (!sharding)
+    return {};
+  MLIRContext *context = type.getContext();
+  auto listIfAny = [&](ArrayRef<StringAttr> axes) {
+    return axes.empty() ? ArrayAttr() : toArray(context, axes);
+  };
+  SmallVector<Attribute> dimensions(sharding.getDimensions().begin(),
+                                    sharding.getDimensions().end());
+  auto converted = exec::ShardingAttr::get(context, ArrayAttr::get(context, dimensions),
+                                           listIfAny(sharding.getPartial()),
+                                           listIfAny(sharding.getFlat()), sharding.getGranule());
+  return TypeAttr::get(
+      RankedTensorType::get(global.getShape(), global.getElementType(), converted));
+}
+
 static exec::InitializerAttr convertInitializer(Attribute attribute) {
   auto number = [](const APFloat &value) { return value.convertToDouble(); };
   MLIRContext *context = attribute ? attribute.getContext() : nullptr;
@@ -115,6 +139,9 @@ static exec::InitializerAttr convertInitializer(Attribute attribute) {
                                           : exec::Distribution::RopeSine,
                                       numbers);
   }
+  if (auto init = dyn_cast_if_present<AxisIndexInitAttr>(attribute))
+    return exec::InitializerAttr::get(context, toArray(context, init.getAxes()),
+                                      static_cast<double>(init.getScale()));
   return {};
 }
 
@@ -141,29 +168,38 @@ static exec::Role convertRole(Role role) {
 void ProgramLayout::declareVariables(OpBuilder &builder) {
   for (auto variable : module.getOps<VariableOp>()) {
     const FixedRange &range = variables.find(variable.getSymName())->second;
-    exec::VariableOp::create(builder, variable.getLoc(), variable.getSymName(),
-                             cast<RankedTensorType>(variable.getType()),
-                             convertRole(variable.getRole()), range.base.getValue(), range.offset,
-                             convertInitializer(variable.getInitializer().value_or(Attribute())));
+    exec::VariableOp::create(
+        builder, variable.getLoc(), variable.getSymNameAttr(), variable.getTypeAttr(),
+        convertGlobalType(variable.getGlobalTypeAttr()),
+        exec::RoleAttr::get(builder.getContext(), convertRole(variable.getRole())),
+        FlatSymbolRefAttr::get(range.base), builder.getI64IntegerAttr(range.offset),
+        convertInitializer(variable.getInitializer().value_or(Attribute())));
   }
 }
 
 void ProgramLayout::declareInputs(OpBuilder &builder, func::FuncOp function,
                                   const ResidualClass &inputs, StringRef prefix) {
   for (auto [i, offset] : llvm::enumerate(inputs.offsets)) {
-    auto name = function.getArgAttrOfType<StringAttr>(i, names::kInputName);
+    auto given = function.getArgAttrOfType<StringAttr>(i, names::kInputName);
+    const std::string name = given ? given.str() : "input" + std::to_string(i);
     exec::VariableOp::create(
-        builder, function.getLoc(),
-        (prefix + (name ? name.getValue() : StringRef("input" + std::to_string(i)))).str(),
-        cast<RankedTensorType>(function.getArgumentTypes()[i]), exec::Role::Input,
-        inputs.name.getValue(), offset, exec::InitializerAttr());
+        builder, function.getLoc(), builder.getStringAttr(prefix + name),
+        TypeAttr::get(function.getArgumentTypes()[i]),
+        convertGlobalType(function.getArgAttrOfType<TypeAttr>(i, kGlobalType)),
+        exec::RoleAttr::get(builder.getContext(), exec::Role::Input),
+        FlatSymbolRefAttr::get(inputs.name), builder.getI64IntegerAttr(offset),
+        exec::InitializerAttr());
   }
 }
 
 void ProgramLayout::declareMemory(OpBuilder &builder, int64_t arenaBytes) {
   Location loc = module.getLoc();
   builder.setInsertionPointToStart(module.getBody());
-  exec::ProgramOp::create(builder, loc, "cpu", 0, "", {});
+  SmallVector<Attribute> mesh;
+  for (const MeshShape::Axis &axis : MeshShape::get(module).getAxes())
+    mesh.push_back(exec::AxisAttr::get(builder.getContext(), axis.name, axis.size));
+  exec::ProgramOp::create(builder, loc, "cpu", builder.getArrayAttr(mesh), 0, "",
+                          builder.getStrArrayAttr({}));
   segmentBytes[segments::kScratch] = arenaBytes;
   segmentBytes[segments::kResiduals] = batch.bytes + evalBatch.bytes + residuals.bytes;
   for (StringRef name :

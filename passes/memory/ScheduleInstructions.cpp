@@ -1,5 +1,6 @@
 #include "passes/Functions.h"
 #include "passes/Passes.h"
+#include "passes/sharding/StartCollectives.h"
 
 using namespace mlir;
 
@@ -79,10 +80,19 @@ private:
 };
 
 struct ScheduleInstructions : impl::ScheduleInstructionsBase<ScheduleInstructions> {
+  using ScheduleInstructionsBase::ScheduleInstructionsBase;
+
   void runOnOperation() override {
+    if (prefetch < 0) {
+      getOperation().emitError() << "expects a prefetch distance of at least 0, found "
+                                 << static_cast<int64_t>(prefetch);
+      return signalPassFailure();
+    }
     for (auto function : getOperation().getOps<func::FuncOp>())
-      for (Block &block : function.getBody())
+      for (Block &block : function.getBody()) {
         BlockScheduler(block).run();
+        startCollectives(block, prefetch);
+      }
   }
 };
 

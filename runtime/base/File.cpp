@@ -162,6 +162,12 @@ Status AtomicFile::commit() {
   return syncFolder(path);
 }
 
+Status renameDurably(const std::filesystem::path &from, const std::filesystem::path &to) {
+  if (::rename(from.c_str(), to.c_str()) != 0)
+    return fileError("write", to, errno);
+  return syncFolder(to);
+}
+
 Status writeFileAtomically(const std::filesystem::path &path, std::string_view text) {
   TITAN_ASSIGN_OR_RETURN(AtomicFile file, AtomicFile::create(path));
   TITAN_RETURN_IF_ERROR(file.append(text));

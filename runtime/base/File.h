@@ -62,6 +62,9 @@ private:
 
 Status writeFileAtomically(const std::filesystem::path &path, std::string_view text);
 
+/// Renames a file, replacing one that has the new name, and returns when that is on the disk.
+Status renameDurably(const std::filesystem::path &from, const std::filesystem::path &to);
+
 /// "no such file or directory" and the like for an errno value.
 std::string describeErrno(int number);
 

@@ -44,7 +44,10 @@ template <auto Section, auto Member> void setMember(JobConfig &config, const Job
 const KeyRange kPositive{.low = 1};
 const KeyRange kNotNegative{.low = 0};
 const KeyRange kPositiveOrAuto{.low = 1, .also = -1};
-const KeyRange kAboveZero{.low = 0, .lowOpen = true};
+// Above this a float32 overflows soon.
+const double kLargest = 1e30;
+const KeyRange kAboveZero{.low = 0, .high = kLargest, .lowOpen = true};
+const KeyRange kFinite{.low = 0, .high = kLargest};
 const KeyRange kShare{.low = 0, .high = 1};
 const KeyRange kBeta{.low = 0, .high = 1, .highOpen = true};
 
@@ -129,7 +132,7 @@ const JobValue kUnset;
 JobValue text(const char *value) { return std::string(value); }
 JobValue integer(int64_t value) { return value; }
 
-constexpr const char *kNoMeshYet = "one rank is all that this version supports";
+constexpr const char *kNoAxisYet = "this axis of the mesh is not supported yet";
 constexpr const char *kNoCheckpointsYet = "checkpoints are not supported yet";
 
 void addJobAndMetrics(TableBuilder &t) {
@@ -208,17 +211,17 @@ void addOptimizer(TableBuilder &t) {
   t.used<optimizer, &OptimizerSection::name>("name", kCompile, "optimizer").choices = {"AdamW",
                                                                                        "Adam"};
   t.used<optimizer, &OptimizerSection::lr>("lr", kRun, "learning rate after the warmup").range =
-      kNotNegative;
+      kFinite;
   // Only lr and the bias corrections are inputs of a step; the other constants are in its kernels.
   t.used<optimizer, &OptimizerSection::beta1>("beta1", kCompile, "decay of the first moment")
       .range = kBeta;
   t.used<optimizer, &OptimizerSection::beta2>("beta2", kCompile, "decay of the second moment")
       .range = kBeta;
   t.used<optimizer, &OptimizerSection::eps>("eps", kCompile, "added to the root of the moment")
-      .range = kNotNegative;
+      .range = kFinite;
   t.used<optimizer, &OptimizerSection::weightDecay>("weight_decay", kCompile,
                                                     "applies to every parameter")
-      .range = kNotNegative;
+      .range = kFinite;
   t.ignored("implementation", text("fused"), "kernels are always fused").choices = {
       "for-loop", "foreach", "fused"};
   t.refused("early_step_in_backward", false, "update parameters during the backward",
@@ -269,13 +272,13 @@ void addTraining(TableBuilder &t) {
       .range = kPositiveOrAuto;
   t.used<training, &TrainingSection::seqLen>("seq_len", kCompile, "tokens per row").range =
       kPositive;
-  t.used<training, &TrainingSection::maxNorm>("max_norm", kCompile,
-                                              "gradients are clipped to this global norm")
-      .range = kAboveZero;
+  t.used<training, &TrainingSection::maxNorm>(
+       "max_norm", kCompile, "gradients are clipped to this global norm; inf clips nothing")
+      .range = {.low = 0, .lowOpen = true};
   t.used<training, &TrainingSection::steps>("steps", kRun, "steps to train").range = kPositive;
   t.used<training, &TrainingSection::lossChunks>(
        "loss_chunks", kCompile, "(Titan) chunks of tokens in which head and loss are computed")
-      .range = kPositive;
+      .range = {.low = 1, .high = 256};
   t.ignored("enable_cpu_offload", false, "the CPU target keeps everything in host memory");
   JobKey &dtype = t.used<training, &TrainingSection::dtype>("dtype", kCompile,
                                                             "parameters and optimizer state");
@@ -297,37 +300,37 @@ void addTraining(TableBuilder &t) {
   addDataLoader(t, "training.dataloader");
 }
 
-/// Degrees above 1 wait for meshes.
-void degree(JobKey &key) {
+/// A degree of parallelism that has to be 1.
+void refuseDegree(JobKey &key) {
   key.range = kPositive;
   key.support = KeySupport::refused;
   key.accepted = {"1"};
-  key.reason = kNoMeshYet;
+  key.reason = kNoAxisYet;
 }
 
 void addParallelism(TableBuilder &t) {
   constexpr auto parallel = &JobConfig::parallelism;
   using P = ParallelismSection;
   t.section("parallelism");
-  degree(t.used<parallel, &P::dataParallelReplicateDegree>("data_parallel_replicate_degree",
-                                                           kCompile, "copies of the model"));
-  JobKey &shard = t.used<parallel, &P::dataParallelShardDegree>(
-      "data_parallel_shard_degree", kCompile, "ranks that share parameters; -1 takes the rest");
-  degree(shard);
-  shard.range = kPositiveOrAuto;
-  shard.accepted = {"-1", "1"};
+  t.used<parallel, &P::dataParallelReplicateDegree>("data_parallel_replicate_degree", kCompile,
+                                                    "copies of the model")
+      .range = kPositive;
+  t.used<parallel, &P::dataParallelShardDegree>("data_parallel_shard_degree", kCompile,
+                                                "ranks that share parameters; -1 takes the rest")
+      .range = kPositiveOrAuto;
   t.used<parallel, &P::fsdpReshardAfterForward>("fsdp_reshard_after_forward", kCompile,
                                                 "whether gathered weights are dropped")
       .choices = {"default", "always", "never"};
-  degree(t.used<parallel, &P::tensorParallelDegree>("tensor_parallel_degree", kCompile,
-                                                    "ranks that share each layer"));
+  t.used<parallel, &P::tensorParallelDegree>("tensor_parallel_degree", kCompile,
+                                             "ranks that share each layer")
+      .range = kPositive;
   t.used<parallel, &P::enableSequenceParallel>(
       "enable_sequence_parallel", kCompile,
       "(Titan) norms split the sequence over the tensor-parallel ranks");
   t.inert("disable_loss_parallel", false, "the loss of a sharded head");
   t.inert("enable_async_tensor_parallel", false, "overlap in tensor parallelism");
-  degree(t.used<parallel, &P::pipelineParallelDegree>("pipeline_parallel_degree", kCompile,
-                                                      "ranks of a pipeline"));
+  refuseDegree(t.used<parallel, &P::pipelineParallelDegree>("pipeline_parallel_degree", kCompile,
+                                                            "ranks of a pipeline"));
   t.inert("module_fqns_per_model_part", List{}, "explicit pipeline stages");
   t.inert("pipeline_parallel_first_stage_less_layers", integer(1), "balance of the first stage");
   t.inert("pipeline_parallel_last_stage_less_layers", integer(1), "balance of the last stage");
@@ -339,8 +342,8 @@ void addParallelism(TableBuilder &t) {
                                                        kCompile, "rows of a pipeline microbatch")
       .range = kPositive;
   t.inert("pipeline_parallel_expert_parallel_overlap", true, "experts in a pipeline");
-  degree(t.used<parallel, &P::contextParallelDegree>("context_parallel_degree", kCompile,
-                                                     "ranks that share the sequence"));
+  refuseDegree(t.used<parallel, &P::contextParallelDegree>("context_parallel_degree", kCompile,
+                                                           "ranks that share the sequence"));
   t.inert("context_parallel_load_balancer", text("headtail"), "balance of the causal mask")
       .optional = true;
   t.inert("context_parallel_rotate_method", text("allgather"), "exchange of keys and values")

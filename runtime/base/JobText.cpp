@@ -61,6 +61,33 @@ std::optional<JobValue> toValue(const toml::node &node) {
   return std::nullopt;
 }
 
+/// Tables that one line may nest by dotted keys. The parser bounds the depth of arrays and inline
+/// tables, but not this one, and walks and frees tables by recursion.
+constexpr int kMostDots = 64;
+
+/// The number of the first line with too many dots outside of quotes and comments, or 0.
+int findDeepLine(std::string_view text) {
+  int line = 1, dots = 0;
+  char quote = 0; // or '#' up to the end of the line
+  for (size_t i = 0; i < text.size(); ++i) {
+    const char c = text[i];
+    if (c == '\n') {
+      ++line;
+      dots = 0;
+      quote = 0;
+    } else if (quote == '"' && c == '\\') {
+      i += i + 1 < text.size() && text[i + 1] != '\n';
+    } else if (quote) {
+      quote = c == quote && quote != '#' ? char(0) : quote;
+    } else if (c == '"' || c == '\'' || c == '#') {
+      quote = c;
+    } else if (c == '.' && ++dots > kMostDots) {
+      return line;
+    }
+  }
+  return 0;
+}
+
 /// Walks the tables of one file.
 class Reader {
 public:
@@ -111,6 +138,10 @@ private:
 
 StatusOr<std::vector<JobSetting>> readJobText(std::span<const JobKey> keys, std::string_view text,
                                               const std::string &name) {
+  if (const int line = findDeepLine(text))
+    return invalidArgument(fmt::format("{}:{}: broken TOML: more than {} dots, expected at most 2 "
+                                       "in a key, such as training.dataloader.num_workers",
+                                       name, line, kMostDots));
   const toml::parse_result parsed = toml::parse(text, name);
   if (!parsed) {
     const toml::parse_error &error = parsed.error();

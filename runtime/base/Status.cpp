@@ -20,6 +20,8 @@ const char *toString(StatusCode code) {
     return "cancelled";
   case StatusCode::internal:
     return "internal error";
+  case StatusCode::killed:
+    return "killed";
   }
   return "unknown";
 }

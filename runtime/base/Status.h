@@ -22,6 +22,7 @@ enum class StatusCode {
   deadlineExceeded,
   cancelled, ///< a signal asked to stop
   internal,  ///< a bug or an operating system failure
+  killed,    ///< fault injection ends this rank: its thread leaves and tells nobody
 };
 
 /// The lower-case name of a code, such as "invalid argument".

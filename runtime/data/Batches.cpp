@@ -58,7 +58,7 @@ Status TokenStream::next(int64_t rows, int64_t seq, int32_t *tokens, int32_t *la
 }
 
 std::optional<int64_t> HeldOutWindows::remainingRows(int64_t seq) const {
-  return (range.size() - position) / (seq + 1);
+  return std::max<int64_t>(0, range.size() - position) / (seq + 1);
 }
 
 Status HeldOutWindows::next(int64_t rows, int64_t seq, int32_t *tokens, int32_t *labels) {
@@ -66,12 +66,12 @@ Status HeldOutWindows::next(int64_t rows, int64_t seq, int32_t *tokens, int32_t 
   for (int64_t row = 0; row < rows; ++row) {
     if (*remainingRows(seq) > 0) {
       TITAN_RETURN_IF_ERROR(index->copy(range.begin + position, window));
-      position += seq + 1;
       writeRow(window, tokens + row * seq, labels + row * seq);
     } else {
       std::fill_n(tokens + row * seq, seq, 0);
       std::fill_n(labels + row * seq, seq, kIgnoredLabel);
     }
+    position += seq + 1;
   }
   return okStatus();
 }

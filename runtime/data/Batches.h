@@ -24,8 +24,12 @@ public:
   virtual std::optional<int64_t> remainingRows(int64_t seq) const = 0;
   /// Goes back to the first row.
   virtual void rewind() = 0;
+  /// Goes back by `rows` rows of `seq` tokens, which were read in a row before.
+  virtual void goBack(int64_t rows, int64_t seq) = 0;
   /// How often the source has been read completely.
   virtual int64_t epoch() const = 0;
+  /// Of the files that are mapped into memory for it.
+  virtual int64_t mappedBytes() const = 0;
 };
 
 /// Tokens from `begin` up to `end` of an index.
@@ -48,7 +52,9 @@ public:
   Status next(int64_t rows, int64_t seq, int32_t *tokens, int32_t *labels) override;
   std::optional<int64_t> remainingRows(int64_t seq) const override { return std::nullopt; }
   void rewind() override { position = 0; }
+  void goBack(int64_t rows, int64_t seq) override { position -= rows * (seq + 1); }
   int64_t epoch() const override { return position / range.size(); }
+  int64_t mappedBytes() const override { return index->bytes(); }
   int64_t tokensConsumed() const { return position; }
 
 private:
@@ -71,12 +77,14 @@ public:
   Status next(int64_t rows, int64_t seq, int32_t *tokens, int32_t *labels) override;
   std::optional<int64_t> remainingRows(int64_t seq) const override;
   void rewind() override { position = 0; }
+  void goBack(int64_t rows, int64_t seq) override { position -= rows * (seq + 1); }
   int64_t epoch() const override { return 0; }
+  int64_t mappedBytes() const override { return index->bytes(); }
 
 private:
   std::shared_ptr<const TokenIndex> index;
   TokenRange range;
-  int64_t position = 0;
+  int64_t position = 0; ///< counts windows of padding as if they had tokens
   std::vector<int32_t> window;
 };
 
@@ -94,7 +102,9 @@ public:
   Status next(int64_t rows, int64_t seq, int32_t *tokens, int32_t *labels) override;
   std::optional<int64_t> remainingRows(int64_t seq) const override { return totalRows - position; }
   void rewind() override { position = 0; }
+  void goBack(int64_t rows, int64_t seq) override { position -= rows; }
   int64_t epoch() const override { return 0; }
+  int64_t mappedBytes() const override { return totalRows * seqLen * 2 * 4; }
   int64_t steps() const { return totalRows / rowsPerStep; }
 
 private:

@@ -1,10 +1,13 @@
 #include "runtime/data/DataCommand.h"
 
+#include "runtime/data/Documents.h"
 #include "runtime/data/TokenIndex.h"
+#include "runtime/data/TokenIndexBuilder.h"
 
 #include <spdlog/fmt/fmt.h>
 
-#include <algorithm>
+#include <charconv>
+#include <thread>
 
 namespace titan {
 namespace {
@@ -14,7 +17,20 @@ struct BuildOptions {
   std::string tokenizer;
   std::optional<std::string> separator;
   std::vector<std::string> inputs;
+  int threads = 0; ///< 0: one per core
 };
+
+constexpr int kMaxThreads = 1024;
+
+StatusOr<int> parseThreads(const std::string &value) {
+  int threads = 0;
+  const char *end = value.data() + value.size();
+  const auto [stop, error] = std::from_chars(value.data(), end, threads);
+  if (error != std::errc() || stop != end || threads < 1 || threads > kMaxThreads)
+    return invalidArgument("option --threads: found '" + value + "', legal is 1 to " +
+                           std::to_string(kMaxThreads));
+  return threads;
+}
 
 StatusOr<BuildOptions> parseBuild(std::span<const std::string> arguments) {
   BuildOptions options;
@@ -39,9 +55,11 @@ StatusOr<BuildOptions> parseBuild(std::span<const std::string> arguments) {
       options.tokenizer = value;
     else if (name == "--separator")
       options.separator = value;
-    else
+    else if (name == "--threads") {
+      TITAN_ASSIGN_OR_RETURN(options.threads, parseThreads(value));
+    } else
       return invalidArgument("unknown option " + name +
-                             ", legal are --output, --tokenizer and --separator");
+                             ", legal are --output, --tokenizer, --separator and --threads");
   }
   if (options.output.empty())
     return invalidArgument("titan-data build needs --output FILE");
@@ -63,13 +81,21 @@ StatusOr<std::string> build(std::span<const std::string> arguments, Logger &logg
       options.tokenizer.empty() ? StatusOr(makeByteTokenizer()) : openTokenizer(options.tokenizer);
   if (!tokenizer.ok())
     return tokenizer.status().withContext("option --tokenizer");
+  std::error_code error;
+  if (std::filesystem::is_directory(options.output, error))
+    return invalidArgument("option --output: '" + options.output +
+                           "' is a folder; give the name of a file to write");
   std::vector<std::filesystem::path> files;
   for (const std::string &input : options.inputs) {
     TITAN_ASSIGN_OR_RETURN(const auto found, findInputs(input));
     files.insert(files.end(), found.begin(), found.end());
   }
+  TokenIndexBuildOptions buildOptions;
+  buildOptions.threads =
+      options.threads > 0 ? options.threads : static_cast<int>(std::thread::hardware_concurrency());
+  buildOptions.openTokenizer = [&] { return openTokenizer(options.tokenizer); };
   TITAN_RETURN_IF_ERROR(
-      buildTokenIndex(options.output, **tokenizer, files, options.separator, logger));
+      buildTokenIndex(options.output, **tokenizer, files, options.separator, logger, buildOptions));
   TITAN_ASSIGN_OR_RETURN(const TokenIndex index, TokenIndex::open(options.output));
   return describe(index);
 }
@@ -87,11 +113,14 @@ StatusOr<std::string> inspect(std::span<const std::string> arguments, bool verif
 } // namespace
 
 std::string dataCommandHelp() {
-  return "titan-data build --output FILE [--tokenizer FOLDER] [--separator LINE] INPUT...\n"
+  return "titan-data build --output FILE [--tokenizer FOLDER] [--separator LINE] [--threads N] "
+         "INPUT...\n"
          "    tokenizes text, JSON lines (key \"text\") and their .gz into one token file;\n"
          "    INPUT is a file, a folder or a glob; FOLDER has tokenizer.json, without it a byte "
          "is\n"
-         "    a token; with --separator a line that consists of LINE ends a document of text\n"
+         "    a token; with --separator a line that consists of LINE ends a document of text;\n"
+         "    N threads (one per core) encode, which does not change the file; a build that was\n"
+         "    killed goes on where it was when the same command is given again\n"
          "titan-data info FILE      prints what a token file holds\n"
          "titan-data verify FILE    reads all of it and compares its checksum\n";
 }

@@ -10,7 +10,7 @@
 namespace titan {
 
 /// Runs `titan-data ARGUMENTS` and returns what to print on standard output.
-///   build --output FILE [--tokenizer FOLDER] [--separator LINE] INPUT...
+///   build --output FILE [--tokenizer FOLDER] [--separator LINE] [--threads N] INPUT...
 ///   info FILE
 ///   verify FILE
 StatusOr<std::string> runDataCommand(std::span<const std::string> arguments, Logger &logger);

@@ -183,6 +183,10 @@ public:
   }
 
   bool atEnd() const { return position == filled; }
+  uint64_t bytesRead() const {
+    const auto offset = ::gzoffset(handle);
+    return offset > 0 ? static_cast<uint64_t>(offset) : 0;
+  }
   std::string place() const { return path.string() + ":" + std::to_string(lineNumber); }
   const fs::path path;
   bool readOnce = false; ///< a whole-file document has been read
@@ -240,16 +244,30 @@ DocumentReader::DocumentReader(DocumentReader &&) noexcept = default;
 DocumentReader::~DocumentReader() = default;
 
 StatusOr<bool> DocumentReader::next(std::string &document) {
-  for (; index < files.size(); ++index, current.reset()) {
+  for (; index < files.size(); ++index, documents = 0, current.reset()) {
     if (!current) {
       TITAN_ASSIGN_OR_RETURN(current, File::open(files[index]));
     }
     TITAN_ASSIGN_OR_RETURN(const bool found, nextOfFile(document));
+    documents += found;
     if (found)
       return true;
   }
   return false;
 }
+
+Status DocumentReader::skipTo(const ReadPosition &position) {
+  index = static_cast<size_t>(position.file);
+  std::string document;
+  while (documents < position.documents) {
+    TITAN_ASSIGN_OR_RETURN(const bool found, next(document));
+    if (!found || index != position.file)
+      return dataLoss("the files have fewer documents than when they were read before");
+  }
+  return okStatus();
+}
+
+uint64_t DocumentReader::bytesOfFile() const { return current ? current->bytesRead() : 0; }
 
 /// False when the current file has no further document.
 StatusOr<bool> DocumentReader::nextOfFile(std::string &document) {
@@ -268,7 +286,7 @@ StatusOr<bool> DocumentReader::nextOfFile(std::string &document) {
       return false;
     current->readOnce = true;
     TITAN_RETURN_IF_ERROR(current->rest(document));
-    return true;
+    return !isBlank(document);
   }
   do {
     document.clear();

@@ -17,7 +17,7 @@ namespace titan {
 /// text; each may be compressed (.gz after that).
 ///   JSON lines: one object per line, the document is the value of its key "text" (C4's layout).
 ///   Text:       the file is one document, or, with a separator, the lines up to the next line that
-///               consists of exactly the separator are one (as in fortune files, with "%"); such a
+///               consists of exactly the separator are one (as in fortune files, with "%"). A
 ///               document without any character but white space is skipped.
 struct InputOptions {
   std::string path; ///< a file, a folder, or a glob of them
@@ -35,6 +35,13 @@ StatusOr<uint64_t> hashInputs(std::span<const std::filesystem::path> files,
 /// Sum of the files' sizes on disk.
 StatusOr<uint64_t> inputBytes(std::span<const std::filesystem::path> files);
 
+/// How far files have been read: all documents of the first `file` files, and of the next one the
+/// first `documents`.
+struct ReadPosition {
+  uint64_t file = 0;
+  uint64_t documents = 0;
+};
+
 /// Reads the documents of files in order, one at a time in memory.
 class DocumentReader {
 public:
@@ -44,8 +51,11 @@ public:
 
   /// Replaces `document` by the next one; false at the end. Errors name file and line.
   StatusOr<bool> next(std::string &document);
-  /// How many files have been read to their end.
-  size_t filesDone() const { return index; }
+  ReadPosition position() const { return {index, documents}; }
+  /// Goes on at a position that the same files gave; only before the first next().
+  Status skipTo(const ReadPosition &position);
+  /// Bytes on disk that have been read of the current file.
+  uint64_t bytesOfFile() const;
 
 private:
   class File;
@@ -54,7 +64,8 @@ private:
 
   std::vector<std::filesystem::path> files;
   std::optional<std::string> separator;
-  size_t index = 0;
+  size_t index = 0;       ///< of the current file
+  uint64_t documents = 0; ///< read of it
   std::unique_ptr<File> current;
 };
 

@@ -1,8 +1,12 @@
 #include "runtime/data/JobData.h"
 
+#include "runtime/data/Documents.h"
 #include "runtime/data/HeldOut.h"
+#include "runtime/data/TokenIndexBuilder.h"
 
 #include <spdlog/fmt/fmt.h>
+
+#include <thread>
 
 namespace titan {
 namespace {
@@ -77,7 +81,12 @@ private:
           path));
     logger.info("tokenizing {} ({:.1f} MB, {} files) into {}", path,
                 static_cast<double>(bytes) / 1e6, files.size(), output.string());
-    TITAN_RETURN_IF_ERROR(buildTokenIndex(output, *tokenizer, files, separator, logger));
+    TokenIndexBuildOptions options;
+    options.threads = config.runtime.threads > 0
+                          ? static_cast<int>(config.runtime.threads)
+                          : static_cast<int>(std::thread::hardware_concurrency());
+    options.openTokenizer = [&] { return openTokenizer(config.model.hfAssetsPath); };
+    TITAN_RETURN_IF_ERROR(buildTokenIndex(output, *tokenizer, files, separator, logger, options));
     return TokenIndex::open(output);
   }
 

@@ -5,29 +5,27 @@
 #include <spdlog/fmt/fmt.h>
 
 #include <algorithm>
-#include <chrono>
 #include <cstddef>
 #include <cstring>
 
 namespace titan {
-namespace {
-
-constexpr char kMagic[8] = {'T', 'I', 'T', 'A', 'N', 'T', 'O', 'K'};
-constexpr uint64_t kAlwaysVerifiedBytes = uint64_t{1} << 30;
-constexpr uint64_t kMaxTokens = uint64_t{1} << 48;
 
 uint64_t prefixChecksum(const TokenIndexPrefix &prefix) {
   return hash64(
       std::as_bytes(std::span(&prefix, 1)).first(offsetof(TokenIndexPrefix, prefixChecksum)));
 }
 
-/// Bytes of the tokens, padded to a multiple of 8.
 uint64_t paddedTokenBytes(const TokenIndexPrefix &prefix) {
   return (prefix.tokens * prefix.tokenBytes + 7) / 8 * 8;
 }
 
+namespace {
+
+constexpr uint64_t kAlwaysVerifiedBytes = uint64_t{1} << 30;
+constexpr uint64_t kMaxTokens = uint64_t{1} << 48;
+
 Status checkPrefix(const TokenIndexPrefix &prefix, uint64_t fileBytes) {
-  if (std::memcmp(prefix.magic, kMagic, sizeof(kMagic)) != 0)
+  if (std::memcmp(prefix.magic, kTokenIndexMagic, sizeof(kTokenIndexMagic)) != 0)
     return dataLoss("not a token file");
   if (prefix.prefixChecksum != prefixChecksum(prefix))
     return dataLoss("damaged: the checksum of the prefix differs");
@@ -52,72 +50,6 @@ Status checkPrefix(const TokenIndexPrefix &prefix, uint64_t fileBytes) {
   return okStatus();
 }
 
-/// Collects a token file's body: tokens are buffered, hashed and appended.
-class BodyWriter {
-public:
-  BodyWriter(AtomicFile &file, uint32_t tokenBytes) : file(file), tokenBytes(tokenBytes) {}
-
-  Status add(std::span<const int32_t> ids) {
-    for (int32_t id : ids)
-      for (uint32_t byte = 0; byte < tokenBytes; ++byte)
-        buffer.push_back(static_cast<std::byte>(static_cast<uint32_t>(id) >> (8 * byte)));
-    tokens += ids.size();
-    offsets.push_back(tokens);
-    return buffer.size() >= kFlushBytes ? flush() : okStatus();
-  }
-
-  Status finish() {
-    buffer.resize((buffer.size() + 7) / 8 * 8); // flushes are multiples of 8: pads the whole
-    TITAN_RETURN_IF_ERROR(flush());
-    const auto bytes = std::as_bytes(std::span(offsets));
-    hasher.update(bytes);
-    return file.append(bytes);
-  }
-
-  uint64_t tokenCount() const { return tokens; }
-  uint64_t documentCount() const { return offsets.size() - 1; }
-  uint64_t checksum() const { return hasher.digest(); }
-
-private:
-  static constexpr size_t kFlushBytes = size_t{1} << 20;
-
-  Status flush() {
-    // Whole multiples of 8 go out; what is over waits for more.
-    const size_t bytes = buffer.size() / 8 * 8;
-    const auto ready = std::span(buffer).first(bytes);
-    hasher.update(std::span<const std::byte>(ready));
-    TITAN_RETURN_IF_ERROR(file.append(std::span<const std::byte>(ready)));
-    buffer.erase(buffer.begin(), buffer.begin() + static_cast<ptrdiff_t>(bytes));
-    return okStatus();
-  }
-
-  AtomicFile &file;
-  uint32_t tokenBytes;
-  std::vector<std::byte> buffer;
-  std::vector<uint64_t> offsets = {0};
-  uint64_t tokens = 0;
-  Hasher hasher;
-};
-
-/// Logs how far the build is, every few seconds.
-class Progress {
-public:
-  Progress(Logger &logger, size_t files) : logger(logger), files(files) {}
-
-  void report(size_t filesDone, uint64_t tokens) {
-    const auto now = std::chrono::steady_clock::now();
-    if (now - last < std::chrono::seconds(5))
-      return;
-    last = now;
-    logger.info("tokenizing: {} of {} files, {} tokens", filesDone, files, tokens);
-  }
-
-private:
-  Logger &logger;
-  size_t files;
-  std::chrono::steady_clock::time_point last = std::chrono::steady_clock::now();
-};
-
 } // namespace
 
 bool TokenIndex::isTokenFile(const std::filesystem::path &path) {
@@ -125,8 +57,8 @@ bool TokenIndex::isTokenFile(const std::filesystem::path &path) {
   if (!std::filesystem::is_regular_file(path, error))
     return false;
   auto file = MappedFile::open(path);
-  return file.ok() && file->bytes().size() >= sizeof(kMagic) &&
-         std::memcmp(file->bytes().data(), kMagic, sizeof(kMagic)) == 0;
+  return file.ok() && file->bytes().size() >= sizeof(kTokenIndexMagic) &&
+         std::memcmp(file->bytes().data(), kTokenIndexMagic, sizeof(kTokenIndexMagic)) == 0;
 }
 
 StatusOr<TokenIndex> TokenIndex::open(const std::filesystem::path &path) {
@@ -190,51 +122,6 @@ Status TokenIndex::copy(int64_t begin, std::span<int32_t> destination) const {
                                   begin + static_cast<int64_t>(i),
                                   static_cast<uint32_t>(destination[i]), header.vocabSize));
   return okStatus();
-}
-
-Status buildTokenIndex(const std::filesystem::path &output, Tokenizer &tokenizer,
-                       const std::vector<std::filesystem::path> &files,
-                       const std::optional<std::string> &separator, Logger &logger) {
-  TokenIndexPrefix prefix = {};
-  std::copy(std::begin(kMagic), std::end(kMagic), prefix.magic);
-  prefix.version = kTokenIndexVersion;
-  prefix.tokenBytes = tokenizer.vocabSize() <= 1 << 16 ? 2 : 4;
-  prefix.vocabSize = static_cast<uint64_t>(tokenizer.vocabSize());
-  prefix.tokenizerHash = tokenizer.hash();
-  // Before reading: a file that changes meanwhile makes the index stale, not wrong.
-  TITAN_ASSIGN_OR_RETURN(prefix.inputsHash, hashInputs(files, separator));
-
-  TITAN_ASSIGN_OR_RETURN(AtomicFile file, AtomicFile::create(output));
-  TITAN_RETURN_IF_ERROR(file.append(std::as_bytes(std::span(&prefix, 1))));
-  BodyWriter body(file, prefix.tokenBytes);
-  DocumentReader reader(files, separator);
-  Progress progress(logger, files.size());
-  std::string document;
-  std::vector<int32_t> ids;
-  for (;;) {
-    TITAN_ASSIGN_OR_RETURN(const bool found, reader.next(document));
-    if (!found)
-      break;
-    ids.clear();
-    if (tokenizer.beginOfText())
-      ids.push_back(*tokenizer.beginOfText());
-    TITAN_RETURN_IF_ERROR(tokenizer.encode(document, ids));
-    if (tokenizer.endOfText())
-      ids.push_back(*tokenizer.endOfText());
-    if (!ids.empty())
-      TITAN_RETURN_IF_ERROR(body.add(ids));
-    progress.report(reader.filesDone(), body.tokenCount());
-  }
-  if (body.tokenCount() == 0)
-    return invalidArgument("the data has no text: " + files.front().string() +
-                           (files.size() > 1 ? " and the other files" : "") + " hold no document");
-  TITAN_RETURN_IF_ERROR(body.finish());
-  prefix.tokens = body.tokenCount();
-  prefix.documents = body.documentCount();
-  prefix.bodyChecksum = body.checksum();
-  prefix.prefixChecksum = prefixChecksum(prefix);
-  TITAN_RETURN_IF_ERROR(file.overwrite(0, std::as_bytes(std::span(&prefix, 1))));
-  return file.commit();
 }
 
 } // namespace titan

@@ -2,10 +2,7 @@
 #pragma once
 
 #include "runtime/base/File.h"
-#include "runtime/base/Logger.h"
 #include "runtime/base/Status.h"
-#include "runtime/data/Documents.h"
-#include "runtime/data/Tokenizer.h"
 
 #include <cstdint>
 #include <memory>
@@ -32,7 +29,13 @@ struct TokenIndexPrefix {
 };
 static_assert(sizeof(TokenIndexPrefix) == 128);
 
+inline constexpr char kTokenIndexMagic[8] = {'T', 'I', 'T', 'A', 'N', 'T', 'O', 'K'};
 inline constexpr uint32_t kTokenIndexVersion = 1;
+
+/// Of the bytes before prefixChecksum.
+uint64_t prefixChecksum(const TokenIndexPrefix &prefix);
+/// Bytes of the tokens, padded to a multiple of 8.
+uint64_t paddedTokenBytes(const TokenIndexPrefix &prefix);
 
 class TokenIndex {
 public:
@@ -43,6 +46,8 @@ public:
 
   const std::string &name() const { return fileName; }
   const TokenIndexPrefix &prefix() const { return header; }
+  /// Of the whole file, which is mapped into memory.
+  int64_t bytes() const { return static_cast<int64_t>(file.bytes().size()); }
   int64_t tokens() const { return static_cast<int64_t>(header.tokens); }
   int64_t documents() const { return static_cast<int64_t>(header.documents); }
   int64_t vocabSize() const { return static_cast<int64_t>(header.vocabSize); }
@@ -60,11 +65,5 @@ private:
   std::string fileName;
   TokenIndexPrefix header;
 };
-
-/// Tokenizes the documents of `files` into the file `output`, atomically: per document the begin
-/// token, the text's tokens, and the end token (as far as the tokenizer has them). Logs progress.
-Status buildTokenIndex(const std::filesystem::path &output, Tokenizer &tokenizer,
-                       const std::vector<std::filesystem::path> &files,
-                       const std::optional<std::string> &separator, Logger &logger);
 
 } // namespace titan

@@ -115,6 +115,8 @@ public:
   /// Calls body(begin, end) on ranges of [0, blocks), on the host's threads that serve the device.
   virtual void hostParallelFor(int64_t blocks,
                                FunctionRef<void(int64_t begin, int64_t end)> body) = 0;
+  /// Their number.
+  virtual int hostThreads() const = 0;
 };
 
 } // namespace titan

@@ -2,6 +2,7 @@
 
 #include "runtime/exec/Initializers.h"
 #include "runtime/exec/Liveness.h"
+#include "runtime/exec/VariableLayout.h"
 
 #include <algorithm>
 #include <atomic>
@@ -27,6 +28,16 @@ bool isPersistent(const format::Variable &variable) {
 }
 
 } // namespace
+
+Executor::Executor(const format::Program &program, Device &device, const ExecutorOptions &options)
+    : contents(program), target(device), options(options),
+      collectives(program, options.plane,
+                  {.timeout = options.collectiveTimeout,
+                   .parallelFor =
+                       [&device](int64_t blocks, FunctionRef<void(int64_t, int64_t)> body) {
+                         device.hostParallelFor(blocks, body);
+                       },
+                   .threads = device.hostThreads()}) {}
 
 Executor::~Executor() = default;
 
@@ -116,22 +127,68 @@ StatusOr<const Executor::BoundFunction *> Executor::bind(uint32_t function,
   return bound.back().get();
 }
 
-Status Executor::prepare(BoundFunction &bound) {
+std::vector<Operand> Executor::operandsOf(const BoundFunction &bound) const {
   const format::Function &function = contents.functions[bound.function];
   std::vector<Operand> operands;
   operands.reserve(function.buffers.size());
-  for (const format::Buffer &buffer : function.buffers)
-    operands.push_back({addressOf(buffer.place, bound.slots), &buffer.view});
-  bound.plans.reserve(function.instructions.size());
+  for (const format::Buffer &buffer : function.buffers) {
+    std::byte *data = addressOf(buffer.place, bound.slots);
+    if (const auto &rotation = buffer.rotation) {
+      const int64_t places = *format::numCoordinates(contents.mesh, rotation->axes);
+      const int64_t own = coordinateOf(contents.mesh, rotation->axes, options.rank());
+      data += (own + rotation->shift) % places * rotation->stride;
+    }
+    operands.push_back({data, &buffer.view});
+  }
+  return operands;
+}
+
+Status Executor::prepare(BoundFunction &bound) {
+  const format::Function &function = contents.functions[bound.function];
+  const std::vector<Operand> operands = operandsOf(bound);
+  bound.instructions.reserve(function.instructions.size());
   for (size_t i = 0; i < function.instructions.size(); ++i) {
-    auto plan = target.prepare(function.instructions[i], operands, contents, *kernels);
-    if (!plan.ok())
-      return plan.status().withContext(placeOf(function, i));
-    bound.plans.push_back(*std::move(plan));
+    auto loaded = prepareInstruction(bound, i, operands);
+    if (!loaded.ok())
+      return loaded.status().withContext(placeOf(function, i));
+    bound.instructions.push_back(*std::move(loaded));
   }
   if (options.poison)
     findDead(bound);
   return okStatus();
+}
+
+bool Executor::isForThisRank(const format::Function &function, size_t index) const {
+  return std::all_of(function.predicates.begin(), function.predicates.end(),
+                     [&](const format::Predicate &it) {
+                       return it.instruction != index ||
+                              coordinateOf(contents.mesh, it.axes, options.rank()) == it.value;
+                     });
+}
+
+StatusOr<Executor::LoadedInstruction>
+Executor::prepareInstruction(const BoundFunction &bound, size_t index,
+                             std::span<const Operand> operands) {
+  const format::Function &function = contents.functions[bound.function];
+  const format::Instruction &instruction = function.instructions[index];
+  LoadedInstruction loaded;
+  if (const auto *start = std::get_if<format::Start>(&instruction)) {
+    TITAN_ASSIGN_OR_RETURN(loaded.started, collectives.prepare(*start, operands));
+  } else if (const auto *await = std::get_if<format::Await>(&instruction)) {
+    loaded.awaited = bound.instructions[await->start].started;
+  } else if (isForThisRank(function, index)) {
+    TITAN_ASSIGN_OR_RETURN(loaded.plan, target.prepare(instruction, operands, contents, *kernels));
+  }
+  return loaded;
+}
+
+/// On a CPU everything submitted before is done, so a start sees it.
+Status Executor::execute(const LoadedInstruction &instruction) {
+  if (instruction.plan)
+    return queue->submit(*instruction.plan);
+  if (instruction.started)
+    return instruction.started->start();
+  return instruction.awaited ? instruction.awaited->await() : okStatus();
 }
 
 void Executor::findDead(BoundFunction &bound) {
@@ -149,16 +206,17 @@ void Executor::findDead(BoundFunction &bound) {
 Status Executor::shareWorkspace() {
   int64_t bytes = 0;
   for (const auto &function : bound)
-    for (const auto &plan : function->plans)
-      bytes = std::max(bytes, plan->workspaceBytes());
+    for (const LoadedInstruction &instruction : function->instructions)
+      if (instruction.plan)
+        bytes = std::max(bytes, instruction.plan->workspaceBytes());
   auto memory = target.allocate(format::Space::device, bytes);
   if (!memory.ok())
     return memory.status().withContext("workspace of the device's kernels");
   workspace = *std::move(memory);
   for (const auto &function : bound)
-    for (const auto &plan : function->plans)
-      if (plan->workspaceBytes() > 0)
-        plan->setWorkspace({workspace->data(), static_cast<size_t>(bytes)});
+    for (const LoadedInstruction &instruction : function->instructions)
+      if (instruction.plan && instruction.plan->workspaceBytes() > 0)
+        instruction.plan->setWorkspace({workspace->data(), static_cast<size_t>(bytes)});
   return okStatus();
 }
 
@@ -185,8 +243,8 @@ Status Executor::poison(const std::vector<Poison> &ranges) {
 }
 
 Status Executor::runFunction(const BoundFunction &function) {
-  for (size_t i = 0; i < function.plans.size(); ++i) {
-    if (Status status = queue->submit(*function.plans[i]); !status.ok())
+  for (size_t i = 0; i < function.instructions.size(); ++i) {
+    if (Status status = execute(function.instructions[i]); !status.ok())
       return status.withContext(placeOf(contents.functions[function.function], i));
     if (options.poison)
       TITAN_RETURN_IF_ERROR(poison(function.dead[i]));
@@ -202,12 +260,31 @@ StatusOr<uint32_t> Executor::findTimeline(std::string_view name) const {
 }
 
 Status Executor::run(uint32_t timeline, Section section) {
+  pristine = false;
   for (const Entry &entry : timelines[timeline].sections[static_cast<int>(section)]) {
     TITAN_RETURN_IF_ERROR(runFunction(*entry.bound));
     if (options.poison)
       TITAN_RETURN_IF_ERROR(poison(entry.released));
   }
   return queue->synchronize();
+}
+
+Status Executor::runObserved(uint32_t timeline, Section section,
+                             FunctionRef<StatusOr<bool>(const ExecutedInstruction &)> after) {
+  pristine = false;
+  for (const Entry &entry : timelines[timeline].sections[static_cast<int>(section)]) {
+    const BoundFunction &function = *entry.bound;
+    const std::vector<Operand> operands = operandsOf(function);
+    for (size_t i = 0; i < function.instructions.size(); ++i) {
+      TITAN_RETURN_IF_ERROR(execute(function.instructions[i]));
+      TITAN_RETURN_IF_ERROR(queue->synchronize());
+      TITAN_ASSIGN_OR_RETURN(const bool goOn,
+                             after({contents.functions[function.function], i, operands}));
+      if (!goOn)
+        return okStatus();
+    }
+  }
+  return okStatus();
 }
 
 StatusOr<VariableRef> Executor::find(std::string_view name, int64_t slot) const {
@@ -236,6 +313,7 @@ static Status checkSize(const VariableRef &variable, size_t bytes) {
 
 Status Executor::write(const VariableRef &variable, std::span<const std::byte> host) {
   TITAN_RETURN_IF_ERROR(checkSize(variable, host.size()));
+  pristine = false;
   return target.copyToDevice(variable.data, host);
 }
 
@@ -249,25 +327,37 @@ Status Executor::initializeVariable(const format::Variable &variable, uint64_t s
   TITAN_ASSIGN_OR_RETURN(const VariableRef place, find(variable.name));
   if (!variable.initializer)
     return target.fillBytes(place.data, place.bytes, 0);
+  if (variable.initializer->distribution == format::Distribution::axisIndex) {
+    const auto index = static_cast<int32_t>(
+        coordinateOf(contents.mesh, variable.initializer->axes, options.rank()) *
+        static_cast<int64_t>(variable.initializer->numbers[0]));
+    return target.copyToDevice(place.data, std::as_bytes(std::span(&index, 1)));
+  }
   if (!InitialValues::supports(variable.view.type))
     return unavailable("variable '" + variable.name + "': initial values of type " +
                        std::string(toString(variable.view.type)) + " are not supported");
   const InitialValues values(variable, seed);
-  const int64_t element = byteSize(variable.view.type), count = variable.view.numElements();
+  const VariableLayout layout(variable, contents.mesh, options.rank());
+  const int64_t element = byteSize(variable.view.type);
   constexpr int64_t kBlock = int64_t{1} << 14, kStaged = kBlock * 256;
   // Host memory between generator and device; bounded, so that a large variable needs little.
-  std::vector<std::byte> staged(static_cast<size_t>(std::min(count, kStaged) * element));
-  for (int64_t begin = 0; begin < count; begin += kStaged) {
-    const int64_t size = std::min(kStaged, count - begin);
-    target.hostParallelFor((size + kBlock - 1) / kBlock, [&](int64_t first, int64_t last) {
-      const int64_t from = first * kBlock, to = std::min(size, last * kBlock);
-      values.write(begin + from, begin + to, staged.data() + from * element);
-    });
-    TITAN_RETURN_IF_ERROR(target.copyToDevice(
-        place.data + begin * element, {staged.data(), static_cast<size_t>(size * element)}));
-    done(size);
-  }
-  return okStatus();
+  std::vector<std::byte> staged(
+      static_cast<size_t>(std::min(variable.view.numElements(), kStaged) * element));
+  // Padding stays as it is, and nobody reads it.
+  Status status;
+  layout.forEachRun([&](int64_t local, int64_t global, int64_t count) {
+    for (int64_t begin = 0; begin < count && status.ok(); begin += kStaged) {
+      const int64_t size = std::min(kStaged, count - begin);
+      target.hostParallelFor((size + kBlock - 1) / kBlock, [&](int64_t first, int64_t last) {
+        const int64_t from = first * kBlock, to = std::min(size, last * kBlock);
+        values.write(global + begin + from, global + begin + to, staged.data() + from * element);
+      });
+      status = target.copyToDevice(place.data + (local + begin) * element,
+                                   {staged.data(), static_cast<size_t>(size * element)});
+      done(size);
+    }
+  });
+  return status;
 }
 
 Status Executor::initialize(uint64_t seed, const std::function<void(double)> &progress) {
@@ -276,7 +366,8 @@ Status Executor::initialize(uint64_t seed, const std::function<void(double)> &pr
     if (isPersistent(variable) && variable.initializer)
       total += variable.view.numElements();
   for (const format::Variable &variable : contents.variables) {
-    if (!isPersistent(variable))
+    // Without an initializer it is zero, and so is memory that nobody has touched yet.
+    if (!isPersistent(variable) || (pristine && !variable.initializer))
       continue;
     TITAN_RETURN_IF_ERROR(initializeVariable(variable, seed, [&](int64_t elements) {
       ready += elements;
@@ -284,6 +375,7 @@ Status Executor::initialize(uint64_t seed, const std::function<void(double)> &pr
         progress(static_cast<double>(ready) / static_cast<double>(total));
     }));
   }
+  pristine = false;
   return okStatus();
 }
 

@@ -6,8 +6,10 @@
 // prepared instructions in order: no allocation, no look-up, no arithmetic on shapes.
 #pragma once
 
+#include "runtime/base/FunctionRef.h"
 #include "runtime/base/Status.h"
 #include "runtime/device/Device.h"
+#include "runtime/exec/CollectiveTable.h"
 #include "runtime/format/Program.h"
 
 #include <functional>
@@ -24,6 +26,13 @@ struct ExecutorOptions {
   /// variables when the program is loaded. A plan that reads memory it should not turns the result
   /// into NaN. Slow; for tests.
   bool poison = false;
+  /// The rank among those of the program's mesh, and how it reaches the others; null for a program
+  /// of one rank. Outlives the executor.
+  DataPlane *plane = nullptr;
+  /// How long a collective waits for other ranks.
+  std::chrono::milliseconds collectiveTimeout{std::chrono::minutes(10)};
+
+  int rank() const { return plane ? plane->rank() : 0; }
 };
 
 enum class Section { prologue, body, epilogue };
@@ -39,6 +48,13 @@ struct VariableRef {
 struct MemoryItem {
   std::string name;
   int64_t bytes;
+};
+
+/// An instruction that has just run, with all buffers of its function at their addresses.
+struct ExecutedInstruction {
+  const format::Function &function;
+  size_t index = 0; ///< of the instruction
+  std::span<const Operand> operands;
 };
 
 class Executor {
@@ -59,6 +75,11 @@ public:
   /// Runs one section and waits for it. An error names the function and instruction.
   Status run(uint32_t timeline, Section section);
 
+  /// As run(), waiting for each instruction and calling `after` when it is done; ends early, with
+  /// success, when `after` returns false. Slow: for diagnosis.
+  Status runObserved(uint32_t timeline, Section section,
+                     FunctionRef<StatusOr<bool>(const ExecutedInstruction &)> after);
+
   /// A variable by name; `slot` counts for those in a residual class.
   StatusOr<VariableRef> find(std::string_view name, int64_t slot = 0) const;
 
@@ -67,6 +88,8 @@ public:
   Status read(const VariableRef &variable, std::span<std::byte> host) const;
 
   const format::Program &program() const { return contents; }
+  /// This rank among those of the mesh.
+  int rank() const { return options.rank(); }
   Device &device() const { return target; }
   /// Segments, then the workspace that the device's kernels share.
   std::vector<MemoryItem> memory() const;
@@ -76,11 +99,17 @@ private:
     std::byte *data;
     int64_t bytes;
   };
+  /// An instruction: the device's plan, or a collective to start or to await, or nothing if it is
+  /// for other ranks.
+  struct LoadedInstruction {
+    std::unique_ptr<Plan> plan = nullptr;
+    std::optional<PreparedCollective> started = std::nullopt, awaited = std::nullopt;
+  };
   /// A function with its buffers at their addresses.
   struct BoundFunction {
     uint32_t function = 0;
     std::vector<format::SlotBinding> slots;
-    std::vector<std::unique_ptr<Plan>> plans;
+    std::vector<LoadedInstruction> instructions;
     std::vector<std::vector<Poison>> dead; ///< after each plan; empty without poison
   };
   /// A timeline entry.
@@ -92,14 +121,17 @@ private:
     std::vector<Entry> sections[3];
   };
 
-  Executor(const format::Program &program, Device &device, const ExecutorOptions &options)
-      : contents(program), target(device), options(options) {}
+  Executor(const format::Program &program, Device &device, const ExecutorOptions &options);
 
   Status loadMemory();
   Status loadTimelines();
   Status loadSection(const std::vector<format::Action> &actions, std::vector<Entry> &entries);
   StatusOr<const BoundFunction *> bind(uint32_t function, std::vector<format::SlotBinding> slots);
   Status prepare(BoundFunction &bound);
+  StatusOr<LoadedInstruction> prepareInstruction(const BoundFunction &bound, size_t index,
+                                                 std::span<const Operand> operands);
+  bool isForThisRank(const format::Function &function, size_t index) const;
+  Status execute(const LoadedInstruction &instruction);
   void findDead(BoundFunction &bound);
   Status shareWorkspace();
   Status poisonPadding();
@@ -108,6 +140,7 @@ private:
   Status initializeVariable(const format::Variable &variable, uint64_t seed,
                             const std::function<void(int64_t)> &done);
 
+  std::vector<Operand> operandsOf(const BoundFunction &bound) const;
   std::byte *addressOf(const format::Place &place,
                        const std::vector<format::SlotBinding> &slots) const;
 
@@ -117,9 +150,11 @@ private:
   std::vector<std::unique_ptr<DeviceMemory>> segments;
   std::unique_ptr<KernelTable> kernels;
   std::unique_ptr<DeviceMemory> workspace;
+  CollectiveTable collectives; ///< ends before the memory that it uses
   std::unique_ptr<Queue> queue;
   std::vector<std::unique_ptr<BoundFunction>> bound;
   std::vector<LoadedTimeline> timelines;
+  bool pristine = true; ///< nothing has been written: memory is zero
 };
 
 } // namespace titan

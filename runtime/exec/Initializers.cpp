@@ -1,6 +1,7 @@
 #include "runtime/exec/Initializers.h"
 
 #include "runtime/base/Hash.h"
+#include "runtime/exec/Normal.h"
 
 #include <algorithm>
 #include <cmath>
@@ -11,25 +12,8 @@ namespace titan {
 
 using format::Distribution;
 
-std::array<uint32_t, 4> philox(std::array<uint32_t, 4> counter, std::array<uint32_t, 2> key) {
-  for (int round = 0; round < 10; ++round) {
-    const uint64_t product0 = uint64_t{0xD2511F53} * counter[0];
-    const uint64_t product1 = uint64_t{0xCD9E8D57} * counter[2];
-    counter = {static_cast<uint32_t>(product1 >> 32) ^ counter[1] ^ key[0],
-               static_cast<uint32_t>(product1),
-               static_cast<uint32_t>(product0 >> 32) ^ counter[3] ^ key[1],
-               static_cast<uint32_t>(product0)};
-    key[0] += 0x9E3779B9;
-    key[1] += 0xBB67AE85;
-  }
-  return counter;
-}
-
-// 53 bits of two words, half a step away from 0 and from 1.
-static double toUniform(uint32_t high, uint32_t low) {
-  const uint64_t bits = (uint64_t{high} << 21) ^ (low >> 11);
-  return (static_cast<double>(bits) + 0.5) * 0x1p-53;
-}
+/// Elements that are made at a time.
+static constexpr int64_t kChunk = 512;
 
 static double cumulative(double x, double mean, double std) {
   return 0.5 * std::erfc((mean - x) / std / std::numbers::sqrt2);
@@ -50,14 +34,6 @@ InitialValues::InitialValues(const format::Variable &variable, uint64_t seed)
 
 bool InitialValues::supports(DType type) {
   return type == DType::f32 || type == DType::bf16 || type == DType::f64;
-}
-
-std::array<double, 2> InitialValues::normalPair(uint64_t pair, uint32_t attempt) const {
-  const auto bits =
-      philox({static_cast<uint32_t>(pair), static_cast<uint32_t>(pair >> 32), attempt, 0}, key);
-  const double radius = std::sqrt(-2 * std::log(toUniform(bits[0], bits[1])));
-  const double angle = 2 * std::numbers::pi * toUniform(bits[2], bits[3]);
-  return {radius * std::cos(angle), radius * std::sin(angle)};
 }
 
 double InitialValues::uniform(uint64_t index) const {
@@ -86,8 +62,9 @@ double InitialValues::truncated(int64_t index, double first) const {
     // At least half are accepted: the cap is for the arithmetic, not for the statistics.
     if (attempt == 64)
       return std::clamp(value, n[2], n[3]);
-    const auto pair = normalPair(static_cast<uint64_t>(index) / 2, attempt);
-    value = n[0] + n[1] * pair[static_cast<size_t>(index % 2)];
+    double pair[2];
+    normalPairs(static_cast<uint64_t>(index) / 2, 1, attempt, key, pair);
+    value = n[0] + n[1] * pair[index % 2];
   }
   return value;
 }
@@ -111,49 +88,61 @@ double InitialValues::rope(int64_t index) const {
   return initializer.distribution == Distribution::ropeCosine ? std::cos(angle) : std::sin(angle);
 }
 
-void InitialValues::writeNumbers(int64_t begin, int64_t end, double *to) const {
+/// Elements 2 i and 2 i + 1 are the pair of counter i.
+void InitialValues::writeNormal(int64_t begin, int64_t end, double *to) const {
   const auto &n = initializer.numbers;
+  const bool cut = initializer.distribution == Distribution::truncatedNormal;
+  std::array<double, kChunk + 2> normal;
+  const int64_t pair = begin / 2;
+  normalPairs(static_cast<uint64_t>(pair), (end + 1) / 2 - pair, 0, key, normal.data());
+  const double *first = normal.data() + begin % 2;
+  for (int64_t i = 0; i < end - begin; ++i)
+    to[i] = n[0] + n[1] * first[i];
+  if (!cut)
+    return;
+  for (int64_t i = 0; i < end - begin; ++i)
+    if (!rejects || to[i] < n[2] || to[i] > n[3])
+      to[i] = truncated(begin + i, first[i]);
+}
+
+void InitialValues::writeNumbers(int64_t begin, int64_t end, double *to) const {
   switch (initializer.distribution) {
   case Distribution::constant:
-    std::fill_n(to, end - begin, n[0]);
+    std::fill_n(to, end - begin, initializer.numbers[0]);
     return;
   case Distribution::ropeCosine:
   case Distribution::ropeSine:
     for (int64_t i = begin; i < end; ++i)
       to[i - begin] = rope(i);
     return;
+  case Distribution::axisIndex: // an i32, which supports() refuses
+    return;
   case Distribution::normal:
   case Distribution::truncatedNormal:
-    break;
-  }
-  const bool cut = initializer.distribution == Distribution::truncatedNormal;
-  std::array<double, 2> pair{};
-  for (int64_t i = begin; i < end; ++i) {
-    if (i == begin || i % 2 == 0)
-      pair = normalPair(static_cast<uint64_t>(i) / 2, 0);
-    const double normal = pair[static_cast<size_t>(i % 2)];
-    to[i - begin] = cut ? truncated(i, normal) : n[0] + n[1] * normal;
+    writeNormal(begin, end, to);
+    return;
   }
 }
 
 void InitialValues::write(int64_t begin, int64_t end, std::byte *to) const {
-  constexpr int64_t kChunk = 512;
   std::array<double, kChunk> numbers;
   for (int64_t at = begin; at < end; at += kChunk) {
     const int64_t count = std::min(kChunk, end - at);
     writeNumbers(at, at + count, numbers.data());
-    for (int64_t i = 0; i < count; ++i) {
-      const double value = numbers[static_cast<size_t>(i)];
-      std::byte *element = to + (at - begin + i) * byteSize(type);
-      if (type == DType::f64) {
-        std::memcpy(element, &value, sizeof(value));
-      } else if (type == DType::bf16) {
-        const uint16_t rounded = toBFloat16(static_cast<float>(value));
-        std::memcpy(element, &rounded, sizeof(rounded));
-      } else {
-        const auto rounded = static_cast<float>(value);
-        std::memcpy(element, &rounded, sizeof(rounded));
-      }
+    std::byte *element = to + (at - begin) * byteSize(type);
+    if (type == DType::f64) {
+      std::memcpy(element, numbers.data(), static_cast<size_t>(count) * sizeof(double));
+    } else if (type == DType::bf16) {
+      std::array<uint16_t, kChunk> rounded;
+      for (int64_t i = 0; i < count; ++i)
+        rounded[static_cast<size_t>(i)] =
+            toBFloat16(static_cast<float>(numbers[static_cast<size_t>(i)]));
+      std::memcpy(element, rounded.data(), static_cast<size_t>(count) * sizeof(uint16_t));
+    } else {
+      std::array<float, kChunk> rounded;
+      for (int64_t i = 0; i < count; ++i)
+        rounded[static_cast<size_t>(i)] = static_cast<float>(numbers[static_cast<size_t>(i)]);
+      std::memcpy(element, rounded.data(), static_cast<size_t>(count) * sizeof(float));
     }
   }
 }

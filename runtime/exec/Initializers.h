@@ -10,10 +10,6 @@
 
 namespace titan {
 
-/// Philox4x32-10: 128 random bits from a 128-bit counter and a 64-bit key (J. K. Salmon et al.,
-/// "Parallel random numbers: as easy as 1, 2, 3", 2011).
-std::array<uint32_t, 4> philox(std::array<uint32_t, 4> counter, std::array<uint32_t, 2> key);
-
 /// Writes elements of one variable. Cheap to copy; safe to use from several threads.
 class InitialValues {
 public:
@@ -27,13 +23,11 @@ public:
   static bool supports(DType type);
 
 private:
-  /// Two independent standard normal values (Box and Muller 1958) for elements 2 * pair and
-  /// 2 * pair + 1; `attempt` gives further ones.
-  std::array<double, 2> normalPair(uint64_t pair, uint32_t attempt) const;
   double uniform(uint64_t index) const;
   double truncated(int64_t index, double first) const;
   double invertedTruncated(double probability) const;
   double rope(int64_t index) const;
+  void writeNormal(int64_t begin, int64_t end, double *to) const;
   void writeNumbers(int64_t begin, int64_t end, double *to) const;
 
   format::Initializer initializer;

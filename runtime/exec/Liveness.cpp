@@ -85,14 +85,15 @@ struct TouchLister {
     scratch(op.workspace);
   }
   void operator()(const format::Attention &op) {
-    for (uint32_t buffer : {op.q, op.k, op.v, op.positions})
+    for (uint32_t buffer : {op.q, op.k, op.v, op.queryPositions, op.keyPositions})
       read(buffer);
     write(op.out);
     write(op.lse);
     scratch(op.scratch);
   }
   void operator()(const format::AttentionGrad &op) {
-    for (uint32_t buffer : {op.q, op.k, op.v, op.positions, op.out, op.lse, op.dout})
+    for (uint32_t buffer :
+         {op.q, op.k, op.v, op.queryPositions, op.keyPositions, op.out, op.lse, op.dout})
       read(buffer);
     for (uint32_t buffer : {op.dq, op.dk, op.dv})
       write(buffer);
@@ -166,10 +167,25 @@ std::vector<ByteSet> deadAfterEach(const format::Program &program, const format:
   ByteSet live;
   for (size_t i = function.instructions.size(); i-- > 0;) {
     ByteSet reads, writes, touched;
-    for (const Touch &touch : touchesOf(program, function.instructions[i])) {
+    // Until it is awaited a collective reads its sources and writes its destinations.
+    const auto *await = std::get_if<format::Await>(&function.instructions[i]);
+    const size_t touching = await ? await->start : i;
+    for (const Touch &touch : touchesOf(program, function.instructions[touching])) {
       const format::Buffer &buffer = function.buffers[touch.buffer];
       if (buffer.place.segment != segment || buffer.place.residualClass != kNone)
         continue;
+      if (await) {
+        addBytes(touched, buffer.place.offset, buffer.view);
+        addBytes(reads, buffer.place.offset, buffer.view);
+        continue;
+      }
+      if (buffer.rotation) {
+        // Where it is depends on the rank: all places may be read, and none is known to be written.
+        const int64_t places = *format::numCoordinates(program.mesh, buffer.rotation->axes);
+        for (int64_t place = 0; place < places; ++place)
+          addBytes(reads, buffer.place.offset + place * buffer.rotation->stride, buffer.view);
+        continue;
+      }
       addBytes(touched, buffer.place.offset, buffer.view);
       if (touch.access != Access::write)
         addBytes(reads, buffer.place.offset, buffer.view);

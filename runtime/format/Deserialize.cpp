@@ -96,6 +96,19 @@ Status readList(const List<T> *from, const char *table, std::vector<U> &to, F re
   return okStatus();
 }
 
+Status readSharding(const fb::Sharding &from, Sharding &to) {
+  to.shape = copyNumbers(from.shape());
+  TITAN_RETURN_IF_ERROR(readList(from.dimensions(), "dimension", to.dimensions,
+                                 [](const fb::Axes &axes, std::vector<std::string> &result) {
+                                   result = readStrings(axes.names());
+                                   return okStatus();
+                                 }));
+  to.partial = readStrings(from.partial());
+  to.flat = readStrings(from.flat());
+  to.granule = from.granule();
+  return okStatus();
+}
+
 Status readVariable(const fb::Variable &from, Variable &to) {
   to.name = text(from.name());
   TITAN_RETURN_IF_ERROR(readEnum(from.type(), kNumDTypes, "element type", to.view.type));
@@ -105,10 +118,13 @@ Status readVariable(const fb::Variable &from, Variable &to) {
   if (const fb::Initializer *initializer = from.initializer()) {
     Initializer value;
     TITAN_RETURN_IF_ERROR(
-        readEnum(initializer->distribution(), 5, "distribution", value.distribution));
+        readEnum(initializer->distribution(), 6, "distribution", value.distribution));
     value.numbers = copyNumbers(initializer->numbers());
+    value.axes = readStrings(initializer->axes());
     to.initializer = value;
   }
+  if (const fb::Sharding *sharding = from.sharding())
+    TITAN_RETURN_IF_ERROR(readSharding(*sharding, to.sharding.emplace()).withContext("sharding"));
   // A variable is dense. Its extents are not verified yet, so its strides may not overflow here.
   int64_t stride = 1;
   for (int i = to.view.rank - 1; i >= 0; --i) {
@@ -183,14 +199,26 @@ Status readInstruction(uint8_t type, const void *table, Instruction &to) {
     return okStatus();
   case fb::Instruction_Attention: {
     const auto &op = as<fb::Attention>(table);
-    to = Attention{op.q(),   op.k(),       op.v(),     op.positions(), op.out(),
-                   op.lse(), op.scratch(), op.scale(), op.causal()};
+    to = Attention{op.q(),   op.k(),   op.v(),       op.query_positions(), op.key_positions(),
+                   op.out(), op.lse(), op.scratch(), op.scale(),           op.causal()};
     return okStatus();
   }
   case fb::Instruction_AttentionGrad: {
     const auto &op = as<fb::AttentionGrad>(table);
-    to = AttentionGrad{op.q(),  op.k(),  op.v(),  op.positions(), op.out(),   op.lse(),   op.dout(),
-                       op.dq(), op.dk(), op.dv(), op.scratch(),   op.scale(), op.causal()};
+    to = AttentionGrad{op.q(),
+                       op.k(),
+                       op.v(),
+                       op.query_positions(),
+                       op.key_positions(),
+                       op.out(),
+                       op.lse(),
+                       op.dout(),
+                       op.dq(),
+                       op.dk(),
+                       op.dv(),
+                       op.scratch(),
+                       op.scale(),
+                       op.causal()};
     return okStatus();
   }
   case fb::Instruction_Embedding: {
@@ -232,15 +260,18 @@ Status readInstruction(uint8_t type, const void *table, Instruction &to) {
   }
 }
 
+Status readBuffer(const fb::Buffer &from, Buffer &to) {
+  TITAN_RETURN_IF_ERROR(readPlace(from.place(), to.place));
+  if (const fb::Rotation *rotation = from.rotation())
+    to.rotation = Rotation{readStrings(rotation->axes()), rotation->stride(), rotation->shift()};
+  return readView(from.view(), to.view);
+}
+
 Status readFunction(const fb::Function &from, Function &to) {
   to.name = text(from.name());
   to.isAsync = from.is_async();
   readCost(from.cost(), to.cost);
-  TITAN_RETURN_IF_ERROR(readList(from.buffers(), "buffer", to.buffers,
-                                 [](const fb::Buffer &buffer, Buffer &result) -> Status {
-                                   TITAN_RETURN_IF_ERROR(readPlace(buffer.place(), result.place));
-                                   return readView(buffer.view(), result.view);
-                                 }));
+  TITAN_RETURN_IF_ERROR(readList(from.buffers(), "buffer", to.buffers, readBuffer));
   const auto *types = from.instructions_type();
   const auto *tables = from.instructions();
   const size_t count = tables ? tables->size() : 0;
@@ -251,7 +282,12 @@ Status readFunction(const fb::Function &from, Function &to) {
         !status.ok())
       return status.withContext(at("instruction", i));
   }
-  return okStatus();
+  return readList(from.predicates(), "predicate", to.predicates,
+                  [](const fb::Predicate &predicate, Predicate &result) {
+                    result = {predicate.instruction(), readStrings(predicate.axes()),
+                              predicate.value()};
+                    return okStatus();
+                  });
 }
 
 Status readAction(const fb::Action &from, Action &to) {

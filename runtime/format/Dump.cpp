@@ -69,6 +69,8 @@ private:
           << toString(variable.role) << " in " << place(variable.place);
       if (const auto &it = variable.initializer)
         out << " initializer " << initializer(*it);
+      if (const auto &it = variable.sharding)
+        out << " of " << sharding(*it);
       out << "\n";
     }
   }
@@ -77,7 +79,29 @@ private:
     std::string text = std::string(toString(it.distribution)) + "(";
     for (size_t i = 0; i < it.numbers.size(); ++i)
       text += (i ? ", " : "") + number(it.numbers[i]);
-    return text + ")";
+    text += ")";
+    if (!it.axes.empty())
+      text += " over " + axes(it.axes);
+    return text;
+  }
+
+  static std::string axes(const std::vector<std::string> &names) {
+    std::string text = "{";
+    for (size_t i = 0; i < names.size(); ++i)
+      text += (i ? ", " : "") + escaped(names[i]);
+    return text + "}";
+  }
+
+  /// Example: "768{tp}x256{} flat {dp_shard} granule 4".
+  static std::string sharding(const Sharding &it) {
+    std::string text = it.shape.empty() ? "scalar" : "";
+    for (size_t i = 0; i < it.shape.size(); ++i)
+      text += (i ? "x" : "") + std::to_string(it.shape[i]) + axes(it.dimensions[i]);
+    if (!it.partial.empty())
+      text += " partial " + axes(it.partial);
+    if (!it.flat.empty())
+      text += " flat " + axes(it.flat) + " granule " + std::to_string(it.granule);
+    return text;
   }
 
   void dumpKernels() {
@@ -103,14 +127,26 @@ private:
     out << "func " << (function.isAsync ? "async " : "") << "@" << escaped(function.name)
         << cost(function.cost) << " {\n";
     for (size_t i = 0; i < function.buffers.size(); ++i)
-      out << "  %" << i << " = buffer " << place(function.buffers[i].place) << " : "
-          << type(function.buffers[i].view) << "\n";
+      dumpBuffer(i, function.buffers[i]);
+    auto predicate = function.predicates.begin();
     for (size_t i = 0; i < function.instructions.size(); ++i) {
       out << "  " << i << ": " << mnemonic(function.instructions[i]);
       std::visit([&](const auto &op) { dumpOperands(op); }, function.instructions[i]);
+      if (predicate != function.predicates.end() && predicate->instruction == i) {
+        out << " when " << axes(predicate->axes) << " is " << predicate->value;
+        ++predicate;
+      }
       out << "\n";
     }
     out << "}\n";
+  }
+
+  void dumpBuffer(size_t index, const Buffer &buffer) {
+    out << "  %" << index << " = buffer " << place(buffer.place);
+    if (const auto &rotation = buffer.rotation)
+      out << " rotated over " << axes(rotation->axes) << " stride " << rotation->stride << " shift "
+          << rotation->shift;
+    out << " : " << type(buffer.view) << "\n";
   }
 
   void dumpOperands(const Launch &op) {
@@ -135,7 +171,8 @@ private:
     attentionRest(op);
   }
   template <typename Op> void attentionRest(const Op &op) {
-    optional("positions", op.positions);
+    if (op.queryPositions != format::kNone)
+      out << " positions" << list({op.queryPositions, op.keyPositions});
     out << " scale " << number(op.scale) << (op.causal ? " causal" : "");
     optional("scratch", op.scratch);
   }

@@ -30,8 +30,8 @@ std::string_view toString(Access value) {
 }
 
 std::string_view toString(Distribution value) {
-  static constexpr std::array<std::string_view, 5> names = {
-      "constant", "normal", "truncated_normal", "rope_cosine", "rope_sine"};
+  static constexpr std::array<std::string_view, 6> names = {
+      "constant", "normal", "truncated_normal", "rope_cosine", "rope_sine", "axis_index"};
   return nameOf(value, names);
 }
 
@@ -60,6 +60,7 @@ std::string_view toString(Mode value) {
 int numNumbers(Distribution distribution) {
   switch (distribution) {
   case Distribution::constant:
+  case Distribution::axisIndex:
     return 1;
   case Distribution::normal:
     return 2;
@@ -77,6 +78,18 @@ std::string_view mnemonic(const Instruction &instruction) {
       "launch", "gemm", "attention",    "attention_grad", "embedding", "embedding_grad",
       "fill",   "copy", "check_finite", "start",          "await"};
   return names[instruction.index()];
+}
+
+std::optional<int64_t> numCoordinates(const std::vector<Axis> &mesh,
+                                      const std::vector<std::string> &axes) {
+  int64_t count = 1;
+  for (auto axis = axes.begin(); axis != axes.end(); ++axis) {
+    const uint32_t found = findByName(mesh, *axis);
+    if (found == kNone || std::find(axes.begin(), axis, *axis) != axis ||
+        __builtin_mul_overflow(count, mesh[found].size, &count) || count > (int64_t{1} << 31))
+      return std::nullopt;
+  }
+  return count;
 }
 
 int64_t View::numElements() const {

@@ -26,7 +26,14 @@ inline constexpr int64_t kAlignment = 64;
 enum class Space : uint8_t { device, pinned, host };
 enum class Role : uint8_t { parameter, optimizerState, gradient, derived, counter, input, output };
 enum class Access : uint8_t { read, write, readWrite };
-enum class Distribution : uint8_t { constant, normal, truncatedNormal, ropeCosine, ropeSine };
+enum class Distribution : uint8_t {
+  constant,
+  normal,
+  truncatedNormal,
+  ropeCosine,
+  ropeSine,
+  axisIndex
+};
 enum class Collective : uint8_t {
   allGather,
   reduceScatter,
@@ -111,12 +118,31 @@ View denseView(DType type, const int64_t *shape, int rank);
 
 /// How many numbers an initializer of that distribution has: constant: value; normal: mean, std;
 /// truncatedNormal: mean, std, and absolute lower and upper bound; ropeCosine and ropeSine: theta,
-/// factor, low and high frequency factor, original length.
+/// factor, low and high frequency factor, original length; axisIndex: scale.
 int numNumbers(Distribution distribution);
 
 struct Initializer {
   Distribution distribution = Distribution::constant;
   std::vector<double> numbers;
+  /// Of axisIndex alone: the value is the rank's coordinate in these mesh axes, the first one
+  /// outermost, times the scale.
+  std::vector<std::string> axes = {};
+};
+
+/// How a rank's view of a variable is cut from a global tensor. Mesh axes split dimensions, the
+/// first one of a list outermost; no axis stands twice. What they leave to a rank is its view or,
+/// with flat axes, is laid out row by row, padded and cut into one slice per coordinate of those, a
+/// multiple of `granule` elements long. The global value is the sum over the partial axes'
+/// coordinates of what ranks hold.
+///
+/// Example, over dp_shard 3 and tp 2: shape {5, 4}, dimensions {{}, {"tp"}}, flat {"dp_shard"},
+/// granule 4 leaves 5 x 2 elements to a coordinate of tp and slices of 4 of them to a rank; the
+/// last slice has 2 elements and padding.
+struct Sharding {
+  std::vector<int64_t> shape;
+  std::vector<std::vector<std::string>> dimensions;
+  std::vector<std::string> partial, flat;
+  int64_t granule = 1;
 };
 
 struct Variable {
@@ -125,6 +151,7 @@ struct Variable {
   Role role = Role::parameter;
   Place place;
   std::optional<Initializer> initializer;
+  std::optional<Sharding> sharding = {}; ///< none: the view is the global tensor
 };
 
 /// Machine code of kernels; the bytes stand in the file's data section.
@@ -158,9 +185,18 @@ struct Kernel {
   uint32_t image = kNone;
 };
 
+/// Moves a buffer by ((coordinate + shift) mod size) * stride bytes, where `coordinate` is the
+/// rank's in the mesh axes, the first one outermost, and `size` the product of their sizes.
+struct Rotation {
+  std::vector<std::string> axes;
+  int64_t stride = 0;
+  int64_t shift = 0; ///< at least 0 and below size
+};
+
 struct Buffer {
-  Place place;
+  Place place; ///< of coordinate -shift, if rotated
   View view;
+  std::optional<Rotation> rotation = {};
 };
 
 // Instructions: the exec dialect's documentation says what each does. Fields of type uint32_t are
@@ -177,12 +213,16 @@ struct Gemm {
   int64_t batch = 1, strideA = 0, strideB = 0, strideC = 0;
 };
 struct Attention {
-  uint32_t q = 0, k = 0, v = 0, positions = kNone, out = 0, lse = 0, scratch = kNone;
+  uint32_t q = 0, k = 0, v = 0;
+  uint32_t queryPositions = kNone, keyPositions = kNone; ///< both or none
+  uint32_t out = 0, lse = 0, scratch = kNone;
   float scale = 1;
   bool causal = false;
 };
 struct AttentionGrad {
-  uint32_t q = 0, k = 0, v = 0, positions = kNone, out = 0, lse = 0;
+  uint32_t q = 0, k = 0, v = 0;
+  uint32_t queryPositions = kNone, keyPositions = kNone; ///< both or none
+  uint32_t out = 0, lse = 0;
   uint32_t dout = 0, dq = 0, dk = 0, dv = 0, scratch = kNone;
   float scale = 1;
   bool causal = false;
@@ -222,12 +262,21 @@ using Instruction = std::variant<Launch, Gemm, Attention, AttentionGrad, Embeddi
 /// "launch", "gemm", ...: the exec dialect's mnemonic.
 std::string_view mnemonic(const Instruction &instruction);
 
+/// Only the ranks whose coordinate in the mesh axes, the first one outermost, is `value` execute
+/// the instruction; never a start or await.
+struct Predicate {
+  uint32_t instruction = 0; ///< index of the instruction
+  std::vector<std::string> axes;
+  int64_t value = 0;
+};
+
 struct Function {
   std::string name;
   bool isAsync = false; ///< its starts are awaited by timeline entries
   std::optional<Cost> cost;
   std::vector<Buffer> buffers;
   std::vector<Instruction> instructions;
+  std::vector<Predicate> predicates = {}; ///< by ascending instruction; most have none
 };
 
 struct SlotBinding {
@@ -249,6 +298,11 @@ struct Timeline {
   std::string name;
   std::vector<Action> prologue, body, epilogue;
 };
+
+/// The coordinates that mesh axes have together: the product of their sizes, or nothing if one is
+/// not the mesh's, stands twice, or the product exceeds 2^31.
+std::optional<int64_t> numCoordinates(const std::vector<Axis> &mesh,
+                                      const std::vector<std::string> &axes);
 
 struct Program {
   std::string target;

@@ -41,7 +41,9 @@ private:
   Offset<fb::Cost> cost(const std::optional<Cost> &cost) {
     return cost ? fb::CreateCost(builder, cost->flops, cost->bytes) : Offset<fb::Cost>();
   }
+  Offset<fb::Sharding> sharding(const std::optional<Sharding> &sharding);
   Offset<fb::Variable> variable(const Variable &variable);
+  Offset<fb::Buffer> buffer(const Buffer &buffer);
   Offset<fb::Image> image(const Image &image, ImageRange range);
   Offset<fb::Kernel> kernel(const Kernel &kernel);
   Offset<fb::Function> function(const Function &function);
@@ -62,6 +64,19 @@ private:
   FlatBufferBuilder builder{4096};
 };
 
+Offset<fb::Sharding> Writer::sharding(const std::optional<Sharding> &sharding) {
+  if (!sharding)
+    return {};
+  auto shape = builder.CreateVector(sharding->shape);
+  auto dimensions = list<fb::Axes>(sharding->dimensions, [&](const std::vector<std::string> &axes) {
+    auto names = strings(axes);
+    return fb::CreateAxes(builder, names);
+  });
+  auto partial = strings(sharding->partial);
+  auto flat = strings(sharding->flat);
+  return fb::CreateSharding(builder, shape, dimensions, partial, flat, sharding->granule);
+}
+
 Offset<fb::Variable> Writer::variable(const Variable &variable) {
   auto name = builder.CreateString(variable.name);
   auto shape = numbers(variable.view.shape.data(), variable.view.rank);
@@ -69,10 +84,13 @@ Offset<fb::Variable> Writer::variable(const Variable &variable) {
   Offset<fb::Initializer> initializer;
   if (const auto &from = variable.initializer) {
     auto values = builder.CreateVector(from->numbers);
-    initializer = fb::CreateInitializer(builder, static_cast<uint8_t>(from->distribution), values);
+    auto axes = strings(from->axes);
+    initializer =
+        fb::CreateInitializer(builder, static_cast<uint8_t>(from->distribution), values, axes);
   }
+  auto layout = sharding(variable.sharding);
   return fb::CreateVariable(builder, name, static_cast<uint8_t>(variable.view.type), shape,
-                            static_cast<uint8_t>(variable.role), where, initializer);
+                            static_cast<uint8_t>(variable.role), where, initializer, layout);
 }
 
 Offset<fb::Image> Writer::image(const Image &image, ImageRange range) {
@@ -111,15 +129,16 @@ std::pair<fb::Instruction, Offset<void>> Writer::write(const Gemm &op) {
 
 std::pair<fb::Instruction, Offset<void>> Writer::write(const Attention &op) {
   return {fb::Instruction_Attention,
-          fb::CreateAttention(builder, op.q, op.k, op.v, op.positions, op.out, op.lse, op.scratch,
-                              op.scale, op.causal)
+          fb::CreateAttention(builder, op.q, op.k, op.v, op.queryPositions, op.keyPositions, op.out,
+                              op.lse, op.scratch, op.scale, op.causal)
               .Union()};
 }
 
 std::pair<fb::Instruction, Offset<void>> Writer::write(const AttentionGrad &op) {
   return {fb::Instruction_AttentionGrad,
-          fb::CreateAttentionGrad(builder, op.q, op.k, op.v, op.positions, op.out, op.lse, op.dout,
-                                  op.dq, op.dk, op.dv, op.scratch, op.scale, op.causal)
+          fb::CreateAttentionGrad(builder, op.q, op.k, op.v, op.queryPositions, op.keyPositions,
+                                  op.out, op.lse, op.dout, op.dq, op.dk, op.dv, op.scratch,
+                                  op.scale, op.causal)
               .Union()};
 }
 
@@ -161,14 +180,22 @@ std::pair<fb::Instruction, Offset<void>> Writer::write(const Await &op) {
   return {fb::Instruction_Await, fb::CreateAwait(builder, op.start).Union()};
 }
 
+Offset<fb::Buffer> Writer::buffer(const Buffer &buffer) {
+  auto where = place(buffer.place);
+  auto type = view(buffer.view);
+  Offset<fb::Rotation> rotation;
+  if (buffer.rotation) {
+    auto axes = strings(buffer.rotation->axes);
+    rotation = fb::CreateRotation(builder, axes, buffer.rotation->stride, buffer.rotation->shift);
+  }
+  return fb::CreateBuffer(builder, where, type, rotation);
+}
+
 Offset<fb::Function> Writer::function(const Function &function) {
   auto name = builder.CreateString(function.name);
   auto price = cost(function.cost);
-  auto buffers = list<fb::Buffer>(function.buffers, [&](const Buffer &buffer) {
-    auto where = place(buffer.place);
-    auto type = view(buffer.view);
-    return fb::CreateBuffer(builder, where, type);
-  });
+  auto buffers =
+      list<fb::Buffer>(function.buffers, [&](const Buffer &from) { return buffer(from); });
   std::vector<uint8_t> types;
   std::vector<Offset<void>> tables;
   for (const Instruction &instruction : function.instructions) {
@@ -178,7 +205,12 @@ Offset<fb::Function> Writer::function(const Function &function) {
   }
   auto typeList = builder.CreateVector(types);
   auto tableList = builder.CreateVector(tables);
-  return fb::CreateFunction(builder, name, function.isAsync, price, buffers, typeList, tableList);
+  auto predicates = list<fb::Predicate>(function.predicates, [&](const Predicate &predicate) {
+    auto axes = strings(predicate.axes);
+    return fb::CreatePredicate(builder, predicate.instruction, axes, predicate.value);
+  });
+  return fb::CreateFunction(builder, name, function.isAsync, price, buffers, typeList, tableList,
+                            predicates);
 }
 
 Offset<fb::Timeline> Writer::timeline(const Timeline &timeline) {

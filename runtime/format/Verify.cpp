@@ -112,15 +112,38 @@ private:
     if (variable.place.offset % kAlignment)
       return dataLoss("offset is a multiple of " + std::to_string(kAlignment) + ", found " +
                       std::to_string(variable.place.offset));
+    if (variable.sharding)
+      TITAN_RETURN_IF_ERROR(verifySharding(program, variable).withContext("sharding"));
     if (variable.role == Role::parameter && !variable.initializer)
       return dataLoss("a parameter needs an initializer");
     if (!variable.initializer)
       return okStatus();
     const Distribution kind = variable.initializer->distribution;
-    if ((kind == Distribution::ropeCosine || kind == Distribution::ropeSine) &&
-        variable.view.rank != 2)
-      return dataLoss("a rotary table has rank 2, found " + std::to_string(variable.view.rank));
-    return verifyInitializer(*variable.initializer);
+    const size_t rank = variable.sharding ? variable.sharding->shape.size() : variable.view.rank;
+    if ((kind == Distribution::ropeCosine || kind == Distribution::ropeSine) && rank != 2)
+      return dataLoss("a rotary table has rank 2, found " + std::to_string(rank));
+    TITAN_RETURN_IF_ERROR(verifyInitializer(*variable.initializer));
+    if (kind == Distribution::axisIndex)
+      return verifyAxisIndex(variable);
+    if (!variable.initializer->axes.empty())
+      return dataLoss(std::string(toString(kind)) + " depends on no mesh axes, found '" +
+                      variable.initializer->axes.front() + "'");
+    return okStatus();
+  }
+
+  Status verifyAxisIndex(const Variable &variable) {
+    const double scale = variable.initializer->numbers[0];
+    const auto size = numCoordinates(program.mesh, variable.initializer->axes);
+    if (!size)
+      return dataLoss("the axes of an axis_index are the mesh's, each once");
+    if (variable.view.rank != 0 || variable.view.type != DType::i32)
+      return dataLoss("an axis_index is one i32, found rank " + std::to_string(variable.view.rank) +
+                      " of " + std::string(toString(variable.view.type)));
+    if (scale != std::floor(scale) || std::abs(scale) * static_cast<double>(*size) > INT32_MAX)
+      return dataLoss("the scale of an axis_index is an integer and its values are below 2^31, "
+                      "found " +
+                      std::to_string(scale) + " times " + std::to_string(*size));
+    return okStatus();
   }
 
   static Status verifyInitializer(const Initializer &it) {

@@ -22,6 +22,10 @@ Status verifyTimeline(const Program &program, const Timeline &timeline);
 /// Checks that `view` at `place` lies in its segment or slot.
 Status verifyPlace(const Program &program, const Place &place, const View &view);
 
+/// Checks that a variable's sharding names axes of the mesh, each once, and leaves its view to a
+/// rank: every dimension divides, and a flat slice has the elements that it must have.
+Status verifySharding(const Program &program, const Variable &variable);
+
 /// Elements from a view's first to its last, or nothing if extents or strides are below 1, the rank
 /// is above kMaxRank, or the bytes exceed 2^62.
 std::optional<int64_t> checkedSpan(const View &view);

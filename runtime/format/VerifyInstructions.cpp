@@ -45,9 +45,8 @@ public:
 
   Status verify() {
     for (size_t i = 0; i < function.buffers.size(); ++i)
-      TITAN_RETURN_IF_ERROR(
-          verifyPlace(program, function.buffers[i].place, function.buffers[i].view)
-              .withContext("buffer " + number(static_cast<int64_t>(i))));
+      TITAN_RETURN_IF_ERROR(verifyBuffer(function.buffers[i])
+                                .withContext("buffer " + number(static_cast<int64_t>(i))));
     for (size_t i = 0; i < function.instructions.size(); ++i) {
       index = static_cast<uint32_t>(i);
       const Instruction &instruction = function.instructions[i];
@@ -55,10 +54,16 @@ public:
                                 .withContext("instruction " + number(index) + " (" +
                                              std::string(mnemonic(instruction)) + ")"));
     }
-    return verifyTokens();
+    TITAN_RETURN_IF_ERROR(verifyTokens());
+    for (size_t i = 0; i < function.predicates.size(); ++i)
+      TITAN_RETURN_IF_ERROR(
+          verifyPredicate(i).withContext("predicate " + number(static_cast<int64_t>(i))));
+    return okStatus();
   }
 
 private:
+  Status verifyBuffer(const Buffer &buffer) const;
+  Status verifyPredicate(size_t at) const;
   Status exists(const char *name, uint32_t buffer) const {
     if (buffer < function.buffers.size())
       return okStatus();
@@ -92,6 +97,7 @@ private:
                      int64_t leading, int64_t stride) const;
   Status check(const Gemm &op) const;
   Status checkHeads(std::initializer_list<uint32_t> buffers) const;
+  Status checkPositions(const char *name, uint32_t positions, const View &tensor) const;
   template <typename Op> Status checkAttention(const Op &op) const;
   Status check(const Attention &op) const { return checkAttention(op); }
   Status check(const AttentionGrad &op) const;
@@ -114,6 +120,55 @@ private:
   /// Awaits of a start, by the start's index.
   std::unordered_map<uint32_t, int> awaits;
 };
+
+/// A rotated buffer lies in its segment or slot for every coordinate.
+Status FunctionVerifier::verifyBuffer(const Buffer &buffer) const {
+  TITAN_RETURN_IF_ERROR(verifyPlace(program, buffer.place, buffer.view));
+  if (!buffer.rotation)
+    return okStatus();
+  const Rotation &rotation = *buffer.rotation;
+  const auto size = numCoordinates(program.mesh, rotation.axes);
+  if (!size)
+    return dataLoss("the axes of a rotation are the mesh's, each once");
+  if (rotation.stride < 1)
+    return dataLoss("the stride of a rotation is at least 1, found " + number(rotation.stride));
+  if (rotation.shift < 0 || rotation.shift >= *size)
+    return dataLoss("the shift of a rotation is below its " + number(*size) +
+                    " coordinates, found " + number(rotation.shift));
+  Place last = buffer.place;
+  int64_t distance = 0;
+  if (__builtin_mul_overflow(*size - 1, rotation.stride, &distance) ||
+      __builtin_add_overflow(last.offset, distance, &last.offset))
+    return dataLoss("a rotation's last place is below 2^63");
+  // One step tells whether all places are aligned, the last whether they are in range.
+  Place second = buffer.place;
+  second.offset += *size > 1 ? rotation.stride : 0;
+  for (const Place &place : {second, last})
+    TITAN_RETURN_IF_ERROR(verifyPlace(program, place, buffer.view).withContext("rotated"));
+  return okStatus();
+}
+
+Status FunctionVerifier::verifyPredicate(size_t at) const {
+  const Predicate &predicate = function.predicates[at];
+  if (at && predicate.instruction <= function.predicates[at - 1].instruction)
+    return dataLoss("predicates stand in the order of their instructions, found " +
+                    number(predicate.instruction) + " after " +
+                    number(function.predicates[at - 1].instruction));
+  if (predicate.instruction >= function.instructions.size())
+    return dataLoss("instruction " + number(predicate.instruction) + " does not exist: there are " +
+                    number(static_cast<int64_t>(function.instructions.size())));
+  const Instruction &instruction = function.instructions[predicate.instruction];
+  if (std::holds_alternative<Start>(instruction) || std::holds_alternative<Await>(instruction))
+    return dataLoss("every rank executes instruction " + number(predicate.instruction) +
+                    ", which is " + std::string(mnemonic(instruction)));
+  const auto size = numCoordinates(program.mesh, predicate.axes);
+  if (!size || predicate.axes.empty())
+    return dataLoss("the axes of a predicate are the mesh's, at least 1 and each once");
+  if (predicate.value < 0 || predicate.value >= *size)
+    return dataLoss("the value is below the " + number(*size) + " coordinates, found " +
+                    number(predicate.value));
+  return okStatus();
+}
 
 Status FunctionVerifier::check(const Launch &op) const {
   if (op.kernel >= program.kernels.size())
@@ -173,6 +228,18 @@ Status FunctionVerifier::checkHeads(std::initializer_list<uint32_t> buffers) con
   return okStatus();
 }
 
+/// Positions, if any, are one i32 per row of `tensor`, in one piece.
+Status FunctionVerifier::checkPositions(const char *name, uint32_t positions,
+                                        const View &tensor) const {
+  if (positions == kNone)
+    return okStatus();
+  TITAN_RETURN_IF_ERROR(
+      has(name, positions, denseView(DType::i32, {tensor.shape[0], tensor.shape[1]})));
+  if (!view(positions).isContiguous())
+    return dataLoss(std::string(name) + " are contiguous");
+  return okStatus();
+}
+
 template <typename Op> Status FunctionVerifier::checkAttention(const Op &op) const {
   TITAN_RETURN_IF_ERROR(exists("q", op.q));
   TITAN_RETURN_IF_ERROR(exists("k", op.k));
@@ -192,12 +259,10 @@ template <typename Op> Status FunctionVerifier::checkAttention(const Op &op) con
       has("lse", op.lse, denseView(DType::f32, {q.shape[0], q.shape[2], q.shape[1]})));
   if (!view(op.lse).isContiguous())
     return dataLoss("lse is contiguous");
-  if (op.positions != kNone) {
-    TITAN_RETURN_IF_ERROR(
-        has("positions", op.positions, denseView(DType::i32, {q.shape[0], q.shape[1]})));
-    if (!view(op.positions).isContiguous())
-      return dataLoss("positions are contiguous");
-  }
+  if ((op.queryPositions == kNone) != (op.keyPositions == kNone))
+    return dataLoss("has query and key positions together");
+  TITAN_RETURN_IF_ERROR(checkPositions("query positions", op.queryPositions, q));
+  TITAN_RETURN_IF_ERROR(checkPositions("key positions", op.keyPositions, k));
   return existsIfAny("scratch", op.scratch);
 }
 

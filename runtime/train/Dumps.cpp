@@ -1,9 +1,9 @@
 #include "runtime/train/Dumps.h"
 
 #include "runtime/base/Safetensors.h"
+#include "runtime/exec/VariableLayout.h"
 
 #include <algorithm>
-#include <cmath>
 
 namespace titan {
 
@@ -19,36 +19,48 @@ static std::vector<const format::Variable *> variablesOf(const format::Program &
   return variables;
 }
 
-static std::vector<int64_t> shapeOf(const format::Variable &variable) {
-  return {variable.view.shape.begin(), variable.view.shape.begin() + variable.view.rank};
+static std::vector<int64_t> shapeOf(const format::View &view) {
+  return {view.shape.begin(), view.shape.begin() + view.rank};
 }
 
-/// Copies a variable to the host.
-static StatusOr<std::vector<float>> readFloats(const Executor &executor,
+static VariableLayout layoutOf(const Executor &executor, const format::Variable &variable) {
+  return {variable, executor.program().mesh, executor.rank()};
+}
+
+/// The global tensor of which the ranks hold parts; all ranks must call it.
+static StatusOr<std::vector<float>> readFloats(const Executor &executor, RankGroup &ranks,
                                                const format::Variable &variable) {
   if (variable.view.type != DType::f32)
     return invalidArgument("variable '" + variable.name + "' is " +
                            std::string(toString(variable.view.type)) + ", only f32 can be written");
   TITAN_ASSIGN_OR_RETURN(VariableRef place, executor.find(variable.name));
-  std::vector<float> values(static_cast<size_t>(variable.view.numElements()));
-  TITAN_RETURN_IF_ERROR(executor.read(place, std::as_writable_bytes(std::span(values))));
+  std::vector<float> part(static_cast<size_t>(variable.view.numElements()));
+  TITAN_RETURN_IF_ERROR(executor.read(place, std::as_writable_bytes(std::span(part))));
+  const VariableLayout layout = layoutOf(executor, variable);
+  std::vector<float> values(static_cast<size_t>(layout.global().numElements()));
+  if (layout.isFirstHolder())
+    layout.forEachRun([&](int64_t local, int64_t global, int64_t count) {
+      std::copy_n(part.begin() + local, count, values.begin() + global);
+    });
+  TITAN_RETURN_IF_ERROR(ranks.sum(values));
   return values;
 }
 
 /// Writes variables of one role under their names without `prefix`, times `factor`.
-static Status dump(const Executor &executor, format::Role role, std::string_view prefix,
-                   double factor, const std::filesystem::path &path) {
+static Status dump(const Executor &executor, RankGroup &ranks, format::Role role,
+                   std::string_view prefix, double factor, const std::filesystem::path &path) {
   std::vector<std::vector<float>> values;
   std::vector<TensorView> tensors;
   for (const format::Variable *variable : variablesOf(executor.program(), role)) {
-    TITAN_ASSIGN_OR_RETURN(std::vector<float> contents, readFloats(executor, *variable));
+    TITAN_ASSIGN_OR_RETURN(std::vector<float> contents, readFloats(executor, ranks, *variable));
     for (float &value : contents)
       value = static_cast<float>(value * factor);
     values.push_back(std::move(contents));
-    tensors.push_back({variable->name.substr(prefix.size()), DType::f32, shapeOf(*variable),
+    tensors.push_back({variable->name.substr(prefix.size()), DType::f32,
+                       shapeOf(layoutOf(executor, *variable).global()),
                        std::as_bytes(std::span<const float>(values.back()))});
   }
-  return writeSafetensors(path, tensors);
+  return ranks.isFirst() ? writeSafetensors(path, tensors) : okStatus();
 }
 
 Status loadParameters(Executor &executor, const std::filesystem::path &path) {
@@ -57,7 +69,8 @@ Status loadParameters(Executor &executor, const std::filesystem::path &path) {
   for (const format::Variable *parameter :
        variablesOf(executor.program(), format::Role::parameter)) {
     TITAN_ASSIGN_OR_RETURN(const TensorView *tensor,
-                           file.get(parameter->name, parameter->view.type, shapeOf(*parameter)));
+                           file.get(parameter->name, parameter->view.type,
+                           shapeOf(layoutOf(executor, *parameter).global())));
     copies.emplace_back(parameter, tensor);
   }
   for (const TensorView &tensor : file.tensors()) {
@@ -69,27 +82,28 @@ Status loadParameters(Executor &executor, const std::filesystem::path &path) {
   }
   for (const auto &[parameter, tensor] : copies) {
     TITAN_ASSIGN_OR_RETURN(VariableRef place, executor.find(parameter->name));
-    TITAN_RETURN_IF_ERROR(executor.write(place, tensor->bytes));
+    const int64_t element = byteSize(parameter->view.type);
+    Status status;
+    layoutOf(executor, *parameter).forEachRun([&](int64_t local, int64_t global, int64_t count) {
+      if (status.ok())
+        status = executor.device().copyToDevice(
+            place.data + local * element,
+            tensor->bytes.subspan(static_cast<size_t>(global * element),
+                                  static_cast<size_t>(count * element)));
+    });
+    TITAN_RETURN_IF_ERROR(status);
   }
   return okStatus();
 }
 
-Status dumpParameters(const Executor &executor, const std::filesystem::path &path) {
-  return dump(executor, format::Role::parameter, "", 1, path);
+Status dumpParameters(const Executor &executor, RankGroup &ranks,
+                      const std::filesystem::path &path) {
+  return dump(executor, ranks, format::Role::parameter, "", 1, path);
 }
 
-Status dumpGradients(const Executor &executor, double validTokens,
+Status dumpGradients(const Executor &executor, RankGroup &ranks, double validTokens,
                      const std::filesystem::path &path) {
-  return dump(executor, format::Role::gradient, kGradientPrefix, 1 / validTokens, path);
-}
-
-StatusOr<std::string> findBadGradient(const Executor &executor) {
-  for (const format::Variable *gradient : variablesOf(executor.program(), format::Role::gradient)) {
-    TITAN_ASSIGN_OR_RETURN(std::vector<float> values, readFloats(executor, *gradient));
-    if (!std::all_of(values.begin(), values.end(), [](float v) { return std::isfinite(v); }))
-      return gradient->name.substr(kGradientPrefix.size());
-  }
-  return std::string();
+  return dump(executor, ranks, format::Role::gradient, kGradientPrefix, 1 / validTokens, path);
 }
 
 } // namespace titan

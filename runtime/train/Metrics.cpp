@@ -7,6 +7,7 @@
 
 #include <cerrno>
 #include <cmath>
+#include <iterator>
 
 namespace titan {
 namespace {
@@ -98,17 +99,26 @@ StepMetrics computeMetrics(const MetricsContext &context, const StepRecord &reco
   return metrics;
 }
 
-std::string consoleLine(const MetricsContext &context, const StepRecord &record) {
+void writeConsoleLine(const MetricsContext &context, const StepRecord &record, std::string &line) {
   const StepMetrics metrics = computeMetrics(context, record);
   const Colors color = colorsFor(context.color);
+  // Short enough to live in the strings themselves.
   const std::string mfu = metrics.mfu ? fmt::format("{:.2f}%", *metrics.mfu) : "n/a";
-  return fmt::format("{}step: {:2}  {}loss: {:7.4f}  {}grad_norm: {:7.4f}  "
-                     "{}memory: {:5.2f}GiB({:.2f}%)  {}tps: {}  {}tflops: {}  "
-                     "{}mfu: {}  flops/token: {:.3e}{}",
-                     color.red, record.step, color.green, record.loss, color.orange,
-                     record.gradNorm, color.turquoise, metrics.memoryGiB, metrics.memoryPercent,
-                     color.blue, grouped(metrics.tps, 0), color.cyan, grouped(metrics.tflops, 2),
-                     color.magenta, mfu, context.flopsPerToken, color.reset);
+  line.clear();
+  fmt::format_to(std::back_inserter(line),
+                 "{}step: {:2}  {}loss: {:7.4f}  {}grad_norm: {:7.4f}  "
+                 "{}memory: {:5.2f}GiB({:.2f}%)  {}tps: {}  {}tflops: {}  "
+                 "{}mfu: {}  flops/token: {:.3e}{}",
+                 color.red, record.step, color.green, record.loss, color.orange, record.gradNorm,
+                 color.turquoise, metrics.memoryGiB, metrics.memoryPercent, color.blue,
+                 grouped(metrics.tps, 0), color.cyan, grouped(metrics.tflops, 2), color.magenta,
+                 mfu, context.flopsPerToken, color.reset);
+}
+
+std::string consoleLine(const MetricsContext &context, const StepRecord &record) {
+  std::string line;
+  writeConsoleLine(context, record, line);
+  return line;
 }
 
 std::string validationLine(const MetricsContext &context, const StepRecord &record) {
@@ -121,23 +131,41 @@ std::string validationLine(const MetricsContext &context, const StepRecord &reco
                      color.reset);
 }
 
-std::string jsonLine(const MetricsContext &context, const StepRecord &record) {
+namespace {
+
+/// A number of JSON, which knows none that is not finite.
+void addNumber(std::string &line, std::string_view key, std::optional<double> value) {
+  const auto end = std::back_inserter(line);
+  if (value && std::isfinite(*value))
+    fmt::format_to(end, ",\"{}\":{}", key, *value);
+  else
+    fmt::format_to(end, ",\"{}\":null", key);
+}
+
+} // namespace
+
+void writeJsonLine(const MetricsContext &context, const StepRecord &record, std::string &line) {
   const StepMetrics metrics = computeMetrics(context, record);
-  nlohmann::ordered_json object = {{"step", record.step},
-                                   {"loss", record.loss},
-                                   {"grad_norm", record.gradNorm},
-                                   {"lr", record.lr},
-                                   {"tokens", record.tokensSeen},
-                                   {"tps", metrics.tps},
-                                   {"tflops", metrics.tflops},
-                                   {"mfu", nullptr},
-                                   {"memory_gib", metrics.memoryGiB},
-                                   {"memory_percent", metrics.memoryPercent},
-                                   {"seconds_per_step", metrics.secondsPerStep},
-                                   {"data_seconds_per_step", metrics.dataSecondsPerStep}};
-  if (metrics.mfu)
-    object["mfu"] = *metrics.mfu;
-  return object.dump();
+  line.clear();
+  fmt::format_to(std::back_inserter(line), "{{\"step\":{}", record.step);
+  addNumber(line, "loss", record.loss);
+  addNumber(line, "grad_norm", record.gradNorm);
+  addNumber(line, "lr", record.lr);
+  fmt::format_to(std::back_inserter(line), ",\"tokens\":{}", record.tokensSeen);
+  addNumber(line, "tps", metrics.tps);
+  addNumber(line, "tflops", metrics.tflops);
+  addNumber(line, "mfu", metrics.mfu);
+  addNumber(line, "memory_gib", metrics.memoryGiB);
+  addNumber(line, "memory_percent", metrics.memoryPercent);
+  addNumber(line, "seconds_per_step", metrics.secondsPerStep);
+  addNumber(line, "data_seconds_per_step", metrics.dataSecondsPerStep);
+  line += '}';
+}
+
+std::string jsonLine(const MetricsContext &context, const StepRecord &record) {
+  std::string line;
+  writeJsonLine(context, record, line);
+  return line;
 }
 
 std::string validationJsonLine(const MetricsContext &context, const StepRecord &record) {

@@ -70,6 +70,8 @@ StepMetrics computeMetrics(const MetricsContext &context, const StepRecord &reco
 /// "step:  1  loss:  8.1326  grad_norm:  1.5371  memory:  0.42GiB(0.66%)  tps: 12,345  tflops: 0.88
 ///  mfu: n/a  flops/token: 7.158e+07"
 std::string consoleLine(const MetricsContext &context, const StepRecord &record);
+/// The same, in place of what `line` held: within its capacity, nothing is allocated.
+void writeConsoleLine(const MetricsContext &context, const StepRecord &record, std::string &line);
 
 /// "validate step: 10  loss:  2.1234  memory: ...  tps: ..."; of the record, step, loss, memory,
 /// tokensSinceLog and secondsSinceLog are used.
@@ -79,6 +81,10 @@ std::string validationLine(const MetricsContext &context, const StepRecord &reco
 /// memory_percent, seconds_per_step, data_seconds_per_step. A number that is not finite, or an
 /// unknown mfu, is null.
 std::string jsonLine(const MetricsContext &context, const StepRecord &record);
+/// The same, in place of what `line` held: within its capacity, nothing is allocated.
+void writeJsonLine(const MetricsContext &context, const StepRecord &record, std::string &line);
+/// More than either line takes.
+inline constexpr size_t kLineCapacity = 1024;
 /// {"validation_step": .., "validation_loss": .., "tps": ..}
 std::string validationJsonLine(const MetricsContext &context, const StepRecord &record);
 

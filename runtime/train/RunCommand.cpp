@@ -1,10 +1,9 @@
 #include "runtime/train/RunCommand.h"
 
-#include "runtime/device/cpu/CpuDevice.h"
 #include "runtime/format/Dump.h"
 #include "runtime/format/ProgramFile.h"
 #include "runtime/train/ProgramCache.h"
-#include "runtime/train/Trainer.h"
+#include "runtime/train/RunRanks.h"
 
 namespace titan {
 namespace {
@@ -87,14 +86,12 @@ Status runProgram(const std::filesystem::path &path, const std::optional<LoadedJ
     job.config.metrics.jsonl.reset(); // it may be the file of the run that trained
   for (const std::string &note : job.notes)
     logger.info("{}", note);
-  cpu::CpuDevice device(static_cast<int>(job.config.runtime.threads));
   TrainerOptions trainerOptions;
   trainerOptions.stopRequested = &stopRequested;
   trainerOptions.executor.poison = options.poison;
-  TITAN_ASSIGN_OR_RETURN(
-      std::unique_ptr<Trainer> trainer,
-      Trainer::create(file->program(), device, job.config, logger, trainerOptions));
-  return options.eval ? trainer->evaluate(0).status() : trainer->train();
+  return runRanks(file->program(), job.config, trainerOptions, logger, [&](Trainer &trainer) {
+    return options.eval ? trainer.evaluate(0).status() : trainer.train();
+  });
 }
 
 } // namespace

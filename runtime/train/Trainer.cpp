@@ -1,5 +1,6 @@
 #include "runtime/train/Trainer.h"
 
+#include "runtime/exec/NonFiniteSearch.h"
 #include "runtime/train/Dumps.h"
 #include "runtime/train/LrSchedule.h"
 
@@ -47,6 +48,9 @@ StatusOr<std::unique_ptr<Trainer>> Trainer::create(const format::Program &progra
 
 Status Trainer::prepare(const format::Program &program, Device &device) {
   const auto start = Clock::now();
+  TITAN_ASSIGN_OR_RETURN(
+      ranks, RankGroup::create(options.executor.plane,
+                               {.timeout = options.executor.collectiveTimeout, .parallelFor = {}}));
   TITAN_ASSIGN_OR_RETURN(executor, Executor::load(program, device, options.executor));
   TITAN_ASSIGN_OR_RETURN(trainTimeline, executor->findTimeline("train"));
   TITAN_RETURN_IF_ERROR(bindScalars());
@@ -59,16 +63,22 @@ Status Trainer::prepare(const format::Program &program, Device &device) {
     evalTimeline = *timeline;
     TITAN_ASSIGN_OR_RETURN(evalInputs, bindInputs("eval_"));
   }
+  if (job.training.globalBatchSize < 0)
+    job.training.globalBatchSize = inputs.rows;
+  TITAN_RETURN_IF_ERROR(checkBatches());
   TITAN_RETURN_IF_ERROR(initialize());
   TITAN_ASSIGN_OR_RETURN(VariableRef embedding, executor->find(kEmbedding));
-  TITAN_ASSIGN_OR_RETURN(data, openJobData(job, embedding.variable->view.shape[0], logger));
-  TITAN_RETURN_IF_ERROR(checkBatches());
-  if (job.metrics.jsonl) {
+  const VariableLayout table(*embedding.variable, program.mesh, ranks->rank());
+  TITAN_ASSIGN_OR_RETURN(data, openJobData(job, table.global().shape[0], logger));
+  if (job.metrics.jsonl && ranks->isFirst()) {
     TITAN_ASSIGN_OR_RETURN(JsonlWriter writer, JsonlWriter::create(*job.metrics.jsonl));
     jsonl.emplace(std::move(writer));
   }
   metrics.flopsPerToken = static_cast<double>(program.flopsPerToken);
   metrics.memoryCapacity = physicalMemory();
+  metrics.nonDataParallelSize = ranks->size() * inputs.localTokens() / (inputs.rows * inputs.seq);
+  logMemory();
+  line.reserve(kLineCapacity);
   metrics.color = !job.metrics.disableColorPrinting && isatty(STDERR_FILENO);
   logger.info("{}, ready after {:.2f} s", device.describe(), secondsSince(start));
   return okStatus();
@@ -115,23 +125,35 @@ StatusOr<Trainer::Inputs> Trainer::bindInputs(const std::string &prefix) const {
   Inputs result;
   TITAN_ASSIGN_OR_RETURN(result.tokens, executor->find(prefix + "tokens"));
   TITAN_ASSIGN_OR_RETURN(result.labels, executor->find(prefix + "labels"));
-  const format::View &view = result.tokens.variable->view;
-  if (view.type != DType::i32 || view.rank != 2 || !(view == result.labels.variable->view))
+  const format::View &part = result.tokens.variable->view;
+  result.layout.emplace(*result.tokens.variable, executor->program().mesh, ranks->rank());
+  const format::View &view = result.layout->global();
+  if (view.type != DType::i32 || view.rank != 2 || !(part == result.labels.variable->view))
     return invalidArgument("the program's inputs '" + prefix + "tokens' and '" + prefix +
                            "labels' are not both i32 [rows, seq]");
   result.rows = view.shape[0];
   result.seq = view.shape[1];
   result.tokenBatch.resize(static_cast<size_t>(view.numElements()));
   result.labelBatch.resize(static_cast<size_t>(view.numElements()));
+  result.part.resize(static_cast<size_t>(part.numElements()));
   return result;
+}
+
+/// Gives the program what this rank takes of a batch.
+Status Trainer::writePart(Inputs &batch, const VariableRef &variable,
+                          const std::vector<int32_t> &values) {
+  batch.layout->forEachRun([&](int64_t local, int64_t global, int64_t count) {
+    std::copy_n(values.begin() + global, count, batch.part.begin() + local);
+  });
+  return executor->write(variable, std::as_bytes(std::span(batch.part)));
 }
 
 /// Gives the program the next rows of a source.
 Status Trainer::fill(Inputs &batch, BatchSource &source) {
   TITAN_RETURN_IF_ERROR(
       source.next(batch.rows, batch.seq, batch.tokenBatch.data(), batch.labelBatch.data()));
-  TITAN_RETURN_IF_ERROR(executor->write(batch.tokens, std::as_bytes(std::span(batch.tokenBatch))));
-  return executor->write(batch.labels, std::as_bytes(std::span(batch.labelBatch)));
+  TITAN_RETURN_IF_ERROR(writePart(batch, batch.tokens, batch.tokenBatch));
+  return writePart(batch, batch.labels, batch.labelBatch);
 }
 
 Status Trainer::initialize() {
@@ -157,10 +179,31 @@ Status Trainer::checkBatches() {
   const int64_t rows = job.globalRows();
   if (rows < inputs.rows || rows % inputs.rows)
     return invalidArgument("training.global_batch_size " + std::to_string(rows) +
-                           " is not a multiple of the program's local batch of " +
-                           std::to_string(inputs.rows) + " rows");
+                           " is not a multiple of the " + std::to_string(inputs.rows) +
+                           " rows that the program's ranks take at once");
   microbatches = rows / inputs.rows;
   return okStatus();
+}
+
+/// What the run will hold in memory: the arena as it was planned, the workspace that the device's
+/// kernels share, and what the host needs. Beside it there is only the code.
+void Trainer::logMemory() {
+  std::vector<MemoryItem> items = executor->memory();
+  const auto batchBytes = [](const Inputs &batch) {
+    return static_cast<int64_t>(
+        (batch.tokenBatch.size() + batch.labelBatch.size() + batch.part.size()) * sizeof(int32_t));
+  };
+  items.push_back({"host batches", batchBytes(inputs) + batchBytes(evalInputs)});
+  items.push_back({"mapped data", data.training->mappedBytes()});
+  if (job.validation.datasetPath && data.validation)
+    items.back().bytes += data.validation->mappedBytes();
+  std::string line;
+  int64_t total = 0;
+  for (const MemoryItem &item : items) {
+    line += item.name + " " + std::to_string(item.bytes) + ", ";
+    total += item.bytes;
+  }
+  logger.info("memory in bytes: {}total {}", line, total);
 }
 
 //===----------------------------------------------------------------------===//
@@ -172,14 +215,22 @@ Status Trainer::train() {
   for (const std::string &warning : schedule.warnings())
     logger.warning("{}", warning);
   lastLog = Clock::now();
-  while (step < job.training.steps && !stopped()) {
+  while (step < job.training.steps && !stopped) {
     const double lr = schedule.rate(step + 1);
     TITAN_ASSIGN_OR_RETURN(bool ran, runStep(lr));
     if (!ran)
       break;
     TITAN_RETURN_IF_ERROR(finishStep(lr));
+    TITAN_RETURN_IF_ERROR(agreeToStop());
   }
   return finish();
+}
+
+/// Ends training on all ranks after the same step.
+Status Trainer::agreeToStop() {
+  TITAN_ASSIGN_OR_RETURN(stopped,
+                         ranks->any(options.stopRequested && options.stopRequested->load()));
+  return okStatus();
 }
 
 /// Runs one step; false, with nothing done, if the data does not suffice for one.
@@ -207,20 +258,42 @@ StatusOr<bool> Trainer::runStep(double lr) {
   return true;
 }
 
+/// Runs the step that is not finite again, on the same rows, and names the first bad tensor. The
+/// step changed neither parameters nor the optimizer's state, and its scalars still stand.
+StatusOr<std::string> Trainer::findNonFinite() {
+  data.training->goBack(microbatches * inputs.rows, inputs.seq);
+  NonFiniteSearch search(*executor, "finite", /*toTheEnd=*/ranks->size() > 1);
+  TITAN_ASSIGN_OR_RETURN(bool goOn, search.run(trainTimeline, Section::prologue));
+  int64_t i = 0;
+  for (; goOn && i < microbatches; ++i) {
+    TITAN_RETURN_IF_ERROR(fill(inputs, *data.training));
+    TITAN_ASSIGN_OR_RETURN(goOn, search.run(trainTimeline, Section::body));
+  }
+  const std::string place = goOn || i == 0 ? ""
+                                           : ", in microbatch " + std::to_string(i) + " of " +
+                                                 std::to_string(microbatches);
+  if (goOn) {
+    TITAN_ASSIGN_OR_RETURN(goOn, search.run(trainTimeline, Section::epilogue));
+  }
+  if (search.found().empty() && ranks->size() > 1)
+    return std::string("the first bad tensor is on another rank");
+  if (search.found().empty())
+    return std::string("run once more, the step is finite: the fault is not in the numbers");
+  return "the first bad tensor: " + search.found() + place;
+}
+
 Status Trainer::finishStep(double lr) {
   TITAN_ASSIGN_OR_RETURN(const StepResult result, readResult());
   if (!result.finite) {
-    TITAN_ASSIGN_OR_RETURN(const std::string bad, findBadGradient(*executor));
+    logger.warning("step {} is not finite; running it again to see where that begins", step);
+    TITAN_ASSIGN_OR_RETURN(const std::string cause, findNonFinite());
     return internalError("step " + std::to_string(step) + ": loss " +
                          std::to_string(result.loss()) + ", gradient norm " +
-                         std::to_string(result.gradNorm) + "; " +
-                         (bad.empty() ? "no gradient is infinite or no number itself"
-                                      : "the first gradient that is not finite is '" + bad + "'") +
+                         std::to_string(result.gradNorm) + "; " + cause +
                          "; the parameters are those before the step");
   }
-  const int64_t stepTokens = microbatches * inputs.rows * inputs.seq;
-  tokensSeen += stepTokens;
-  tokens += stepTokens;
+  tokensSeen += microbatches * inputs.rows * inputs.seq;
+  tokens += microbatches * inputs.localTokens();
   ++steps;
   if (step == 1 || step % job.metrics.logFreq == 0 || step == job.training.steps)
     TITAN_RETURN_IF_ERROR(log(result, lr));
@@ -239,11 +312,15 @@ Status Trainer::log(const StepResult &result, double lr) {
   record.secondsSinceLog = secondsSince(lastLog);
   record.dataSecondsSinceLog = dataSeconds;
   record.memory = peakMemory();
-  logger.info("{}", consoleLine(metrics, record));
+  writeConsoleLine(metrics, record, line);
+  logger.log(LogLevel::info, line);
   steps = tokens = 0;
   dataSeconds = 0;
   lastLog = Clock::now();
-  return jsonl ? jsonl->write(jsonLine(metrics, record)) : okStatus();
+  if (!jsonl)
+    return okStatus();
+  writeJsonLine(metrics, record, line);
+  return jsonl->write(line);
 }
 
 //===----------------------------------------------------------------------===//
@@ -287,7 +364,7 @@ StatusOr<double> Trainer::evaluate(int64_t atStep) {
   StepRecord record;
   record.step = atStep;
   record.loss = loss / count;
-  record.tokensSinceLog = batches * evalInputs.rows * evalInputs.seq;
+  record.tokensSinceLog = batches * evalInputs.localTokens();
   record.secondsSinceLog = secondsSince(start);
   record.memory = peakMemory();
   logger.info("{}", validationLine(metrics, record));
@@ -297,15 +374,15 @@ StatusOr<double> Trainer::evaluate(int64_t atStep) {
 }
 
 Status Trainer::finish() {
-  if (stopped())
+  if (stopped)
     logger.info("stopped after step {} of {}", step, job.training.steps);
   if (job.debug.dumpGradients && step > 0) {
     TITAN_ASSIGN_OR_RETURN(const StepResult result, readResult());
-    TITAN_RETURN_IF_ERROR(dumpGradients(*executor, result.validTokens, *job.debug.dumpGradients));
+    TITAN_RETURN_IF_ERROR(dumpGradients(*executor, *ranks, result.validTokens, *job.debug.dumpGradients));
   }
   if (job.debug.dumpParameters)
-    TITAN_RETURN_IF_ERROR(dumpParameters(*executor, *job.debug.dumpParameters));
-  if (!job.validation.enable || stopped())
+    TITAN_RETURN_IF_ERROR(dumpParameters(*executor, *ranks, *job.debug.dumpParameters));
+  if (!job.validation.enable || stopped)
     return okStatus();
   if (lastValidation != step) {
     TITAN_ASSIGN_OR_RETURN(lastHeldOutLoss, evaluate(step));

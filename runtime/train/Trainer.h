@@ -1,11 +1,14 @@
-// The training loop of one rank: batches in, steps, metrics and evaluations out.
+// The training loop of one rank: batches in, steps, metrics and evaluations out. Every rank of a
+// job has a trainer; all do the same, and the first one logs and writes files.
 #pragma once
 
 #include "runtime/base/JobConfig.h"
 #include "runtime/base/Logger.h"
 #include "runtime/data/JobData.h"
 #include "runtime/exec/Executor.h"
+#include "runtime/exec/VariableLayout.h"
 #include "runtime/train/Metrics.h"
+#include "runtime/train/RankGroup.h"
 
 #include <atomic>
 #include <chrono>
@@ -15,13 +18,14 @@ namespace titan {
 struct TrainerOptions {
   /// Set, from a signal handler or another thread, to end training after the step under way.
   const std::atomic<bool> *stopRequested = nullptr;
+  /// With the data plane, if there are several ranks.
   ExecutorOptions executor;
 };
 
 class Trainer {
 public:
   /// Prepares the program on the device, initializes or loads its parameters and opens the data.
-  /// The program, the device, the logger and `options` must outlive the trainer.
+  /// The program, the device and the logger must outlive the trainer.
   static StatusOr<std::unique_ptr<Trainer>> create(const format::Program &program, Device &device,
                                                    const JobConfig &job, Logger &logger,
                                                    const TrainerOptions &options = {});
@@ -45,11 +49,16 @@ private:
     VariableRef lr, biasCorrection1, biasCorrection2;
     VariableRef lossSum, validTokens, gradNorm, finite;
   };
-  /// The two tensors that the host fills before a body, and a batch for them.
+  /// The two tensors that the host fills before a body: a batch of all ranks, `rows` of `seq`
+  /// tokens, of which each takes its own part.
   struct Inputs {
     VariableRef tokens, labels;
+    std::optional<VariableLayout> layout;
     int64_t rows = 0, seq = 0;
-    std::vector<int32_t> tokenBatch, labelBatch;
+    std::vector<int32_t> tokenBatch, labelBatch; ///< of all ranks
+    std::vector<int32_t> part;                   ///< of this one
+
+    int64_t localTokens() const { return static_cast<int64_t>(part.size()); }
   };
   /// What a step leaves for the host.
   struct StepResult {
@@ -67,19 +76,23 @@ private:
   Status writeScalar(const VariableRef &variable, double value);
   StatusOr<double> readScalar(const VariableRef &variable) const;
   Status fill(Inputs &batch, BatchSource &source);
+  Status writePart(Inputs &batch, const VariableRef &variable, const std::vector<int32_t> &values);
   StatusOr<StepResult> readResult() const;
   StatusOr<Inputs> bindInputs(const std::string &prefix) const;
   Status checkBatches();
+  void logMemory();
   StatusOr<bool> runStep(double lr);
+  StatusOr<std::string> findNonFinite();
   Status finishStep(double lr);
   Status log(const StepResult &result, double lr);
   Status validateIfDue();
   Status finish();
-  bool stopped() const { return options.stopRequested && options.stopRequested->load(); }
+  Status agreeToStop();
 
-  const JobConfig &job;
+  JobConfig job;
   Logger &logger;
   TrainerOptions options;
+  std::unique_ptr<RankGroup> ranks;
   std::unique_ptr<Executor> executor;
   JobData data;
   Scalars scalars{};
@@ -87,7 +100,9 @@ private:
   uint32_t trainTimeline = format::kNone, evalTimeline = format::kNone;
   MetricsContext metrics;
   std::optional<JsonlWriter> jsonl;
+  std::string line; ///< of the log or the metrics; allocated once
 
+  bool stopped = false; ///< on all ranks
   int64_t step = 0;
   int64_t microbatches = 1; ///< per step
   int64_t tokensSeen = 0;

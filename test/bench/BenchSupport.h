@@ -13,6 +13,7 @@
 #include <random>
 #include <span>
 #include <string>
+#include <sys/mman.h>
 #include <vector>
 
 namespace titan::cpu {
@@ -42,12 +43,14 @@ inline double quantile(std::vector<double> values, double q) {
   return values.empty() ? 0 : values[std::min(values.size() - 1, size_t(values.size() * q))];
 }
 
-/// Floats on cache lines of their own, random of magnitude below 1.
+/// Floats on pages of their own, random of magnitude below 1. Large arrays ask for huge pages, as
+/// the runtime does for its segments.
 class BenchArray {
 public:
   explicit BenchArray(int64_t count)
-      : size(count),
-        floats(static_cast<float *>(::operator new(count * sizeof(float), std::align_val_t(64)))) {
+      : size(count), floats(static_cast<float *>(::operator new(count * sizeof(float), kAlign))) {
+    if (size * int64_t(sizeof(float)) >= int64_t(kAlign))
+      ::madvise(floats.get(), size * sizeof(float), MADV_HUGEPAGE);
     std::minstd_rand generator(1);
     for (int64_t i = 0; i < count; ++i)
       floats.get()[i] = float(generator()) * 1e-9f - 1.07f;
@@ -58,8 +61,9 @@ public:
   }
 
 private:
+  static constexpr std::align_val_t kAlign{int64_t{2} << 20};
   struct Delete {
-    void operator()(float *p) const { ::operator delete(p, std::align_val_t(64)); }
+    void operator()(float *p) const { ::operator delete(p, kAlign); }
   };
   int64_t size;
   std::unique_ptr<float, Delete> floats;

@@ -4,6 +4,11 @@
 //   GemmBench [--threads=N] [--rounds=N] [--mkl=PATH/libmkl_rt.so.3] [--quick=1] [--quantile=0.5]
 //   [--clock=wall|cpu]
 //
+//   GemmBench --shapes=FILE [--threads=N] [--rounds=N]
+//
+// times gemm() alone on a list of multiplications and prints the seconds that the list takes, one
+// number per round; a line is "transA transB accumulate m n k lda ldb ldc count".
+//
 // All run once per round, one after another with a pause in which the other libraries' threads
 // fall asleep; the table has medians over the rounds (or another quantile), the last line is
 // weighted by flops.
@@ -13,6 +18,7 @@
 
 #include <cstdio>
 #include <dlfcn.h>
+#include <fstream>
 #include <oneapi/dnnl/dnnl.h>
 #include <unistd.h>
 
@@ -89,6 +95,54 @@ Times measure(ThreadPool &pool, const GemmShape &shape, const Peers &peers, int 
   return {quantile(ours, q), quantile(oneDnn, q), quantile(mkl, q), quantile(peak, 1 - q)};
 }
 
+struct CountedShape {
+  GemmShape shape;
+  int64_t count;
+};
+
+std::vector<CountedShape> readShapes(const std::string &path) {
+  std::vector<CountedShape> shapes;
+  std::ifstream file(path);
+  GemmShape s;
+  int64_t count = 0;
+  while (file >> s.transA >> s.transB >> s.accumulate >> s.m >> s.n >> s.k >> s.lda >> s.ldb >>
+         s.ldc >> count)
+    shapes.push_back({s, count});
+  return shapes;
+}
+
+/// Seconds of a list of multiplications, each on memory of its own as in a step.
+int timeShapes(const std::string &path, int threads, int rounds) {
+  const std::vector<CountedShape> shapes = readShapes(path);
+  if (shapes.empty()) {
+    std::fprintf(stderr, "no shapes in %s\n", path.c_str());
+    return 1;
+  }
+  ThreadPool pool(threads);
+  const BenchClock clock;
+  for (int round = 0; round < rounds; ++round) {
+    double seconds = 0;
+    for (const auto &[shape, count] : shapes) {
+      BenchArray a((shape.transA ? shape.k : shape.m) * shape.lda);
+      BenchArray b((shape.transB ? shape.n : shape.k) * shape.ldb), c(shape.m * shape.ldc);
+      BenchArray workspace(gemmWorkspaceBytes(shape, threads) / sizeof(float));
+      auto run = [&] {
+        const titan::Status status =
+            gemm(pool, shape, a.data(), b.data(), c.data(), workspace.bytes());
+        if (!status.ok())
+          std::fprintf(stderr, "%s\n", status.message().c_str());
+      };
+      run();
+      seconds += clock.secondsOf([&] {
+        for (int64_t i = 0; i < count; ++i)
+          run();
+      });
+    }
+    std::printf("%.6f\n", seconds);
+  }
+  return 0;
+}
+
 } // namespace
 
 int main(int argc, char **argv) {
@@ -96,6 +150,9 @@ int main(int argc, char **argv) {
   int rounds = std::stoi(option(argc, argv, "rounds", "15"));
   double q = std::stod(option(argc, argv, "quantile", "0.5"));
   bool quick = option(argc, argv, "quick", "0") == "1";
+  std::string shapesPath = option(argc, argv, "shapes", "");
+  if (!shapesPath.empty())
+    return timeShapes(shapesPath, threads, rounds);
   std::string mklPath = option(argc, argv, "mkl", "");
   Peers peers{{option(argc, argv, "clock", "wall") == "cpu", threads}};
   if (!mklPath.empty()) {

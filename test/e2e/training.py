@@ -171,14 +171,36 @@ def parameters():
 
 
 def not_finite(contents):
-    """A loss that is not finite ends the run and names the first bad gradient."""
+    """A loss that is not finite ends the run and names the first bad tensor in execution order."""
     bad = os.path.join(WORK, "bad.safetensors")
-    shape, values = contents["layers.1.feed_forward.w2.weight"]
-    write_tensors(bad, {**contents, "layers.1.feed_forward.w2.weight":
-                        (shape, [math.inf] + values[1:])})
-    text = call([RUN, "model.tbin", "--checkpoint.initial_load_path", bad], 1)
-    expect(text, "step 1: loss", "the first gradient that is not finite is '",
+
+    def error(changes, *options):
+        write_tensors(bad, {**contents, **changes})
+        return call([RUN, "model.tbin", "--checkpoint.initial_load_path", bad, *options], 1)
+
+    def changed(name, change):
+        shape, values = contents[name]
+        return {name: (shape, [change(i, value) for i, value in enumerate(values)])}
+
+    # A parameter of the middle, though the gradients of all parameters before it are bad too.
+    text = error(changed("layers.1.feed_forward.w2.weight", lambda i, v: math.inf if i == 97 else v))
+    expect(text, "step 1: loss",
+           "the first bad tensor: parameter 'layers.1.feed_forward.w2.weight' is inf at [1, 1], read by",
+           "(gemm) of function 'fwd', in microbatch 1 of 1",
            "the parameters are those before the step")
+    # An overflow between finite tensors: the product of SwiGLU's two halves.
+    large = {}
+    for name in ("layers.0.feed_forward.w1.weight", "layers.0.feed_forward.w3.weight"):
+        large |= changed(name, lambda i, v: v * 1e22)
+    expect(error(large), "the first bad tensor: instruction", "(launch of kernel '", "function 'fwd' writes",
+           "parameters used last: 'layers.0.feed_forward.w", "in microbatch 1 of 1")
+    # A token that only the second microbatch has.
+    with open(os.path.join(WORK, "late.txt"), "w") as text:
+        text.write("a" * 210 + "Z" + "b" * 4000)
+    expect(error(changed("tok_embeddings.weight", lambda i, v: math.inf if i == 90 * 32 + 3 else v),
+                 "--training.dataset_path", "late.txt", "--training.global_batch_size", "8"),
+           "parameter 'tok_embeddings.weight' is inf at [90, 3]", "(embedding) of function 'fwd'",
+           "in microbatch 2 of 2")
 
 
 def gradients():

@@ -109,26 +109,42 @@ LogicalResult AttentionOp::buildVjp(OpBuilder &builder, ArrayRef<Value> cotangen
   return success();
 }
 
+namespace {
+
+/// The operands of attention or its gradient without the positions, and the positions, if any.
+struct AttentionOperands {
+  SmallVector<Value> tensors;
+  Value queryPositions, keyPositions;
+
+  AttentionOperands(ValueRange operands, bool hasPositions) : tensors(operands) {
+    if (!hasPositions)
+      return;
+    queryPositions = operands[3];
+    keyPositions = operands[4];
+    tensors.erase(tensors.begin() + 3, tensors.begin() + 5);
+  }
+};
+
+} // namespace
+
 LogicalResult AttentionOp::emitInstructions(OpBuilder &builder, ValueRange operands,
                                             ValueRange results) {
-  if (getQueryPositions())
-    return emitOpError("has no instruction for attention with positions");
   auto scale = builder.getF32FloatAttr(static_cast<float>(getScale().convertToDouble()));
-  exec::AttentionOp::create(builder, getLoc(), operands[0], operands[1], operands[2],
-                            /*positions=*/Value(), results[0], results[1], /*scratch=*/Value(),
-                            scale, getCausalAttr());
+  const AttentionOperands in(operands, static_cast<bool>(getQueryPositions()));
+  exec::AttentionOp::create(builder, getLoc(), in.tensors[0], in.tensors[1], in.tensors[2],
+                            in.queryPositions, in.keyPositions, results[0], results[1],
+                            /*scratch=*/Value(), scale, getCausalAttr());
   return success();
 }
 
 LogicalResult AttentionGradOp::emitInstructions(OpBuilder &builder, ValueRange operands,
                                                 ValueRange results) {
-  if (getQueryPositions())
-    return emitOpError("has no instruction for attention with positions");
   auto scale = builder.getF32FloatAttr(static_cast<float>(getScale().convertToDouble()));
-  exec::AttentionGradOp::create(builder, getLoc(), operands[0], operands[1], operands[2],
-                                /*positions=*/Value(), operands[3], operands[4], operands[5],
-                                results[0], results[1], results[2], /*scratch=*/Value(), scale,
-                                getCausalAttr());
+  const AttentionOperands in(operands, static_cast<bool>(getQueryPositions()));
+  exec::AttentionGradOp::create(builder, getLoc(), in.tensors[0], in.tensors[1], in.tensors[2],
+                                in.queryPositions, in.keyPositions, in.tensors[3], in.tensors[4],
+                                in.tensors[5], results[0], results[1], results[2],
+                                /*scratch=*/Value(), scale, getCausalAttr());
   return success();
 }
 

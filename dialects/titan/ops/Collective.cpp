@@ -68,34 +68,38 @@ static FailureOr<int64_t> getGroupSize(Operation *op, ArrayAttr axes,
   return shape.getSize(llvm::to_vector(axes.getAsRange<StringAttr>()));
 }
 
+/// Axes of the mesh, and shapes that fit the group's size.
+template <typename Op>
+static LogicalResult verifyExchange(Op op, int64_t dimension, SymbolTableCollection &symbols) {
+  FailureOr<int64_t> ranks = getGroupSize(op, op.getAxes(), symbols);
+  if (failed(ranks))
+    return failure();
+  const CollectiveKind kind = op.getKind();
+  for (auto [input, result] : llvm::zip(op.getInputs(), op.getResults())) {
+    auto from = tensorType(input), to = tensorType(result);
+    if (kind == CollectiveKind::allReduce) {
+      if (from != to)
+        return op.emitOpError() << "expects results of the operands' types, found " << from
+                                << " and " << to;
+    } else if (const bool gathers = kind == CollectiveKind::allGather; failed(
+                   verifyParts(op, gathers ? from : to, gathers ? to : from, dimension, *ranks))) {
+      return failure();
+    }
+  }
+  return success();
+}
+
 LogicalResult AllGatherOp::verifySymbolUses(SymbolTableCollection &symbols) {
-  FailureOr<int64_t> ranks = getGroupSize(*this, getAxes(), symbols);
-  if (failed(ranks))
-    return failure();
-  for (auto [input, result] : llvm::zip(getInputs(), getResults()))
-    if (failed(verifyParts(*this, tensorType(input), tensorType(result), getDimension(), *ranks)))
-      return failure();
-  return success();
+  return verifyExchange(*this, getDimension(), symbols);
 }
-
 LogicalResult ReduceScatterOp::verifySymbolUses(SymbolTableCollection &symbols) {
-  FailureOr<int64_t> ranks = getGroupSize(*this, getAxes(), symbols);
-  if (failed(ranks))
-    return failure();
-  for (auto [input, result] : llvm::zip(getInputs(), getResults()))
-    if (failed(verifyParts(*this, tensorType(result), tensorType(input), getDimension(), *ranks)))
-      return failure();
-  return success();
+  return verifyExchange(*this, getDimension(), symbols);
 }
-
 LogicalResult AllReduceOp::verifySymbolUses(SymbolTableCollection &symbols) {
-  if (failed(getGroupSize(*this, getAxes(), symbols)))
-    return failure();
-  for (auto [input, result] : llvm::zip(getInputs(), getResults()))
-    if (input.getType() != result.getType())
-      return emitOpError() << "expects results of the operands' types, found " << input.getType()
-                           << " and " << result.getType();
-  return success();
+  return verifyExchange(*this, 0, symbols);
+}
+LogicalResult StartOp::verifySymbolUses(SymbolTableCollection &symbols) {
+  return verifyExchange(*this, getDimension(), symbols);
 }
 
 static SmallVector<StringAttr> toVector(ArrayAttr axes) {
@@ -112,10 +116,11 @@ unsigned AllGatherOp::getCollectiveDimension() { return getDimension(); }
 unsigned ReduceScatterOp::getCollectiveDimension() { return getDimension(); }
 unsigned AllReduceOp::getCollectiveDimension() { return 0; }
 
-/// The result type that an operand of another shape has: `ratio` is that of the first result to
-/// the first operand, as numerator and denominator along `dimension`.
-static SmallVector<Type> scaleTypes(ValueRange operands, Operation *like, unsigned dimension) {
-  const int64_t from = tensorType(like->getOperand(0)).getDimSize(dimension);
+SmallVector<Type> getGroupedTypes(ValueRange operands, Operation *like, unsigned dimension) {
+  auto model = tensorType(like->getOperand(0));
+  if (model == like->getResult(0).getType())
+    return llvm::to_vector(operands.getTypes());
+  const int64_t from = model.getDimSize(dimension);
   const int64_t to = tensorType(like->getResult(0)).getDimSize(dimension);
   SmallVector<Type> types;
   for (Value operand : operands) {
@@ -127,13 +132,14 @@ static SmallVector<Type> scaleTypes(ValueRange operands, Operation *like, unsign
 }
 
 Operation *AllGatherOp::buildGrouped(OpBuilder &builder, ValueRange operands) {
-  return AllGatherOp::create(builder, getLoc(), scaleTypes(operands, *this, getDimension()),
+  return AllGatherOp::create(builder, getLoc(), getGroupedTypes(operands, *this, getDimension()),
                              operands, getAxes(), getDimension());
 }
 
 Operation *ReduceScatterOp::buildGrouped(OpBuilder &builder, ValueRange operands) {
-  return ReduceScatterOp::create(builder, getLoc(), scaleTypes(operands, *this, getDimension()),
-                                 operands, getAxes(), getDimension());
+  return ReduceScatterOp::create(builder, getLoc(),
+                                 getGroupedTypes(operands, *this, getDimension()), operands,
+                                 getAxes(), getDimension());
 }
 
 Operation *AllReduceOp::buildGrouped(OpBuilder &builder, ValueRange operands) {

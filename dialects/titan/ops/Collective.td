@@ -79,8 +79,63 @@ def Titan_AllReduceOp : Titan_CollectiveOp<"all_reduce"> {
   }];
 }
 
+// Not Pure: where a start and its await stand is what titan-schedule-instructions decides.
+def Titan_StartOp : Titan_Op<"start", [
+    Titan_BufferedPlaced,
+    DeclareOpInterfaceMethods<SymbolUserOpInterface>,
+    DeclareOpInterfaceMethods<Titan_CollectiveOpInterface>,
+    DeclareOpInterfaceMethods<Titan_CostOpInterface>]> {
+  let summary = "starts a collective; its results are under way";
+  let description = [{
+    The collective of that kind on the operands, at the same time as what follows, up to the one
+    `titan.await` that takes all results. In between they have memory, but no value, and nothing may
+    write the operands' memory. An all_reduce that is `in_place` computes in the memory of its
+    operands, which die here.
+
+    ```mlir
+    %p:2 = titan.start all_gather %a, %b over [dp_shard]
+        : (tensor<1024xf32>, tensor<512xf32>) -> (tensor<4096xf32>, tensor<2048xf32>)
+    %y = titan.einsum "td,nd->tn" %x, %v : ...
+    %w:2 = titan.await %p#0, %p#1 of %a, %b : ...
+    ```
+  }];
+  let arguments = (ins Titan_CollectiveAttr:$collective,
+                       DefaultValuedAttr<Titan_ReductionAttr, "::titan::Reduction::sum">:$reduction,
+                       UnitAttr:$in_place, Variadic<Titan_Tensor>:$inputs, StrArrayAttr:$axes,
+                       DefaultValuedAttr<I64Attr, "0">:$dimension);
+  let results = (outs Variadic<Titan_Tensor>:$results);
+  let assemblyFormat = [{
+    $collective (`reduction` $reduction^)? (`in_place` $in_place^)? $inputs
+    `over` custom<AxisNames>($axes) (`dimension` $dimension^)? attr-dict
+    `:` functional-type($inputs, $results)
+  }];
+  let hasVerifier = 1;
+}
+
+def Titan_AwaitOp : Titan_Op<"await", [
+    AttrSizedOperandSegments, Titan_BufferedPlaced,
+    DeclareOpInterfaceMethods<Titan_CostOpInterface>,
+    DeclareOpInterfaceMethods<Titan_ReferenceOpInterface>]> {
+  let summary = "the results of a collective that was started";
+  let description = [{
+    Takes all results of one `titan.start`, in their order, and is their only user. The sources are
+    the start's operands: as operands of the await they keep their memory until here. One that is
+    updated in place is not named.
+  }];
+  let arguments = (ins Variadic<Titan_Tensor>:$under_way, Variadic<Titan_Tensor>:$sources);
+  let results = (outs Variadic<Titan_Tensor>:$results);
+  let assemblyFormat = [{
+    $under_way (`of` $sources^)? attr-dict `:` functional-type(operands, results)
+  }];
+  let hasVerifier = 1;
+  let extraClassDeclaration = [{
+    /// The start that is awaited.
+    ::titan::StartOp getStart();
+  }];
+}
+
 def Titan_AxisSliceOp : Titan_Op<"axis_slice", [
-    Pure, DeclareOpInterfaceMethods<SymbolUserOpInterface>,
+    Pure, Titan_Buffered, DeclareOpInterfaceMethods<SymbolUserOpInterface>,
     DeclareOpInterfaceMethods<Titan_CostOpInterface>,
     DeclareOpInterfaceMethods<Titan_ReferenceOpInterface>]> {
   let summary = "the rank's part of a tensor that every rank has";

@@ -47,42 +47,64 @@ static void movePart(Whole &whole, Part &part, unsigned dimension, int64_t index
            part.values[outer * partBlocks.inner + i]);
 }
 
-void AllGatherOp::evaluateGroup(Tensors operands, Outputs results) {
+static void gather(Tensors operands, Outputs results, unsigned dimension) {
   for (HostTensor *result : results)
     for (auto [index, operand] : llvm::enumerate(operands))
-      movePart(*result, *operand, getDimension(), index,
+      movePart(*result, *operand, dimension, index,
                [](double &whole, double part) { whole = part; });
 }
 
-void ReduceScatterOp::evaluateGroup(Tensors operands, Outputs results) {
+static void reduceScatter(Tensors operands, Outputs results, unsigned dimension) {
   for (auto [index, result] : llvm::enumerate(results))
     for (const HostTensor *operand : operands)
-      movePart(*operand, *result, getDimension(), index,
+      movePart(*operand, *result, dimension, index,
                [](double whole, double &part) { part += whole; });
 }
 
-void AllReduceOp::evaluateGroup(Tensors operands, Outputs results) {
+static void allReduce(Tensors operands, Outputs results, Reduction reduction) {
   HostTensor sum = *operands.front();
   for (const HostTensor *operand : operands.drop_front())
     for (auto [total, value] : llvm::zip_equal(sum.values, operand->values))
-      total = getReduction() == Reduction::sum ? total + value : std::max(total, value);
+      total = reduction == Reduction::sum ? total + value : std::max(total, value);
   for (HostTensor *result : results)
     result->values = sum.values;
 }
 
+void AllGatherOp::evaluateGroup(Tensors operands, Outputs results) {
+  gather(operands, results, getDimension());
+}
+
+void ReduceScatterOp::evaluateGroup(Tensors operands, Outputs results) {
+  reduceScatter(operands, results, getDimension());
+}
+
+void AllReduceOp::evaluateGroup(Tensors operands, Outputs results) {
+  allReduce(operands, results, getReduction());
+}
+
+void StartOp::evaluateGroup(Tensors operands, Outputs results) {
+  switch (getKind()) {
+  case CollectiveKind::allGather:
+    return gather(operands, results, getDimension());
+  case CollectiveKind::reduceScatter:
+    return reduceScatter(operands, results, getDimension());
+  case CollectiveKind::allReduce:
+    return allReduce(operands, results, getReduction());
+  }
+}
+
 /// One addition per element that is received.
 int64_t AllGatherOp::getFlops() { return 0; }
-int64_t ReduceScatterOp::getFlops() {
+static int64_t countElements(ValueRange inputs) {
   int64_t elements = 0;
-  for (Value input : getInputs())
+  for (Value input : inputs)
     elements += tensorType(input).getNumElements();
   return elements;
 }
-int64_t AllReduceOp::getFlops() {
-  int64_t elements = 0;
-  for (Value input : getInputs())
-    elements += tensorType(input).getNumElements();
-  return elements;
+int64_t ReduceScatterOp::getFlops() { return countElements(getInputs()); }
+int64_t AllReduceOp::getFlops() { return countElements(getInputs()); }
+int64_t StartOp::getFlops() {
+  return getKind() == CollectiveKind::allGather ? 0 : countElements(getInputs());
 }
 
 //===----------------------------------------------------------------------===//

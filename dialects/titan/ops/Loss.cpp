@@ -61,7 +61,7 @@ LogicalResult HeadLossOp::buildVjp(OpBuilder &builder, ArrayRef<Value> cotangent
       builder, getLoc(), getLoss().getType(), getValid().getType(), getInput().getType(), dweight,
       getInput(), getWeight(), getLabels(), cotangents[0], getFirstClass(), getClassAxesAttr());
   Value dw = gradient.getDweight();
-  if (dweight != weight)
+  if (!isSameTensor(dweight, weight))
     dw = CastOp::create(builder, getLoc(), weight, dw);
   result.operands = {gradient.getDinput(), dw};
   result.operands.resize(getNumOperands());

@@ -46,7 +46,7 @@ LogicalResult RmsNormOp::buildVjp(OpBuilder &builder, ArrayRef<Value> cotangents
   auto gradient = RmsNormGradOp::create(builder, getLoc(), getInput().getType(), dweight,
                                         cotangents[0], getInput(), getWeight(), getRstd());
   Value dw = gradient.getDweight();
-  if (dweight != weight)
+  if (!isSameTensor(dweight, weight))
     dw = CastOp::create(builder, getLoc(), weight, dw);
   result.operands = {gradient.getDinput(), dw};
   return success();

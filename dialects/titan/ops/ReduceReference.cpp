@@ -85,6 +85,8 @@ ShardingRule SumOfSquaresOp::getShardingRule() {
       dimensions.push_back({rule.addFactor(extent, FactorKind::reduction)});
   }
   rule.results = {{}};
+  // The result is a sum of terms: split, each of them is a partial sum.
+  rule.linearity = ShardingRule::Linearity::together;
   return rule;
 }
 

@@ -40,8 +40,9 @@ LogicalResult ShardingConstraintOp::verify() {
 
 LogicalResult VariableOp::verify() {
   auto type = dyn_cast<RankedTensorType>(getType());
-  if (!type || !type.hasStaticShape())
-    return emitOpError() << "expects a static tensor type, found " << getType();
+  if (!type || !isMemoryShape(type))
+    return emitOpError() << "expects a static tensor type of 1 to 2^56 elements, found "
+                         << getType();
   if (std::optional<Type> global = getGlobalType()) {
     auto whole = dyn_cast<RankedTensorType>(*global);
     if (!whole || !getSharding(whole) || whole.getElementType() != type.getElementType())

@@ -28,6 +28,7 @@ public:
   Status fillBytes(std::byte *device, int64_t bytes, uint8_t value) override;
   void hostParallelFor(int64_t blocks, FunctionRef<void(int64_t begin, int64_t end)> body) override;
 
+  int hostThreads() const override { return threads.size(); }
   ThreadPool &pool() { return threads; }
 
 private:

@@ -185,9 +185,9 @@ private:
             op.scale,   op.causal,  strides(op.q), strides(op.k), strides(op.v), strides(op.out)};
   }
   template <typename Op> AttentionInputs attentionInputs(const Op &op) const {
-    const Operand *positions = any(op.positions);
+    const Operand *queries = any(op.queryPositions), *keys = any(op.keyPositions);
     return {floats(operands[op.q]), floats(operands[op.k]), floats(operands[op.v]),
-            positions ? integers(*positions) : nullptr, nullptr};
+            queries ? integers(*queries) : nullptr, keys ? integers(*keys) : nullptr};
   }
   EmbeddingShape embeddingShape(uint32_t table, uint32_t rows) const {
     const format::View &matrix = *operands[table].view, &out = *operands[rows].view;

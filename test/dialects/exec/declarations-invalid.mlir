@@ -135,7 +135,7 @@ exec.variable @v : tensor<17xf32> role input in @c + 0
 // -----
 
 exec.segment @s size 256 in device
-// expected-error @+1 {{'uniform' is no distribution: expected constant, normal, truncated_normal, rope_cosine or rope_sine}}
+// expected-error @+1 {{'uniform' is no distribution: expected constant, normal, truncated_normal, rope_cosine, rope_sine or axis_index}}
 exec.variable @v : tensor<f32> role parameter in @s + 0 initializer <uniform, 0.0>
 
 // -----

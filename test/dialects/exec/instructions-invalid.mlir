@@ -290,13 +290,14 @@ exec.func @f {
 exec.segment @s size 4096 in device
 exec.func @f {
   %q = exec.buffer @s + 0 : memref<2x4x4x8xf32>
-  %k = exec.buffer @s + 0 : memref<2x4x2x8xf32>
-  %v = exec.buffer @s + 0 : memref<2x4x2x8xf32>
+  %k = exec.buffer @s + 0 : memref<2x6x2x8xf32>
+  %v = exec.buffer @s + 0 : memref<2x6x2x8xf32>
   %out = exec.buffer @s + 0 : memref<2x4x4x8xf32>
   %lse = exec.buffer @s + 0 : memref<2x4x4xf32>
-  %p = exec.buffer @s + 0 : memref<2x3xi32>
-  // expected-error @+1 {{positions has shape [2, 3], expected [2, 4]}}
-  exec.attention causal scale 0.5 (%q, %k, %v : memref<2x4x4x8xf32>, memref<2x4x2x8xf32>, memref<2x4x2x8xf32>) positions %p : memref<2x3xi32> into (%out, %lse : memref<2x4x4x8xf32>, memref<2x4x4xf32>)
+  %p0 = exec.buffer @s + 0 : memref<2x3xi32>
+  %p1 = exec.buffer @s + 0 : memref<2x6xi32>
+  // expected-error @+1 {{query positions has shape [2, 3], expected [2, 4]}}
+  exec.attention causal scale 0.5 (%q, %k, %v : memref<2x4x4x8xf32>, memref<2x6x2x8xf32>, memref<2x6x2x8xf32>) positions (%p0, %p1 : memref<2x3xi32>, memref<2x6xi32>) into (%out, %lse : memref<2x4x4x8xf32>, memref<2x4x4xf32>)
 }
 
 // -----
@@ -304,13 +305,70 @@ exec.func @f {
 exec.segment @s size 4096 in device
 exec.func @f {
   %q = exec.buffer @s + 0 : memref<2x4x4x8xf32>
-  %k = exec.buffer @s + 0 : memref<2x4x2x8xf32>
-  %v = exec.buffer @s + 0 : memref<2x4x2x8xf32>
+  %k = exec.buffer @s + 0 : memref<2x6x2x8xf32>
+  %v = exec.buffer @s + 0 : memref<2x6x2x8xf32>
   %out = exec.buffer @s + 0 : memref<2x4x4x8xf32>
   %lse = exec.buffer @s + 0 : memref<2x4x4xf32>
-  %p = exec.buffer @s + 0 : memref<2x4xi64>
-  // expected-error @+1 {{positions has element type 'i64', expected 'i32'}}
-  exec.attention causal scale 0.5 (%q, %k, %v : memref<2x4x4x8xf32>, memref<2x4x2x8xf32>, memref<2x4x2x8xf32>) positions %p : memref<2x4xi64> into (%out, %lse : memref<2x4x4x8xf32>, memref<2x4x4xf32>)
+  %p0 = exec.buffer @s + 0 : memref<2x4xi32>
+  %p1 = exec.buffer @s + 0 : memref<2x4xi32>
+  // expected-error @+1 {{key positions has shape [2, 4], expected [2, 6]}}
+  exec.attention causal scale 0.5 (%q, %k, %v : memref<2x4x4x8xf32>, memref<2x6x2x8xf32>, memref<2x6x2x8xf32>) positions (%p0, %p1 : memref<2x4xi32>, memref<2x4xi32>) into (%out, %lse : memref<2x4x4x8xf32>, memref<2x4x4xf32>)
+}
+
+// -----
+
+exec.segment @s size 4096 in device
+exec.func @f {
+  %q = exec.buffer @s + 0 : memref<2x4x4x8xf32>
+  %k = exec.buffer @s + 0 : memref<2x6x2x8xf32>
+  %v = exec.buffer @s + 0 : memref<2x6x2x8xf32>
+  %out = exec.buffer @s + 0 : memref<2x4x4x8xf32>
+  %lse = exec.buffer @s + 0 : memref<2x4x4xf32>
+  %p0 = exec.buffer @s + 0 : memref<2x4xi64>
+  %p1 = exec.buffer @s + 0 : memref<2x6xi32>
+  // expected-error @+1 {{query positions has element type 'i64', expected 'i32'}}
+  exec.attention causal scale 0.5 (%q, %k, %v : memref<2x4x4x8xf32>, memref<2x6x2x8xf32>, memref<2x6x2x8xf32>) positions (%p0, %p1 : memref<2x4xi64>, memref<2x6xi32>) into (%out, %lse : memref<2x4x4x8xf32>, memref<2x4x4xf32>)
+}
+
+// -----
+
+exec.segment @s size 4096 in device
+exec.func @f {
+  %q = exec.buffer @s + 0 : memref<2x4x4x8xf32>
+  %k = exec.buffer @s + 0 : memref<2x6x2x8xf32>
+  %v = exec.buffer @s + 0 : memref<2x6x2x8xf32>
+  %out = exec.buffer @s + 0 : memref<2x4x4x8xf32>
+  %lse = exec.buffer @s + 0 : memref<2x4x4xf32>
+  %p0 = exec.buffer @s + 0 : memref<2x4xi32>
+  %p1 = exec.buffer @s + 0 : memref<2x6xf32>
+  // expected-error @+1 {{key positions has element type 'f32', expected 'i32'}}
+  exec.attention causal scale 0.5 (%q, %k, %v : memref<2x4x4x8xf32>, memref<2x6x2x8xf32>, memref<2x6x2x8xf32>) positions (%p0, %p1 : memref<2x4xi32>, memref<2x6xf32>) into (%out, %lse : memref<2x4x4x8xf32>, memref<2x4x4xf32>)
+}
+
+// -----
+
+exec.segment @s size 4096 in device
+exec.func @f {
+  %q = exec.buffer @s + 0 : memref<2x4x4x8xf32>
+  %k = exec.buffer @s + 0 : memref<2x6x2x8xf32>
+  %v = exec.buffer @s + 0 : memref<2x6x2x8xf32>
+  %out = exec.buffer @s + 0 : memref<2x4x4x8xf32>
+  %lse = exec.buffer @s + 0 : memref<2x4x4xf32>
+  %p0 = exec.buffer @s + 0 : memref<2x4xi32>
+  %p1 = exec.buffer @s + 0 : memref<1x6xi32>
+  // expected-error @+1 {{key positions has shape [1, 6], expected [2, 6]}}
+  exec.attention_grad causal scale 0.5 (%q, %k, %v, %out, %lse, %out : memref<2x4x4x8xf32>, memref<2x6x2x8xf32>, memref<2x6x2x8xf32>, memref<2x4x4x8xf32>, memref<2x4x4xf32>, memref<2x4x4x8xf32>) positions (%p0, %p1 : memref<2x4xi32>, memref<1x6xi32>) into (%q, %k, %v : memref<2x4x4x8xf32>, memref<2x6x2x8xf32>, memref<2x6x2x8xf32>)
+}
+
+// -----
+
+exec.segment @s size 4096 in device
+exec.func @f {
+  %q = exec.buffer @s + 0 : memref<2x4x4x8xf32>
+  %lse = exec.buffer @s + 0 : memref<2x4x4xf32>
+  %p = exec.buffer @s + 0 : memref<2x4xi32>
+  // expected-error @+1 {{has query and key positions together}}
+  "exec.attention"(%q, %q, %q, %p, %q, %lse) <{causal, scale = 0.5 : f32, operandSegmentSizes = array<i32: 1, 1, 1, 1, 0, 1, 1, 0>}> : (memref<2x4x4x8xf32>, memref<2x4x4x8xf32>, memref<2x4x4x8xf32>, memref<2x4xi32>, memref<2x4x4x8xf32>, memref<2x4x4xf32>) -> ()
 }
 
 // -----

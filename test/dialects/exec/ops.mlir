@@ -26,6 +26,12 @@ exec.variable @norm.weight : tensor<16xf32> role parameter in @parameters + 1024
 exec.variable @tok_embeddings.weight : tensor<8x16xf32> role parameter in @parameters + 2048 initializer <normal, 0.0, 0.1>
 // CHECK: initializer <rope_cosine, 5.000000e+05, 8.000000e+00, 1.000000e+00, 4.000000e+00, 8.192000e+03>
 exec.variable @rope.cosine : tensor<8x8xf32> role derived in @parameters + 4096 initializer <rope_cosine, 500000.0, 8.0, 1.0, 4.0, 8192.0>
+// CHECK: exec.variable @slice : tensor<40xf32> global tensor<8x36xf32, #exec.sharding<{{\[}}["tp"], []] flat ["pp"] granule 8>> role gradient in @parameters + 8192{{$}}
+exec.variable @slice : tensor<40xf32> global tensor<8x36xf32, #exec.sharding<[["tp"], []] flat ["pp"] granule 8>> role gradient in @parameters + 8192
+// CHECK: exec.variable @addend : tensor<f32> global tensor<f32, #exec.sharding<[] partial ["pp", "tp"]>> role counter in @parameters + 8384{{$}}
+exec.variable @addend : tensor<f32> global tensor<f32, #exec.sharding<[] partial ["pp", "tp"]>> role counter in @parameters + 8384
+// CHECK: exec.variable @first_row : tensor<i32> role derived in @parameters + 8448 initializer <axis_index, 5.120000e+02, ["pp", "tp"]>
+exec.variable @first_row : tensor<i32> role derived in @parameters + 8448 initializer <axis_index, 512.0, ["pp", "tp"]>
 // CHECK: exec.variable @tokens : tensor<2x8xi32> role input in @batch + 0{{$}}
 exec.variable @tokens : tensor<2x8xi32> role input in @batch + 0
 // CHECK: exec.variable @loss_sum : tensor<f32> role output in @io + 0{{$}}
@@ -52,6 +58,10 @@ exec.func @fwd cost <flops = 100, bytes = 200> {
   // CHECK: %[[NORM:.*]] = exec.buffer @parameters + 1024 : memref<16xf32>
   %norm = exec.buffer @parameters + 1024 : memref<16xf32>
   %again = exec.buffer @parameters + 1024 : memref<16xf32>
+  // CHECK: %[[ROWS:.*]] = exec.buffer @scratch + 64 rotated <["tp"], 128, 3> : memref<4x8xf32>
+  %rows = exec.buffer @scratch + 64 rotated <["tp"], 128, 3> : memref<4x8xf32>
+  // CHECK: exec.fill %[[ROWS]] with 0.000000e+00 {exec.when = #exec.when<["pp", "tp"], 7>} : memref<4x8xf32>
+  exec.fill %rows with 0.0 {exec.when = #exec.when<["pp", "tp"], 7>} : memref<4x8xf32>
   %wide = exec.buffer @scratch + 0 : memref<4x16xf32, strided<[32, 1]>>
   %scalar = exec.buffer @io + 0 : memref<f32>
   // CHECK: exec.launch @scale(%[[NORM]], %{{.*}}, %{{.*}}) : memref<16xf32>, memref<4x16xf32, strided<[32, 1]>>, memref<f32>
@@ -91,12 +101,15 @@ exec.func @attention {
   %lse = exec.buffer @scratch + 6144 : memref<2x4x4xf32>
   %positions = exec.buffer @batch + 0 : memref<2x4xi32>
   %space = exec.buffer @scratch + 16384 : memref<64xui8>
-  // CHECK: exec.attention causal scale 1.250000e-01(%{{.*}}, %{{.*}}, %{{.*}} : memref<2x4x4x8xf32, strided<[192, 48, 8, 1]>>, memref<2x4x2x8xf32, strided<[192, 48, 8, 1]>>, memref<2x4x2x8xf32, strided<[192, 48, 8, 1]>>) positions %{{.*}} : memref<2x4xi32> into(%{{.*}}, %{{.*}} : memref<2x4x4x8xf32>, memref<2x4x4xf32>) scratch %{{.*}} : memref<64xui8>
+  // CHECK: exec.attention causal scale 1.250000e-01(%{{.*}}, %{{.*}}, %{{.*}} : memref<2x4x4x8xf32, strided<[192, 48, 8, 1]>>, memref<2x4x2x8xf32, strided<[192, 48, 8, 1]>>, memref<2x4x2x8xf32, strided<[192, 48, 8, 1]>>) positions(%{{.*}}, %{{.*}} : memref<2x4xi32>, memref<2x4xi32>) into(%{{.*}}, %{{.*}} : memref<2x4x4x8xf32>, memref<2x4x4xf32>) scratch %{{.*}} : memref<64xui8>
   exec.attention causal scale 0.125 (%q, %k, %k : memref<2x4x4x8xf32, strided<[192, 48, 8, 1]>>, memref<2x4x2x8xf32, strided<[192, 48, 8, 1]>>, memref<2x4x2x8xf32, strided<[192, 48, 8, 1]>>)
-      positions %positions : memref<2x4xi32> into (%out, %lse : memref<2x4x4x8xf32>, memref<2x4x4xf32>) scratch %space : memref<64xui8>
+      positions (%positions, %positions : memref<2x4xi32>, memref<2x4xi32>) into (%out, %lse : memref<2x4x4x8xf32>, memref<2x4x4xf32>) scratch %space : memref<64xui8>
   // CHECK: exec.attention_grad scale 1.250000e-01(
   exec.attention_grad scale 0.125 (%q, %k, %k, %out, %lse, %out : memref<2x4x4x8xf32, strided<[192, 48, 8, 1]>>, memref<2x4x2x8xf32, strided<[192, 48, 8, 1]>>, memref<2x4x2x8xf32, strided<[192, 48, 8, 1]>>, memref<2x4x4x8xf32>, memref<2x4x4xf32>, memref<2x4x4x8xf32>)
       into (%out, %kv, %kv : memref<2x4x4x8xf32>, memref<2x4x2x8xf32>, memref<2x4x2x8xf32>)
+  // CHECK: exec.attention_grad causal scale 1.250000e-01({{.*}}) positions(%{{.*}}, %{{.*}} : memref<2x4xi32>, memref<2x4xi32>) into(
+  exec.attention_grad causal scale 0.125 (%q, %k, %k, %out, %lse, %out : memref<2x4x4x8xf32, strided<[192, 48, 8, 1]>>, memref<2x4x2x8xf32, strided<[192, 48, 8, 1]>>, memref<2x4x2x8xf32, strided<[192, 48, 8, 1]>>, memref<2x4x4x8xf32>, memref<2x4x4xf32>, memref<2x4x4x8xf32>)
+      positions (%positions, %positions : memref<2x4xi32>, memref<2x4xi32>) into (%out, %kv, %kv : memref<2x4x4x8xf32>, memref<2x4x2x8xf32>, memref<2x4x2x8xf32>)
 }
 
 // CHECK-LABEL: exec.func @embedding

@@ -31,8 +31,26 @@ titan.variable derived @c : tensor<4xf32> init #titan.rope_table<component = sin
 
 // -----
 
-// expected-error @+1 {{expects a static tensor type, found 'tensor<?xf32>'}}
+// expected-error @+1 {{expects a static tensor type of 1 to 2^56 elements, found 'tensor<?xf32>'}}
 titan.variable parameter @w : tensor<?xf32>
+
+// -----
+
+// expected-error @+1 {{expects a static tensor type of 1 to 2^56 elements, found 'tensor<4x0xf32>'}}
+titan.variable parameter @w : tensor<4x0xf32>
+
+// -----
+
+// expected-error @+1 {{expects a static tensor type of 1 to 2^56 elements, found}}
+titan.variable parameter @w : tensor<4294967296x4294967296xf32>
+
+// -----
+
+func.func @f(%x: tensor<1x0x4xf32>, %w: tensor<9x4xf32>, %l: tensor<1x0xi32>) -> tensor<f32> {
+  // expected-error @+1 {{operand #0 must be statically shaped tensor of 1 to 2^56 }}
+  %a, %v = titan.head_loss %x, %w, %l : (tensor<1x0x4xf32>, tensor<9x4xf32>, tensor<1x0xi32>) -> (tensor<f32>, tensor<f32>)
+  return %a : tensor<f32>
+}
 
 // -----
 

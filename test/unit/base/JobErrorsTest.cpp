@@ -20,6 +20,20 @@ TEST(JobErrors, BrokenToml) {
   EXPECT_NE(errorOf(std::string_view("[tr\0aining]", 11)), "");
 }
 
+TEST(JobErrors, DeepTables) {
+  std::string deep = "a";
+  for (int i = 0; i < 100000; ++i)
+    deep += ".a";
+  const std::string error = "broken TOML: more than 64 dots, expected at most 2 in a key, such as "
+                            "training.dataloader.num_workers";
+  EXPECT_EQ(errorOf("[job]\n" + deep + " = 1\n"), "job.toml:2: " + error);
+  EXPECT_EQ(errorOf("[" + deep + "]\n"), "job.toml:1: " + error);
+  EXPECT_EQ(errorOf("x = \"\\\"\" # '\n\"\\\"\"." + deep + " = 1\n"), "job.toml:2: " + error);
+  // Dots elsewhere are nobody's business.
+  const std::string dots(100, '.');
+  EXPECT_EQ(errorOf("# " + dots + "\n[job]\ndescription = \"it's " + dots + "\" # " + dots), "");
+}
+
 TEST(JobErrors, UnknownKeys) {
   EXPECT_EQ(errorOf("[training]\nseq_length = 3\n"),
             "job.toml:2: unknown key 'training.seq_length', did you mean 'training.seq_len'?");
@@ -82,7 +96,7 @@ TEST(JobErrors, OutOfRange) {
   EXPECT_EQ(errorOf("[optimizer]\nbeta1 = 1\n"),
             "job.toml:2: optimizer.beta1: found 1: must be at least 0 and below 1");
   EXPECT_EQ(errorOf("[optimizer]\nlr = nan\n"),
-            "job.toml:2: optimizer.lr: found nan: must be at least 0");
+            "job.toml:2: optimizer.lr: found nan: must be at least 0 and at most 1e+30");
   EXPECT_EQ(errorOf("[training]\nmax_norm = 0.0\n"),
             "job.toml:2: training.max_norm: found 0.0: must be above 0");
   EXPECT_EQ(errorOf("[lr_scheduler]\ndecay_type = \"exp\"\n"),

@@ -40,7 +40,12 @@ TEST(DataCommand, NamesMistakes) {
             "titan-data build needs at least one file, folder or glob to read");
   EXPECT_EQ(errorOf({"build", "--output"}), "option --output: the value is missing");
   EXPECT_EQ(errorOf({"build", "--out", "x"}),
-            "unknown option --out, legal are --output, --tokenizer and --separator");
+            "unknown option --out, legal are --output, --tokenizer, --separator and --threads");
+  for (const char *threads : {"0", "-1", "1025", "99999999999999", "two", "2x", ""})
+    EXPECT_EQ(errorOf({"build", "--output=x", "--threads", threads, "/etc/hostname"}),
+              "option --threads: found '" + std::string(threads) + "', legal is 1 to 1024");
+  EXPECT_EQ(errorOf({"build", "--output=/tmp", "/etc/hostname"}),
+            "option --output: '/tmp' is a folder; give the name of a file to write");
   EXPECT_EQ(errorOf({"build", "--output=x", "/no/such"}),
             "cannot read '/no/such': no such file or directory");
   EXPECT_EQ(errorOf({"build", "--output=x", "--tokenizer=/no/such", "/etc/hostname"}).substr(0, 32),

@@ -1,7 +1,9 @@
 // Helpers of the data tests.
 #pragma once
 
+#include "runtime/data/Documents.h"
 #include "runtime/data/TokenIndex.h"
+#include "runtime/data/TokenIndexBuilder.h"
 #include "test/unit/TestFolder.h"
 
 #include <zlib.h>

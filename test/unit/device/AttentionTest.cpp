@@ -138,12 +138,16 @@ void referenceRow(const Case &test, int64_t b, int64_t h, int64_t i, Expected &e
     expected.out[outAt + d] = expected.qGrad[qAt + d] = 0;
   double delta = 0;
   for (int64_t j = 0; j < shape.keyLength && sum > 0; ++j) {
+    if (!test.sees(b, i, j))
+      continue;
     weights[j] /= sum;
     for (int64_t d = 0; d < shape.headDim; ++d)
       expected.out[outAt + d] += weights[j] * test.v.data[test.v.at(b, j, kvHead) + d];
     delta += weights[j] * dot(test.outGrad, outGradAt, test.v, test.v.at(b, j, kvHead));
   }
   for (int64_t j = 0; j < shape.keyLength && sum > 0; ++j) {
+    if (!test.sees(b, i, j))
+      continue;
     int64_t kAt = test.k.at(b, j, kvHead), vAt = test.v.at(b, j, kvHead);
     double scoreGrad =
         shape.scale * weights[j] * (dot(test.outGrad, outGradAt, test.v, vAt) - delta);
@@ -283,6 +287,21 @@ TEST(Attention, HeadTailPositions) {
   for (int64_t i = 0; i < 128; ++i)
     test.queryPositions.push_back(int32_t(i < 64 ? i : 448 + i));
   test.keyPositions = test.queryPositions;
+  expectRight(test);
+}
+
+TEST(Attention, BlocksOfHiddenKeysAreSkipped) {
+  // The middle third of the keys comes after every query, and NaN stands there: a weight of 0 would
+  // not hide it in a product.
+  Case test(1, 80, 576, 2, 1, 16);
+  for (int64_t i = 0; i < 80; ++i)
+    test.queryPositions.push_back(int32_t(600 + i));
+  for (int64_t i = 0; i < 576; ++i)
+    test.keyPositions.push_back(int32_t(i / 192 == 1 ? 10000 + i : i));
+  for (Tensor *tensor : {&test.k, &test.v})
+    std::fill(tensor->data.begin() + tensor->at(0, 192, 0),
+              tensor->data.begin() + tensor->at(0, 384, 0),
+              std::numeric_limits<float>::quiet_NaN());
   expectRight(test);
 }
 

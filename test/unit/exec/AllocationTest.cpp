@@ -39,8 +39,8 @@ static format::Program libraryProgram() {
   }
   f.instructions = {Fill{0, 0.5},
                     Fill{1, 0.25},
-                    Attention{0, 1, 1, kNone, 2, 3, kNone, 0.125f, true},
-                    AttentionGrad{0, 1, 1, kNone, 2, 3, 2, 4, 5, 5, kNone, 0.125f, true},
+                    Attention{0, 1, 1, kNone, kNone, 2, 3, kNone, 0.125f, true},
+                    AttentionGrad{0, 1, 1, kNone, kNone, 2, 3, 2, 4, 5, 5, kNone, 0.125f, true},
                     Embedding{7, 8, 6},
                     EmbeddingGrad{6, 7, 8},
                     Gemm{6, 8, 10, kNone, false, true, false, 400, 300, 128, 128, 128, 300},

@@ -1,9 +1,11 @@
 #include "runtime/exec/Initializers.h"
+#include "runtime/exec/Normal.h"
 
 #include <gtest/gtest.h>
 
 #include <cmath>
 #include <cstring>
+#include <numbers>
 #include <numeric>
 
 using namespace titan;
@@ -50,6 +52,32 @@ TEST(Philox, KnownAnswers) {
             (Words{0x408f276d, 0x41c83b0e, 0xa20bc7c6, 0x6d5451fd}));
   EXPECT_EQ(philox({0x243f6a88, 0x85a308d3, 0x13198a2e, 0x03707344}, {0xa4093822, 0x299f31d0}),
             (Words{0xd16cfe09, 0x94fdcceb, 0x5001e420, 0x24126ea1}));
+}
+
+TEST(Normal, IsTheTransformOfPhilox) {
+  const std::array<uint32_t, 2> key = {0x12345678, 0x9abcdef0};
+  const uint64_t first = (uint64_t{1} << 32) - 500;
+  constexpr int64_t kPairs = 1000; // no multiple of any vector
+  std::vector<double> values(2 * kPairs);
+  normalPairs(first, kPairs, 3, key, values.data());
+  for (int64_t i = 0; i < kPairs; ++i) {
+    const uint64_t pair = first + static_cast<uint64_t>(i);
+    const auto bits =
+        philox({static_cast<uint32_t>(pair), static_cast<uint32_t>(pair >> 32), 3, 0}, key);
+    const double radius = std::sqrt(-2 * std::log(toUniform(bits[0], bits[1])));
+    const double angle = 2 * std::numbers::pi * toUniform(bits[2], bits[3]);
+    ASSERT_NEAR(values[2 * i], radius * std::cos(angle), 1e-14 * radius) << i;
+    ASSERT_NEAR(values[2 * i + 1], radius * std::sin(angle), 1e-14 * radius) << i;
+    double alone[2];
+    normalPairs(pair, 1, 3, key, alone);
+    ASSERT_EQ(values[2 * i], alone[0]) << i;
+    ASSERT_EQ(values[2 * i + 1], alone[1]) << i;
+  }
+}
+
+TEST(Normal, UniformNumbersStayWithinTheirBounds) {
+  EXPECT_EQ(toUniform(0, 0), 0x1p-53);
+  EXPECT_EQ(toUniform(~0u, ~0u), 1 - 0x1p-53);
 }
 
 TEST(Initializers, AnElementDependsOnItsIndexOnly) {

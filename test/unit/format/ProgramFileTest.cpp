@@ -65,6 +65,13 @@ TEST(ProgramFile, DumpNamesEverything) {
         "512 image @cpu_kernels\n",
         "  0: launch @scale(%1, %2)\n",
         "  1: gemm %1 %0^T into %2 m 4 n 16 k 16 lda 16 ldb 16 ldc 16 workspace %9\n",
+        "variable @slice : 16xf32 role gradient in @parameters + 1088 of 6{}x4{tp} flat {pp} "
+        "granule "
+        "8\n",
+        "variable @addend : 3xf32 role counter in @parameters + 1152 of 6{pp} partial {tp}\n",
+        "initializer axis_index(512) over {pp, tp}\n",
+        "  %0 = buffer @parameters + 0 rotated over {pp} stride 512 shift 1 : 8x16xf32\n",
+        "  0: fill %0 with 0 when {pp, tp} is 1\n",
         "  9: start all_reduce sum over tp from(%1) to(%2)\n", "  10: await 9\n",
         "  body start V @receive stage 0 microbatch 1 @fwd_to_bwd[1]\n"})
     EXPECT_NE(text.find(line), std::string::npos) << line << "not in\n" << text;
@@ -81,8 +88,8 @@ TEST(ProgramFile, NamesTheDamage) {
   };
   EXPECT_EQ(readProgram("").status().message(), "a program file has at least 64 bytes, found 0");
   EXPECT_EQ(message(1, "X", 1), "the first 8 bytes are not those of a program file (model.tbin)");
-  EXPECT_EQ(message(8, "\x63", 1),
-            "format version 99 is not 1, the one this build reads: compile the job again");
+  EXPECT_EQ(message(8, "\x63", 1), "format version 99 is not " + std::to_string(kFormatVersion) +
+                                       ", the one this build reads: compile the job again");
   EXPECT_EQ(message(12, "\x41", 1), "prefix size is 64, found 65");
   EXPECT_EQ(message(16, "\0\0\0\0\0\0\0\0", 8),
             "the file was written with 0 bytes, found " + std::to_string(good.size()));

@@ -25,8 +25,8 @@ inline Function computeFunction() {
   Gemm gemm{1, 0, 2, 9, false, true, false, 4, 16, 16, 16, 16, 16, 1, 0, 0, 0};
   f.instructions = {Launch{0, {1, 2}},
                     gemm,
-                    Attention{3, 4, 4, 6, 3, 5, 9, 0.5f, true},
-                    AttentionGrad{3, 4, 4, kNone, 3, 5, 3, 3, 4, 4, kNone, 0.5f, false},
+                    Attention{3, 4, 4, 6, 6, 3, 5, 9, 0.5f, true},
+                    AttentionGrad{3, 4, 4, kNone, kNone, 3, 5, 3, 3, 4, 4, kNone, 0.5f, false},
                     Embedding{6, 0, 7},
                     EmbeddingGrad{7, 6, 0, 9},
                     Fill{8, 1.5},
@@ -58,7 +58,24 @@ inline Program testProgram() {
                   Role::parameter,
                   {0, kNone, 1024},
                   Initializer{Distribution::constant, {1}}},
-                 {"tokens", denseView(DType::i32, {2, 4}), Role::input, {2, 0, 0}, std::nullopt}};
+                 {"tokens", denseView(DType::i32, {2, 4}), Role::input, {2, 0, 0}, std::nullopt},
+                 {"slice",
+                  denseView(DType::f32, {16}),
+                  Role::gradient,
+                  {0, kNone, 1088},
+                  std::nullopt,
+                  Sharding{{6, 4}, {{}, {"tp"}}, {}, {"pp"}, 8}},
+                 {"addend",
+                  denseView(DType::f32, {3}),
+                  Role::counter,
+                  {0, kNone, 1152},
+                  std::nullopt,
+                  Sharding{{6}, {{"pp"}}, {"tp"}, {}, 1}},
+                 {"first_row",
+                  denseView(DType::i32, {}),
+                  Role::derived,
+                  {0, kNone, 1216},
+                  Initializer{Distribution::axisIndex, {512}, {"pp", "tp"}}}};
   p.images = {{"cpu_kernels", "x86-64", {"avx2", "fma"}, "not really machine code"},
               {"empty", "x86-64", {}, ""}};
   p.kernels = {{"scale",
@@ -70,7 +87,11 @@ inline Program testProgram() {
   Function receive{"receive", true, std::nullopt, {}, {}};
   receive.buffers = {{{2, 1, 64}, denseView(DType::f32, {16})}};
   receive.instructions = {Start{Collective::receive, Reduction::none, {"pp"}, 1, {}, {0}}};
-  p.functions = {computeFunction(), receive, {"update", false, std::nullopt, {}, {}}};
+  Function update{"update", false, std::nullopt, {}, {}};
+  update.buffers = {{{0, kNone, 0}, denseView(DType::f32, {8, 16}), Rotation{{"pp"}, 512, 1}}};
+  update.instructions = {Fill{0, 0}};
+  update.predicates = {{0, {"pp", "tp"}, 1}};
+  p.functions = {computeFunction(), receive, update};
   p.timelines = {{"train",
                   {{Mode::run, Letter::prologue, 2, 0, 0, {}}},
                   {{Mode::start, Letter::receive, 1, 0, 1, {{1, 1}}},

@@ -85,6 +85,80 @@ const std::vector<Case> &memoryCases() {
   return cases;
 }
 
+/// The sharding of the variable "slice".
+Sharding &sharding(Program &p) { return *p.variables[3].sharding; }
+Initializer &axisIndex(Program &p) { return *p.variables[5].initializer; }
+
+const std::vector<Case> &shardingCases() {
+  static const std::vector<Case> cases = {
+      {"axis", [](Program &p) { sharding(p).flat = {"dp"}; },
+       "variable 'slice': sharding: its axes are the mesh's, each once"},
+      {"axisTwice", [](Program &p) { sharding(p).partial = {"pp"}; }, "each once"},
+      {"axisTwiceInOne", [](Program &p) { sharding(p).dimensions[1] = {"tp", "tp"}; }, "each once"},
+      {"rank", [](Program &p) { sharding(p).dimensions.pop_back(); },
+       "a list of axes per dimension, found 2 and 1"},
+      {"rankTooHigh",
+       [](Program &p) {
+         sharding(p).shape.resize(7, 1);
+         sharding(p).dimensions.resize(7);
+       },
+       "the global rank is at most 6"},
+      {"shape", [](Program &p) { sharding(p).shape[0] = 0; },
+       "positive and their bytes below 2^62"},
+      {"huge", [](Program &p) { sharding(p).shape[0] = INT64_MAX; }, "their bytes below 2^62"},
+      {"divide", [](Program &p) { p.variables[4].sharding->shape[0] = 7; },
+       "dimension 0 of size 7 does not divide by 2"},
+      {"local", [](Program &p) { p.variables[4].sharding->shape[0] = 8; },
+       "leaves [4] to a rank, found [3]"},
+      {"slice", [](Program &p) { sharding(p).granule = 32; }, "leaves [32] to a rank, found [16]"},
+      {"granule", [](Program &p) { sharding(p).granule = 0; }, "between 1 and 2^31, found 0"},
+      {"granuleHuge", [](Program &p) { sharding(p).granule = INT64_MAX; }, "between 1 and 2^31"},
+      {"indexAxis", [](Program &p) { axisIndex(p).axes = {"dp"}; },
+       "the axes of an axis_index are the mesh's"},
+      {"indexType", [](Program &p) { p.variables[5].view.type = DType::f32; },
+       "an axis_index is one i32, found rank 0 of f32"},
+      {"indexScale", [](Program &p) { axisIndex(p).numbers[0] = 0.5; }, "is an integer"},
+      {"indexRange", [](Program &p) { axisIndex(p).numbers[0] = 2e9; }, "values are below 2^31"},
+      {"otherAxes", [](Program &p) { p.variables[0].initializer->axes = {"tp"}; },
+       "truncated_normal depends on no mesh axes, found 'tp'"},
+  };
+  return cases;
+}
+
+Rotation &rotation(Program &p) { return *p.functions[2].buffers[0].rotation; }
+Predicate &predicate(Program &p) { return p.functions[2].predicates[0]; }
+
+const std::vector<Case> &coordinateCases() {
+  static const std::vector<Case> cases = {
+      {"axis", [](Program &p) { rotation(p).axes = {"pp", "pp"}; },
+       "function 'update': buffer 0: the axes of a rotation are the mesh's, each once"},
+      {"stride", [](Program &p) { rotation(p).stride = 0; }, "at least 1, found 0"},
+      {"shift", [](Program &p) { rotation(p).shift = 2; }, "below its 2 coordinates, found 2"},
+      {"shiftNegative", [](Program &p) { rotation(p).shift = -1; }, "found -1"},
+      {"range", [](Program &p) { rotation(p).stride = 1540; },
+       "rotated: 512 bytes at offset 1540 exceed 'parameters' of 2048 bytes"},
+      {"overflow", [](Program &p) { rotation(p).stride = INT64_MAX; }, "rotated: "},
+      {"alignment", [](Program &p) { rotation(p).stride = 6; },
+       "rotated: offset is a multiple of the element's 4 bytes, found 6"},
+      {"predicateAxis", [](Program &p) { predicate(p).axes = {"dp"}; },
+       "predicate 0: the axes of a predicate are the mesh's"},
+      {"predicateNoAxis", [](Program &p) { predicate(p).axes.clear(); },
+       "at least 1 and each once"},
+      {"predicateValue", [](Program &p) { predicate(p).value = 2; },
+       "the value is below the 2 coordinates, found 2"},
+      {"predicateInstruction", [](Program &p) { predicate(p).instruction = 1; },
+       "instruction 1 does not exist: there are 1"},
+      {"predicateTwice",
+       [](Program &p) { p.functions[2].predicates.push_back(p.functions[2].predicates[0]); },
+       "predicate 1: predicates stand in the order of their instructions, found 0 after 0"},
+      {"predicateStart", [](Program &p) { p.functions[0].predicates = {{9, {"pp"}, 0}}; },
+       "every rank executes instruction 9, which is start"},
+      {"predicateAwait", [](Program &p) { p.functions[0].predicates = {{10, {"pp"}, 0}}; },
+       "every rank executes instruction 10, which is await"},
+  };
+  return cases;
+}
+
 const std::vector<Case> &instructionCases() {
   static const std::vector<Case> cases = {
       {"bufferClass", [](Program &p) { p.functions[0].buffers[6].place.residualClass = 2; },
@@ -132,8 +206,29 @@ const std::vector<Case> &instructionCases() {
       {"attentionLse", [](Program &p) { op<Attention>(p).lse = 1; }, "lse has shape [4, 16]"},
       {"attentionLseType", [](Program &p) { p.functions[0].buffers[5].view.type = DType::bf16; },
        "lse has element type bf16, expected f32"},
-      {"attentionPositions", [](Program &p) { op<Attention>(p).positions = 5; },
-       "positions has shape [2, 4, 4], expected [2, 4]"},
+      {"queryPositions", [](Program &p) { op<Attention>(p).queryPositions = 5; },
+       "query positions has shape [2, 4, 4], expected [2, 4]"},
+      {"keyPositions", [](Program &p) { op<Attention>(p).keyPositions = 5; },
+       "key positions has shape [2, 4, 4], expected [2, 4]"},
+      {"keyPositionsBuffer", [](Program &p) { op<Attention>(p).keyPositions = 10; },
+       "key positions: buffer 10"},
+      {"keyPositionsType",
+       [](Program &p) {
+         p.functions[0].buffers.push_back(buffer(1, 0, denseView(DType::f32, {2, 4})));
+         op<Attention>(p).keyPositions = 10;
+       },
+       "key positions has element type f32, expected i32"},
+      {"keyPositionsStride",
+       [](Program &p) {
+         p.functions[0].buffers.push_back(buffer(1, 0, denseView(DType::i32, {2, 4})));
+         p.functions[0].buffers[10].view.strides[0] = 8;
+         op<Attention>(p).keyPositions = 10;
+       },
+       "key positions are contiguous"},
+      {"oneKindOfPositions", [](Program &p) { op<Attention>(p).keyPositions = kNone; },
+       "has query and key positions together"},
+      {"gradPositions", [](Program &p) { op<AttentionGrad>(p).queryPositions = 6; },
+       "has query and key positions together"},
       {"attentionScratch", [](Program &p) { op<Attention>(p).scratch = 10; }, "scratch: buffer 10"},
       {"gradShape", [](Program &p) { op<AttentionGrad>(p).dk = 3; }, "dk has shape [2, 4, 4, 8]"},
       {"gradBuffer", [](Program &p) { op<AttentionGrad>(p).dv = 99; }, "dv: buffer 99"},
@@ -141,7 +236,7 @@ const std::vector<Case> &instructionCases() {
       {"embeddingOut", [](Program &p) { op<Embedding>(p).out = 1; }, "out has shape [4, 16]"},
       {"embeddingTokens",
        [](Program &p) {
-         op<Attention>(p).positions = kNone;
+         op<Attention>(p).queryPositions = op<Attention>(p).keyPositions = kNone;
          p.functions[0].buffers[6].view.type = DType::u8;
        },
        "tokens has element type u8, expected i32"},
@@ -244,5 +339,7 @@ TEST_P(VerifyTest, RefusesWithTheReason) {
 static std::string nameOf(const testing::TestParamInfo<Case> &info) { return info.param.name; }
 
 INSTANTIATE_TEST_SUITE_P(Memory, VerifyTest, testing::ValuesIn(memoryCases()), nameOf);
+INSTANTIATE_TEST_SUITE_P(Shardings, VerifyTest, testing::ValuesIn(shardingCases()), nameOf);
+INSTANTIATE_TEST_SUITE_P(Coordinates, VerifyTest, testing::ValuesIn(coordinateCases()), nameOf);
 INSTANTIATE_TEST_SUITE_P(Instructions, VerifyTest, testing::ValuesIn(instructionCases()), nameOf);
 INSTANTIATE_TEST_SUITE_P(Timelines, VerifyTest, testing::ValuesIn(timelineCases()), nameOf);

@@ -72,6 +72,28 @@ TEST(JobGraphTest, RefusesAnUnknownFlavor) {
             "model.flavor = \"9B\" is no flavor of toy; there are small, large");
 }
 
+TEST(JobGraphTest, RefusesWhatNoAddressReaches) {
+  JobConfig job = smallJob();
+  job.model.dim = 1 << 29;
+  auto wide = resolveGraph(kToy, job);
+  ASSERT_FALSE(wide.ok());
+  EXPECT_EQ(wide.status().message(),
+            "model.n_layers = 1, model.dim = 536870912, model.ffn_hidden_dim = 16 and "
+            "model.vocab_size = 10 make 1.2e+18 parameters, which must be at most 4.5e+15; flavor "
+            "405B has 4.1e+11");
+
+  job = smallJob();
+  job.model.dim = 1 << 20;
+  job.training.localBatchSize = 1 << 20;
+  job.training.seqLen = 1 << 10;
+  auto deep = resolveGraph(kToy, job);
+  ASSERT_FALSE(deep.ok());
+  EXPECT_EQ(deep.status().message(),
+            "training.local_batch_size = 1048576 and training.seq_len = 1024 make 1.8e+16 values "
+            "in the forward pass of this model, which must be at most 4.5e+15, such as with "
+            "training.local_batch_size = 1");
+}
+
 TEST(JobGraphTest, RefusesTooManyTokens) {
   JobConfig job = smallJob();
   job.training.localBatchSize = 1 << 20;

@@ -74,7 +74,7 @@ INSTANTIATE_TEST_SUITE_P(
         BadModel{[](ModelConfig &c) { c.numKvHeads = 4; },
                  "model.n_kv_heads = 4 must divide model.n_heads = 6, such as 3"},
         BadModel{[](ModelConfig &c) { c.numLayers = 0; },
-                 "model.n_layers = 0 must be from 1 to 536870912"},
+                 "model.n_layers = 0 must be from 1 to 4096, such as 32"},
         BadModel{[](ModelConfig &c) { c.vocabSize = int64_t(1) << 40; },
                  "model.vocab_size = 1099511627776 must be from 1 to 536870912"},
         BadModel{[](ModelConfig &c) { c.ffnHiddenDim = -3; },

@@ -1,0 +1,71 @@
+// The side of the MPI data plane that every program has: it opens the plugin.
+#include "runtime/base/DynamicLibrary.h"
+#include "runtime/collectives/mpi/MpiPlane.h"
+
+#include <filesystem>
+#include <utility>
+
+namespace titan {
+
+namespace {
+
+constexpr const char *kPlugin = "libtitan_mpi.so";
+constexpr const char *kAdvice =
+    "; the mpi data plane is a plugin of Titan that needs Open MPI 4: install the packages "
+    "libopenmpi-dev and openmpi-bin, configure again and build the target titan_mpi, or run the "
+    "ranks in one process with the local data plane";
+
+/// Keeps the library open while its code is needed.
+class PluginPlane final : public DataPlane {
+public:
+  PluginPlane(DynamicLibrary library, std::unique_ptr<DataPlane> inner)
+      : library(std::move(library)), inner(std::move(inner)) {}
+
+  int rank() const override { return inner->rank(); }
+  int size() const override { return inner->size(); }
+  std::string describe() const override { return inner->describe(); }
+  StatusOr<std::unique_ptr<Communicator>>
+  createCommunicator(const CommunicatorGroup &group, const CommunicatorOptions &options) override {
+    return inner->createCommunicator(group, options);
+  }
+  void abort(const std::string &reason) override { inner->abort(reason); }
+
+private:
+  DynamicLibrary library;
+  std::unique_ptr<DataPlane> inner;
+};
+
+StatusOr<DynamicLibrary> openLibrary(const std::string &name) {
+  if (!name.empty())
+    return DynamicLibrary::open(name);
+  std::error_code error;
+  const std::filesystem::path executable = std::filesystem::read_symlink("/proc/self/exe", error);
+  const std::filesystem::path beside = executable.parent_path().parent_path() / "lib" / kPlugin;
+  if (!error && std::filesystem::exists(beside, error))
+    return DynamicLibrary::open(beside.string());
+  return DynamicLibrary::open(kPlugin);
+}
+
+} // namespace
+
+StatusOr<std::unique_ptr<DataPlane>> openMpiPlane(const MpiOptions &options) {
+  auto library = openLibrary(options.library);
+  if (!library.ok())
+    return Status(library.status().code(), library.status().message() + kAdvice);
+  TITAN_ASSIGN_OR_RETURN(MpiVersionFunction *const version,
+                         library->function<MpiVersionFunction>(kMpiVersionSymbol));
+  if (version() != kMpiInterfaceVersion)
+    return unavailable(std::string(kPlugin) + " is of another version of Titan: its interface is " +
+                       std::to_string(version()) + ", this program's " +
+                       std::to_string(kMpiInterfaceVersion) + "; build both together");
+  TITAN_ASSIGN_OR_RETURN(MpiConnectFunction *const connect,
+                         library->function<MpiConnectFunction>(kMpiConnectSymbol));
+  Status status;
+  std::unique_ptr<DataPlane> plane;
+  connect(options, status, plane);
+  TITAN_RETURN_IF_ERROR(status);
+  return std::unique_ptr<DataPlane>(
+      std::make_unique<PluginPlane>(*std::move(library), std::move(plane)));
+}
+
+} // namespace titan

@@ -1,0 +1,35 @@
+// What the trainers of all ranks of a job do together, beside the program itself.
+#pragma once
+
+#include "runtime/collectives/Communicator.h"
+
+namespace titan {
+
+/// All ranks must call the same functions in the same order. With one rank nothing is exchanged.
+class RankGroup {
+public:
+  /// `plane` is null for one rank; it outlives the group.
+  static StatusOr<std::unique_ptr<RankGroup>> create(DataPlane *plane,
+                                                     const CommunicatorOptions &options);
+  RankGroup(const RankGroup &) = delete;
+  RankGroup &operator=(const RankGroup &) = delete;
+
+  int rank() const { return plane ? plane->rank() : 0; }
+  int size() const { return plane ? plane->size() : 1; }
+  bool isFirst() const { return rank() == 0; }
+
+  /// Whether any rank's flag is set. Allocates nothing.
+  StatusOr<bool> any(bool flag);
+  /// Every rank's values become the sums over the ranks.
+  Status sum(std::span<float> values);
+
+private:
+  explicit RankGroup(DataPlane *plane) : plane(plane) {}
+
+  DataPlane *plane;
+  int32_t flag = 0; ///< exchanged by any()
+  OperationId flagOperation = 0;
+  std::unique_ptr<Communicator> communicator; ///< ends before the memory that it uses
+};
+
+} // namespace titan

@@ -1,0 +1,86 @@
+// Collectives under way: where they live, and the instructions that they become.
+// RUN: titan-opt %s -titan-plan-memory -split-input-file | FileCheck %s
+
+titan.mesh @mesh [dp_replicate = 1, dp_shard = 4, tp = 2]
+#storage = #titan.sharding<[{tp}, {}], flat {dp_shard} granule 4>
+titan.variable parameter @w : tensor<36xf32> global tensor<32x9xf32, #storage> init #titan.constant<1.0>
+titan.variable counter @sum : tensor<f32> global tensor<f32, #titan.sharding<[], partial {dp_shard}>>
+titan.variable derived @index : tensor<i32> init #titan.axis_index<{tp} times 16>
+titan.variable derived @y : tensor<16x9xf32>
+
+// CHECK: exec.program target "cpu" mesh [#exec.axis<"dp_replicate", 1>, #exec.axis<"dp_shard", 4>, #exec.axis<"tp", 2>]
+// CHECK: exec.variable @w : tensor<36xf32> global tensor<32x9xf32, #exec.sharding<{{\[}}["tp"], []] flat ["dp_shard"] granule 4>> role parameter
+// CHECK: exec.variable @sum : tensor<f32> global tensor<f32, #exec.sharding<[] partial ["dp_shard"]>> role counter
+// CHECK: exec.variable @index : tensor<i32> role derived {{.*}} initializer <axis_index, 1.600000e+01, ["tp"]>
+// CHECK: exec.variable @x : tensor<2x8x4xf32> global tensor<8x8x4xf32, #exec.sharding<{{\[}}["dp_shard"], [], []]>> role input
+
+// CHECK: exec.func @fwd
+func.func @fwd(%x: tensor<2x8x4xf32> {titan.name = "x", titan.global_type = tensor<8x8x4xf32, #titan.sharding<[{dp_shard}, {}, {}]>>}) -> tensor<2x8x4xf32> {
+  // The whole weight is gathered from the variable to where it is stored; there is no copy.
+  // CHECK-DAG: %[[W:.*]] = exec.buffer @parameters + 0 : memref<36xf32>
+  // CHECK-DAG: %[[WHOLE:.*]] = exec.buffer @derived + 64 : memref<144xf32>
+  // CHECK: %[[T:.*]] = exec.start all_gather none over ["dp_shard"] from(%[[W]] : memref<36xf32>) to(%[[WHOLE]] : memref<144xf32>)
+  %w = titan.load @w : tensor<36xf32>
+  %p = titan.start all_gather %w over [dp_shard] : (tensor<36xf32>) -> tensor<144xf32>
+  // Along the second dimension there is one pair for each index of the first.
+  // CHECK: %[[S:.*]] = exec.start reduce_scatter sum over ["tp"] from(%{{.*}}, %{{.*}} : memref<32xf32>, memref<32xf32>) to(%{{.*}}, %{{.*}} : memref<16xf32>, memref<16xf32>)
+  %q = titan.start reduce_scatter %x over [tp] dimension 1 : (tensor<2x8x4xf32>) -> tensor<2x4x4xf32>
+  // CHECK: exec.await %[[T]]
+  %f = titan.await %p of %w : (tensor<144xf32>, tensor<36xf32>) -> tensor<144xf32>
+  // CHECK: exec.await %[[S]]
+  %s = titan.await %q of %x : (tensor<2x4x4xf32>, tensor<2x8x4xf32>) -> tensor<2x4x4xf32>
+  %m = titan.reshape %f : tensor<144xf32> -> tensor<16x9xf32>
+  titan.store %m, @y : tensor<16x9xf32>
+  // CHECK: exec.start all_gather none over ["tp"]
+  // CHECK-SAME: to(%[[D0:.*]], %[[D1:.*]] : memref<32xf32>, memref<32xf32>)
+  // CHECK: exec.await
+  %g = titan.start all_gather %s over [tp] dimension 1 : (tensor<2x4x4xf32>) -> tensor<2x8x4xf32>
+  %h = titan.await %g of %s : (tensor<2x8x4xf32>, tensor<2x4x4xf32>) -> tensor<2x8x4xf32>
+  // CHECK-NOT: exec.copy
+  return %h : tensor<2x8x4xf32>
+}
+
+// -----
+
+// An all_reduce in place works in the memory of its operand; a slice by the rank's coordinate is
+// copied from a view that is rotated.
+titan.mesh @mesh [tp = 2]
+titan.variable derived @x : tensor<4x8xf32>
+titan.variable derived @y : tensor<4x8xf32>
+titan.variable derived @z : tensor<4x4xf32>
+// CHECK: exec.func @update
+func.func @update() {
+  %x = titan.load @x : tensor<4x8xf32>
+  // CHECK: exec.gemm %{{.*}} into %[[V:[0-9]+]]
+  %v = titan.einsum "mk,nk->mn" %x, %x : tensor<4x8xf32>, tensor<4x8xf32> -> tensor<4x4xf32>
+  // CHECK: exec.start all_reduce sum over ["tp"] from(%[[V]] : memref<4x4xf32>) to(%[[V]] : memref<4x4xf32>)
+  %p = titan.start all_reduce in_place %v over [tp] : (tensor<4x4xf32>) -> tensor<4x4xf32>
+  %r = titan.await %p : (tensor<4x4xf32>) -> tensor<4x4xf32>
+  // CHECK: %[[ROWS:.*]] = exec.buffer {{.*}} rotated <["tp"], 32, 0> : memref<2x4xf32>
+  // CHECK: exec.copy %[[ROWS]] into
+  %s = titan.axis_slice %r over [tp] dimension 0 : tensor<4x4xf32> -> tensor<2x4xf32>
+  // CHECK: %[[COLUMNS:.*]] = exec.buffer @derived + 0 rotated <["tp"], 16, 0> : memref<4x4xf32, strided<[8, 1]>>
+  // CHECK: exec.copy %[[COLUMNS]] into
+  %t = titan.axis_slice %x over [tp] dimension 1 : tensor<4x8xf32> -> tensor<4x4xf32>
+  %u = titan.einsum "mk,nk->mn" %t, %s : tensor<4x4xf32>, tensor<2x4xf32> -> tensor<4x2xf32>
+  %w = titan.einsum "mk,nk->mn" %u, %u : tensor<4x2xf32>, tensor<4x2xf32> -> tensor<4x4xf32>
+  titan.store %w, @z : tensor<4x4xf32>
+  return
+}
+
+// -----
+
+// What is read later is not reduced in place: it is copied first.
+titan.mesh @mesh [tp = 2]
+titan.variable derived @x : tensor<4xf32>
+titan.variable derived @y : tensor<4xf32>
+// CHECK: exec.func @update
+// CHECK: exec.copy %[[X:.*]] into %[[Y:.*]] :
+// CHECK: exec.start all_reduce sum over ["tp"] from(%[[Y]] : memref<4xf32>) to(%[[Y]] : memref<4xf32>)
+func.func @update() {
+  %x = titan.load @x : tensor<4xf32>
+  %p = titan.start all_reduce in_place %x over [tp] : (tensor<4xf32>) -> tensor<4xf32>
+  %r = titan.await %p : (tensor<4xf32>) -> tensor<4xf32>
+  titan.store %r, @y : tensor<4xf32>
+  return
+}
