@@ -32,14 +32,14 @@ public:
     builder.setInsertionPointToEnd(function.addEntryBlock());
 
     Value table = addParameter("embedding", {kRandomVocabulary, dim}, 1.0);
-    values.push_back(EmbeddingOp::create(builder, loc, rowType, function.getArgument(0), table, Value()));
+    values.push_back(
+        EmbeddingOp::create(builder, loc, rowType, function.getArgument(0), table, Value()));
     for (int64_t blocks = draw(3, 14); blocks > 0; --blocks)
       values.push_back(addBlock());
     Value head = draw(0, 2) ? addParameter("head", {kRandomVocabulary, dim}, 0.5) : table;
     Value last = normalize(sumUnused());
-    auto loss =
-        HeadLossOp::create(builder, loc, scalar, scalar, last, head, function.getArgument(1), Value(),
-                         ArrayAttr());
+    auto loss = HeadLossOp::create(builder, loc, scalar, scalar, last, head,
+                                   function.getArgument(1), Value(), ArrayAttr());
     func::ReturnOp::create(builder, loc, loss.getResults());
     return owner;
   }

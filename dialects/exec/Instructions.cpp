@@ -170,8 +170,8 @@ static LogicalResult verifyEmbedding(Operation *op, Value tokens, Value table, V
 }
 
 LogicalResult EmbeddingOp::verify() {
-  if (failed(verifyEmbedding(*this, getTokens(), getTable(), getOut(), "table", "out",
-                             getFirstRow())))
+  if (failed(
+          verifyEmbedding(*this, getTokens(), getTable(), getOut(), "table", "out", getFirstRow())))
     return failure();
   return verifyElement(*this, "out", getOut(), typeOf(getTable()).getElementType());
 }

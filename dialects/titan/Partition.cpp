@@ -12,8 +12,8 @@ namespace {
 using Axes = SmallVector<StringAttr>;
 
 std::string toText(ArrayRef<StringAttr> axes) {
-  return "{" +
-         llvm::join(llvm::map_range(axes, [](StringAttr axis) { return axis.str(); }), ", ") + "}";
+  return "{" + llvm::join(llvm::map_range(axes, [](StringAttr axis) { return axis.str(); }), ", ") +
+         "}";
 }
 
 /// Checks one op. Factors get their axes from the first tensor that has them; all others must
@@ -165,8 +165,7 @@ private:
       return fail(llvm::formatv("{0} stands beside flat storage over {1}, and is not stored so",
                                 type, toText(flat.getFlat())));
     };
-    return llvm::all_of(op->getOperandTypes(), check) &&
-           llvm::all_of(op->getResultTypes(), check);
+    return llvm::all_of(op->getOperandTypes(), check) && llvm::all_of(op->getResultTypes(), check);
   }
 
   Axes getPartial(Type type) const {
@@ -211,9 +210,8 @@ private:
       if (!addReductions(i, expected))
         return false;
       const Axes found = getPartial(type);
-      if (found.size() != expected.size() || !llvm::all_of(found, [&](StringAttr axis) {
-            return expected.contains(axis);
-          }))
+      if (found.size() != expected.size() ||
+          !llvm::all_of(found, [&](StringAttr axis) { return expected.contains(axis); }))
         return fail(llvm::formatv("result {0} is a partial sum over {1}, its type says {2}", i,
                                   toText(expected.getArrayRef()), toText(found)));
     }
@@ -223,10 +221,9 @@ private:
   /// Whether a split of a factor makes a result a partial sum.
   bool isReduced(unsigned factor, unsigned result) const {
     return rule.factors[factor].kind == FactorKind::reduction &&
-           llvm::none_of(rule.results[result],
-                         [&](const auto &dimension) {
-                           return llvm::is_contained(dimension, factor);
-                         }) &&
+           llvm::none_of(
+               rule.results[result],
+               [&](const auto &dimension) { return llvm::is_contained(dimension, factor); }) &&
            !llvm::is_contained(rule.complete, std::pair<unsigned, unsigned>(result, factor));
   }
 

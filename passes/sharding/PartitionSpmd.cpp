@@ -168,9 +168,8 @@ public:
     if (auto variable = symbols.lookup<VariableOp>(name))
       return variable;
     MLIRContext *context = module.getContext();
-    VariableOp variable =
-        createVariable(module, module.getLoc(), name, Role::derived,
-                       RankedTensorType::get({}, IntegerType::get(context, 32)));
+    VariableOp variable = createVariable(module, module.getLoc(), name, Role::derived,
+                                         RankedTensorType::get({}, IntegerType::get(context, 32)));
     variable.setInitializerAttr(AxisIndexInitAttr::get(context, axes, scale));
     symbols.insert(variable);
     return variable;
@@ -184,8 +183,8 @@ private:
 /// One function's local form.
 class FunctionPartitioner : public PartitionContext {
 public:
-  FunctionPartitioner(func::FuncOp function, const MeshShape &mesh,
-                      const ReshardLowering &reshards, AxisIndices &indices)
+  FunctionPartitioner(func::FuncOp function, const MeshShape &mesh, const ReshardLowering &reshards,
+                      AxisIndices &indices)
       : function(function), mesh(mesh), reshards(reshards), indices(indices),
         builder(function.getContext()) {}
 
@@ -316,9 +315,10 @@ bool hasShardings(ModuleOp module) {
   return module
       ->walk([&](Operation *op) {
         auto variable = dyn_cast<VariableOp>(op);
+        auto function = dyn_cast<func::FuncOp>(op);
         if ((variable && isSharded(variable.getType())) ||
-            llvm::any_of(op->getResultTypes(), isSharded) ||
-            llvm::any_of(op->getOperandTypes(), isSharded))
+            (function && llvm::any_of(function.getArgumentTypes(), isSharded)) ||
+            llvm::any_of(op->getResultTypes(), isSharded))
           return WalkResult::interrupt();
         return WalkResult::advance();
       })

@@ -123,7 +123,8 @@ struct SumOfReductions : OpRewritePattern<AddOp> {
   }
 
   LogicalResult matchAndRewrite(AddOp op, PatternRewriter &rewriter) const override {
-    auto leftSum = getSingle<AllReduceOp>(op.getLhs()), rightSum = getSingle<AllReduceOp>(op.getRhs());
+    auto leftSum = getSingle<AllReduceOp>(op.getLhs()),
+         rightSum = getSingle<AllReduceOp>(op.getRhs());
     if (isPair(leftSum, rightSum) && isSum(leftSum))
       return reduceLater(op, leftSum, rightSum, rewriter);
     auto leftPart = getSingle<ReduceScatterOp>(op.getLhs());
@@ -133,8 +134,8 @@ struct SumOfReductions : OpRewritePattern<AddOp> {
     return failure();
   }
 
-  static LogicalResult reduceLater(AddOp op, CollectiveOpInterface left, CollectiveOpInterface right,
-                                   PatternRewriter &rewriter) {
+  static LogicalResult reduceLater(AddOp op, CollectiveOpInterface left,
+                                   CollectiveOpInterface right, PatternRewriter &rewriter) {
     Value sum = AddOp::create(rewriter, op.getLoc(), left->getOperand(0), right->getOperand(0));
     rewriter.replaceOp(op, left.buildGrouped(rewriter, sum)->getResults());
     return success();

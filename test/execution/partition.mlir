@@ -42,12 +42,12 @@ titan.mesh @mesh [dp = DP, tp = TP]
 #lse = #titan.sharding<[{dp}, {tp}, {}]>
 
 // Norm, attention and projections as tensor and sequence parallelism lay them out.
-titan.variable parameter @norm : tensor<6xf32, #titan.sharding<[{}], flat {dp} granule 4>>
+titan.variable parameter @norm.weight : tensor<6xf32, #titan.sharding<[{}], flat {dp} granule 4>>
 titan.variable parameter @wq : tensor<48x6xf32, #flat_tp>
 func.func @attention_block(%x: tensor<24x24x6xf32, #sequence>, %wk: tensor<24x6xf32, #tp_rows>,
                            %wo: tensor<6x48xf32, #columns>, %cos: tensor<24x1xf32, #whole>,
                            %sin: tensor<24x1xf32, #whole>) -> tensor<24x24x6xf32, #sequence> {
-  %stored = titan.load @norm : tensor<6xf32, #titan.sharding<[{}], flat {dp} granule 4>>
+  %stored = titan.load @norm.weight : tensor<6xf32, #titan.sharding<[{}], flat {dp} granule 4>>
   %norm = titan.reshard %stored : tensor<6xf32, #titan.sharding<[{}], flat {dp} granule 4>> -> tensor<6xf32, #whole1>
   %n, %rstd = titan.rms_norm %x, %norm epsilon 0.1 : tensor<24x24x6xf32, #sequence>, tensor<6xf32, #whole1> -> tensor<24x24x6xf32, #sequence>, tensor<24x24xf32, #sequence2>
   %all = titan.reshard %n : tensor<24x24x6xf32, #sequence> -> tensor<24x24x6xf32, #batch>
@@ -77,7 +77,7 @@ func.func @attention_gradient(%q: tensor<24x5x24x2xf32, #heads>, %k: tensor<24x5
 }
 
 // Gradients: of a norm's weight, partial over all that splits rows, and of a matrix, to storage.
-titan.variable gradient @gradient.norm : tensor<6xf32, #titan.sharding<[{}], flat {dp} granule 4>>
+titan.variable gradient @gradient.norm.weight : tensor<6xf32, #titan.sharding<[{}], flat {dp} granule 4>>
 titan.variable gradient @gradient.w : tensor<24x5xf32, #flat_tp>
 func.func @gradients(%dy: tensor<24x24x6xf32, #sequence>, %x: tensor<24x24x6xf32, #sequence>, %w: tensor<6xf32, #whole1>,
                      %rstd: tensor<24x24xf32, #sequence2>, %a: tensor<24x24xf32, #tiles>, %b: tensor<24x5xf32, #rows>)
@@ -86,9 +86,9 @@ func.func @gradients(%dy: tensor<24x24x6xf32, #sequence>, %x: tensor<24x24x6xf32
       : tensor<24x24x6xf32, #sequence>, tensor<24x24x6xf32, #sequence>, tensor<6xf32, #whole1>, tensor<24x24xf32, #sequence2>
       -> tensor<24x24x6xf32, #sequence>, tensor<6xf32, #partial1>
   %s = titan.reshard %dw : tensor<6xf32, #partial1> -> tensor<6xf32, #titan.sharding<[{}], flat {dp} granule 4>>
-  %o = titan.load @gradient.norm : tensor<6xf32, #titan.sharding<[{}], flat {dp} granule 4>>
+  %o = titan.load @gradient.norm.weight : tensor<6xf32, #titan.sharding<[{}], flat {dp} granule 4>>
   %n = titan.add %o, %s : tensor<6xf32, #titan.sharding<[{}], flat {dp} granule 4>>
-  titan.store %n, @gradient.norm : tensor<6xf32, #titan.sharding<[{}], flat {dp} granule 4>>
+  titan.store %n, @gradient.norm.weight : tensor<6xf32, #titan.sharding<[{}], flat {dp} granule 4>>
   %m = titan.einsum "tn,td->nd" %a, %b : tensor<24x24xf32, #tiles>, tensor<24x5xf32, #rows> -> tensor<24x5xf32, #tp_rows_partial>
   %f = titan.reshard %m : tensor<24x5xf32, #tp_rows_partial> -> tensor<24x5xf32, #flat_tp>
   %g = titan.load @gradient.w : tensor<24x5xf32, #flat_tp>
@@ -109,11 +109,14 @@ func.func @storage(%p: tensor<7x5xf32, #flat_both>, %q: tensor<7x5xf32, #flat_bo
   return %d, %r : tensor<7x5xf32, #flat_both>, tensor<7x5xf32, #flat>
 }
 
-// The padding of a reduced gradient is zero: it adds nothing to the norm.
-func.func @norm(%g: tensor<7x5xf32, #all_partial>) -> tensor<f32, #scalar> {
+// The padding of a reduced gradient is zero: it adds nothing to the norm. What is whole along tp is
+// cut once more before it is added to what is not.
+func.func @norm(%g: tensor<7x5xf32, #all_partial>, %h: tensor<24x5xf32, #tp_rows_partial>) -> tensor<f32, #scalar> {
   %s = titan.reshard %g : tensor<7x5xf32, #all_partial> -> tensor<7x5xf32, #flat>
-  %n = titan.sum_of_squares %s : tensor<7x5xf32, #flat> -> tensor<f32, #scalar_dp>
-  %t = titan.reshard %n : tensor<f32, #scalar_dp> -> tensor<f32, #scalar>
+  %c = titan.reshard %s : tensor<7x5xf32, #flat> -> tensor<7x5xf32, #flat_both>
+  %r = titan.reshard %h : tensor<24x5xf32, #tp_rows_partial> -> tensor<24x5xf32, #flat_tp>
+  %n = titan.sum_of_squares %c, %r : tensor<7x5xf32, #flat_both>, tensor<24x5xf32, #flat_tp> -> tensor<f32, #scalar_both>
+  %t = titan.reshard %n : tensor<f32, #scalar_both> -> tensor<f32, #scalar>
   return %t : tensor<f32, #scalar>
 }
 

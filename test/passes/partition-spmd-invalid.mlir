@@ -86,7 +86,7 @@ func.func @f(%x: tensor<4x6xf32, #titan.sharding<[{}, {}], flat {dp} granule 1>>
 // Every rank would add the second operand once more.
 titan.mesh @mesh [tp = 2]
 func.func @f(%x: tensor<4x6xf32, #titan.sharding<[{tp}, {}]>>, %y: tensor<6xf32, #titan.sharding<[{}]>>) {
-  // expected-error @below {{operand 1 is added into result 0 and not split over tp as others are}}
+  // expected-error @below {{operand 1 is split over {}, and the result a partial sum over {tp}}}
   %z = titan.sum_of_squares %x, %y : tensor<4x6xf32, #titan.sharding<[{tp}, {}]>>, tensor<6xf32, #titan.sharding<[{}]>> -> tensor<f32, #titan.sharding<[], partial {tp}>>
   return
 }

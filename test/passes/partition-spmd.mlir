@@ -3,14 +3,14 @@
 // Storage is gathered and cut to size; a split result needs nothing. What is distributed keeps its
 // global type, what every rank holds whole does not need one.
 titan.mesh @mesh [dp_shard = 2, tp = 2]
-// CHECK: titan.variable parameter @w : tensor<12xf32> global tensor<10x4xf32, #sharding{{[0-9]*}}>
+// CHECK: titan.variable parameter @w : tensor<12xf32> global tensor<10x4xf32, #{{.*}}>
 titan.variable parameter @w : tensor<10x4xf32, #titan.sharding<[{tp}, {}], flat {dp_shard} granule 4>>
 // CHECK: titan.variable input @lr : tensor<f32>
 // CHECK-NOT: global
 titan.variable input @lr : tensor<f32>
 // CHECK-LABEL: func.func @project(
-// CHECK-SAME: %[[X:.*]]: tensor<3x4xf32> {titan.global_type = tensor<6x4xf32, #sharding{{[0-9]*}}>})
-// CHECK-SAME: -> (tensor<3x5xf32> {titan.global_type = tensor<6x10xf32, #sharding{{[0-9]*}}>})
+// CHECK-SAME: %[[X:.*]]: tensor<3x4xf32> {titan.global_type = tensor<6x4xf32, #{{[^)]*}})
+// CHECK-SAME: -> (tensor<3x5xf32> {titan.global_type = tensor<6x10xf32, #{{[^)]*}})
 func.func @project(%x: tensor<6x4xf32, #titan.sharding<[{dp_shard}, {}]>>)
     -> tensor<6x10xf32, #titan.sharding<[{dp_shard}, {tp}]>> {
   // CHECK: %[[S:.*]] = titan.load @w : tensor<12xf32>
@@ -89,7 +89,7 @@ func.func @embed(%tokens: tensor<3xi32, #titan.sharding<[{}]>>, %table: tensor<8
 titan.mesh @mesh [tp = 2]
 // CHECK-LABEL: func.func @head
 // CHECK: %[[FIRST:.*]] = titan.load @axis_index.tp.4
-// CHECK: %{{.*}}:4 = titan.head_loss_grad {{.*}} classes from %[[FIRST]] over [tp]
+// CHECK: titan.head_loss_grad {{.*}} classes from %[[FIRST]] over [tp]
 // CHECK-SAME: -> (tensor<f32>, tensor<f32>, tensor<6x2xf32>, tensor<4x2xf32>)
 // CHECK: titan.reduce_scatter {{.*}} over [tp] dimension 0 : (tensor<6x2xf32>) -> tensor<3x2xf32>
 func.func @head(%x: tensor<6x2xf32, #titan.sharding<[{}, {}]>>, %w: tensor<8x2xf32, #titan.sharding<[{tp}, {}]>>,
@@ -109,7 +109,7 @@ func.func @head(%x: tensor<6x2xf32, #titan.sharding<[{}, {}]>>, %w: tensor<8x2xf
 
 // A factor of a merged dimension stays split, and a partial variable takes each rank's addend.
 titan.mesh @mesh [dp = 2, tp = 3]
-// CHECK: titan.variable counter @sum : tensor<f32> global tensor<f32, #sharding{{[0-9]*}}>
+// CHECK: titan.variable counter @sum : tensor<f32> global tensor<f32, #{{.*}}>
 titan.variable counter @sum : tensor<f32, #titan.sharding<[], partial {dp, tp}>>
 // CHECK-LABEL: func.func @merge
 func.func @merge(%x: tensor<4x6x5xf32, #titan.sharding<[{dp}, {tp}, {}]>>)

@@ -46,10 +46,9 @@ static LogicalResult foldIntoAccumulator(AddOp op, PatternRewriter &rewriter) {
       Value acc = other;
       if (gradient.getAcc())
         acc = AddOp::create(rewriter, op.getLoc(), gradient.getAcc(), other);
-      rewriter.replaceOp(op,
-                         EmbeddingGradOp::create(rewriter, gradient.getLoc(), op.getType(),
-                                                 gradient.getDresult(), gradient.getTokens(), acc,
-                                                 gradient.getFirstRow()));
+      rewriter.replaceOp(op, EmbeddingGradOp::create(rewriter, gradient.getLoc(), op.getType(),
+                                                     gradient.getDresult(), gradient.getTokens(),
+                                                     acc, gradient.getFirstRow()));
       rewriter.eraseOp(gradient);
       return success();
     }

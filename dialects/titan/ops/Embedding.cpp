@@ -38,12 +38,12 @@ LogicalResult EmbeddingOp::buildVjp(OpBuilder &builder, ArrayRef<Value> cotangen
   Type element =
       table.getElementTypeBitWidth() < 32 ? builder.getF32Type() : table.getElementType();
   auto wide = RankedTensorType::get(table.getShape(), element);
-  Value gradient =
-      EmbeddingGradOp::create(builder, getLoc(), wide, cotangents[0], getTokens(),
-                              /*acc=*/Value(), /*first_row=*/Value());
+  Value gradient = EmbeddingGradOp::create(builder, getLoc(), wide, cotangents[0], getTokens(),
+                                           /*acc=*/Value(), getFirstRow());
   if (wide != table)
     gradient = CastOp::create(builder, getLoc(), table, gradient);
   result.operands = {Value(), gradient};
+  result.operands.resize(getNumOperands());
   return success();
 }
 

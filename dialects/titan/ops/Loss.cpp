@@ -35,8 +35,8 @@ static LogicalResult verifyHead(Operation *op, RankedTensorType input, RankedTen
 }
 
 LogicalResult HeadLossOp::verify() {
-  return verifyHead(*this, tensorType(getInput()), tensorType(getWeight()),
-                    tensorType(getLabels()), getFirstClass(), getClassAxesAttr());
+  return verifyHead(*this, tensorType(getInput()), tensorType(getWeight()), tensorType(getLabels()),
+                    getFirstClass(), getClassAxesAttr());
 }
 
 LogicalResult HeadLossGradOp::verify() {
@@ -46,8 +46,8 @@ LogicalResult HeadLossGradOp::verify() {
   if (tensorType(getDweight()).getShape() != tensorType(getWeight()).getShape())
     return emitOpError() << "dweight " << getDweight().getType()
                          << " does not have the weight's shape, " << getWeight().getType();
-  return verifyHead(*this, tensorType(getInput()), tensorType(getWeight()),
-                    tensorType(getLabels()), getFirstClass(), getClassAxesAttr());
+  return verifyHead(*this, tensorType(getInput()), tensorType(getWeight()), tensorType(getLabels()),
+                    getFirstClass(), getClassAxesAttr());
 }
 
 LogicalResult HeadLossOp::buildVjp(OpBuilder &builder, ArrayRef<Value> cotangents,
@@ -57,14 +57,14 @@ LogicalResult HeadLossOp::buildVjp(OpBuilder &builder, ArrayRef<Value> cotangent
                        "loss");
   auto weight = tensorType(getWeight());
   Type dweight = RankedTensorType::get(weight.getShape(), tensorType(getLoss()).getElementType());
-  auto gradient = HeadLossGradOp::create(builder, getLoc(), getLoss().getType(),
-                                         getValid().getType(), getInput().getType(), dweight,
-                                         getInput(), getWeight(), getLabels(), cotangents[0],
-                                         getFirstClass(), getClassAxesAttr());
+  auto gradient = HeadLossGradOp::create(
+      builder, getLoc(), getLoss().getType(), getValid().getType(), getInput().getType(), dweight,
+      getInput(), getWeight(), getLabels(), cotangents[0], getFirstClass(), getClassAxesAttr());
   Value dw = gradient.getDweight();
   if (!isSameTensor(dweight, weight))
     dw = CastOp::create(builder, getLoc(), weight, dw);
-  result.operands = {gradient.getDinput(), dw, Value()};
+  result.operands = {gradient.getDinput(), dw};
+  result.operands.resize(getNumOperands());
   result.results = {gradient.getLoss(), gradient.getValid()};
   return success();
 }

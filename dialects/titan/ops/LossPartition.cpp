@@ -52,23 +52,20 @@ static std::optional<ClassPart> getClassPart(PartitionContext &context, Type typ
 
 LogicalResult CrossEntropyOp::buildLocal(PartitionContext &context, ValueRange operands,
                                          SmallVectorImpl<Value> &results) {
-  auto part =
-      getClassPart(context, getLogits().getType(), tensorType(getLogits()).getRank() - 1);
+  auto part = getClassPart(context, getLogits().getType(), tensorType(getLogits()).getRank() - 1);
   if (!part) {
     cloneLocal(*this, context, operands, results);
     return success();
   }
-  ParallelLoss local =
-      buildParallelLoss(context.getBuilder(), getLoc(), operands[0], operands[1], *part,
-                        tensorType(getLoss()).getElementType());
+  ParallelLoss local = buildParallelLoss(context.getBuilder(), getLoc(), operands[0], operands[1],
+                                         *part, tensorType(getLoss()).getElementType());
   results.append({local.loss, local.valid});
   return success();
 }
 
 LogicalResult CrossEntropyGradOp::buildLocal(PartitionContext &context, ValueRange operands,
                                              SmallVectorImpl<Value> &results) {
-  auto part =
-      getClassPart(context, getLogits().getType(), tensorType(getLogits()).getRank() - 1);
+  auto part = getClassPart(context, getLogits().getType(), tensorType(getLogits()).getRank() - 1);
   if (!part) {
     cloneLocal(*this, context, operands, results);
     return success();

@@ -16,9 +16,9 @@ struct ParallelLoss {
   mlir::Value dlogits;     ///< of the rank's classes; null without dloss
 };
 
-/// Emits the loss of `logits` [rows, classes of the rank]: row maxima are exchanged first, then sums
-/// of exponentials together with the labels' logits, one number each per row and rank. (Shoeybi et
-/// al. 2019, Megatron-LM.)
+/// Emits the loss of `logits` [rows, classes of the rank]: row maxima are exchanged first, then
+/// sums of exponentials together with the labels' logits, one number each per row and rank.
+/// (Shoeybi et al. 2019, Megatron-LM.)
 ParallelLoss buildParallelLoss(mlir::OpBuilder &builder, mlir::Location loc, mlir::Value logits,
                                mlir::Value labels, const ClassPart &part, mlir::Type computeType,
                                mlir::Value dloss = {});
