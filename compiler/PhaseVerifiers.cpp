@@ -51,8 +51,9 @@ LogicalResult checkShardings(ModuleOp module) {
     auto tensor = dyn_cast<RankedTensorType>(type);
     if (!tensor)
       return;
-    const std::string error = getSharding(tensor) ? checkSharding(tensor, mesh)
-                                                  : "has no sharding; run titan-propagate-shardings";
+    const std::string error = getSharding(tensor)
+                                  ? checkSharding(tensor, mesh)
+                                  : "has no sharding; run titan-propagate-shardings";
     if (error.empty())
       return;
     emitError(location) << what << ": " << error;

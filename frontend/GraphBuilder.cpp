@@ -107,8 +107,8 @@ Attribute GraphBuilder::ropeTable(RopeComponent component, const RopeScaling &sc
                                 scaling.originalLength);
 }
 
-void GraphBuilder::declareParameter(StringRef name, ArrayRef<int64_t> shape,
-                                    Attribute initializer, Split split) {
+void GraphBuilder::declareParameter(StringRef name, ArrayRef<int64_t> shape, Attribute initializer,
+                                    Split split) {
   RankedTensorType type = f32(shape);
   if (mesh) {
     // 16 bytes: what devices load at once.
@@ -166,8 +166,7 @@ SmallVector<Value> GraphBuilder::beginFunction(StringRef name, ArrayRef<Argument
   builder.setInsertionPointToEnd(module->getBody());
   Location loc = NameLoc::get(builder.getStringAttr(name));
   function = func::FuncOp::create(builder, loc, name, builder.getFunctionType(types, {}));
-  for (auto [i, argument] : llvm::enumerate(arguments))
-{
+  for (auto [i, argument] : llvm::enumerate(arguments)) {
     function.setArgAttr(i, "titan.name", builder.getStringAttr(argument.name));
     if (mesh)
       function.setArgAttr(i, "titan.sharding",

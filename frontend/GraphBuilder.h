@@ -58,8 +58,9 @@ public:
   };
   Scope scope(llvm::StringRef name) { return Scope(*this, name); }
 
-  /// The module's mesh, before everything that is laid out on it. Parameters are kept as flat slices
-  /// over the `storage` axes, cut at multiples of 16 bytes. Without a mesh nothing is sharded.
+  /// The module's mesh, before everything that is laid out on it. Parameters are kept as flat
+  /// slices over the `storage` axes, cut at multiples of 16 bytes. Without a mesh nothing is
+  /// sharded.
   struct Axis {
     llvm::StringRef name;
     int64_t size;
@@ -134,9 +135,9 @@ private:
   mlir::Operation *lastVariable = nullptr; ///< variables stand before all functions
   std::optional<MeshShape> mesh;
   llvm::SmallVector<mlir::StringAttr> storageAxes; ///< of sizes above 1
-  std::string path;                        ///< of the current scope
-  mlir::Location location;                 ///< the scope's, for new ops
-  mlir::func::FuncOp function;             ///< being built
+  std::string path;                                ///< of the current scope
+  mlir::Location location;                         ///< the scope's, for new ops
+  mlir::func::FuncOp function;                     ///< being built
   llvm::StringMap<mlir::RankedTensorType> variables;
   llvm::StringMap<mlir::Value> loads; ///< of the function being built
 };

@@ -69,9 +69,8 @@ StatusOr<GraphOptions> resolveGraph(const ModelDefinition &definition, const Job
             .withContext(section));
     return BatchShape{local.rows * batchDegree, local.length};
   };
-  TITAN_ASSIGN_OR_RETURN(
-      options.training,
-      resolveBatch("training", {job.training.localBatchSize, job.training.seqLen}));
+  TITAN_ASSIGN_OR_RETURN(options.training, resolveBatch("training", {job.training.localBatchSize,
+                                                                     job.training.seqLen}));
   if (job.validation.enable) {
     TITAN_ASSIGN_OR_RETURN(
         options.validation,

@@ -26,8 +26,8 @@ StatusOr<MeshConfig> resolveMesh(const ParallelismSection &section, int64_t worl
   int64_t others = 1;
   for (int64_t degree : {mesh.pipeline, mesh.replicate, mesh.context, mesh.tensor})
     if (__builtin_mul_overflow(others, degree, &others) || others > kMaxRanks)
-      return invalidArgument(fmt::format(
-          "the degrees of parallelism multiply to more than {} ranks", kMaxRanks));
+      return invalidArgument(
+          fmt::format("the degrees of parallelism multiply to more than {} ranks", kMaxRanks));
   mesh.shard = section.dataParallelShardDegree;
   if (mesh.shard < 0) {
     mesh.shard = worldSize ? worldSize / others : 1;

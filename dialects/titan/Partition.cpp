@@ -75,9 +75,10 @@ private:
       const Axes found = getPartial(op->getResult(0).getType());
       if (found.size() != split.size() ||
           !llvm::all_of(found, [&](StringAttr axis) { return split.contains(axis); }))
-        return fail(llvm::formatv("operand {0} is split over {1}, and the result a partial sum over "
-                                  "{2}",
-                                  i, toText(split.getArrayRef()), toText(found)));
+        return fail(
+            llvm::formatv("operand {0} is split over {1}, and the result a partial sum over "
+                          "{2}",
+                          i, toText(split.getArrayRef()), toText(found)));
     }
     return true;
   }

@@ -230,7 +230,8 @@ Value Llama3Builder::buildLayer(int64_t layer, Value x) {
 void Llama3Builder::buildFunction(StringRef name, const BatchShape &shape, StringRef ropeName) {
   batch = shape;
   RankedTensorType type = graph.i32({shape.rows, shape.length});
-  SmallVector<Value> arguments = graph.beginFunction(name, {{"tokens", type, kTokens}, {"labels", type, kTokens}});
+  SmallVector<Value> arguments =
+      graph.beginFunction(name, {{"tokens", type, kTokens}, {"labels", type, kTokens}});
   {
     auto scope = graph.scope(ropeName);
     cosine = graph.load("cosine");

@@ -182,13 +182,12 @@ void ProgramLayout::declareInputs(OpBuilder &builder, func::FuncOp function,
   for (auto [i, offset] : llvm::enumerate(inputs.offsets)) {
     auto given = function.getArgAttrOfType<StringAttr>(i, names::kInputName);
     const std::string name = given ? given.str() : "input" + std::to_string(i);
-    exec::VariableOp::create(
-        builder, function.getLoc(), builder.getStringAttr(prefix + name),
-        TypeAttr::get(function.getArgumentTypes()[i]),
-        convertGlobalType(function.getArgAttrOfType<TypeAttr>(i, kGlobalType)),
-        exec::RoleAttr::get(builder.getContext(), exec::Role::Input),
-        FlatSymbolRefAttr::get(inputs.name), builder.getI64IntegerAttr(offset),
-        exec::InitializerAttr());
+    exec::VariableOp::create(builder, function.getLoc(), builder.getStringAttr(prefix + name),
+                             TypeAttr::get(function.getArgumentTypes()[i]),
+                             convertGlobalType(function.getArgAttrOfType<TypeAttr>(i, kGlobalType)),
+                             exec::RoleAttr::get(builder.getContext(), exec::Role::Input),
+                             FlatSymbolRefAttr::get(inputs.name), builder.getI64IntegerAttr(offset),
+                             exec::InitializerAttr());
   }
 }
 

@@ -55,9 +55,9 @@ private:
   SymbolTableCollection symbols;
 
   llvm::DenseMap<Value, unsigned> numbers;
-  std::vector<Value> values;         ///< by number
-  std::vector<Operation *> nodes;    ///< by number
-  std::vector<StoreOp> sinks;        ///< by number
+  std::vector<Value> values;      ///< by number
+  std::vector<Operation *> nodes; ///< by number
+  std::vector<StoreOp> sinks;     ///< by number
   std::vector<Operation *> constraints;
   llvm::DenseMap<Operation *, int64_t> positions; ///< of nodes and sinks in the block
 };
@@ -222,8 +222,7 @@ LogicalResult FunctionPropagation::addOp(Operation &op) {
     return addStore(store);
   if (auto load = dyn_cast<LoadOp>(op)) {
     FailureOr<ShardingAttr> storage = getStorage(load, load.getVariableAttr());
-    return failure(failed(storage) ||
-                   failed(addValue(load, *storage, sharding::Origin::variable)));
+    return failure(failed(storage) || failed(addValue(load, *storage, sharding::Origin::variable)));
   }
   // A reshard takes what comes.
   if (isa<ReshardOp>(op))
@@ -246,8 +245,7 @@ LogicalResult FunctionPropagation::addOp(Operation &op) {
 //===----------------------------------------------------------------------===//
 
 LogicalResult FunctionPropagation::report(const sharding::ShardingError &error) {
-  Location location =
-      error.isSink ? sinks[error.index].getLoc() : values[error.index].getLoc();
+  Location location = error.isSink ? sinks[error.index].getLoc() : values[error.index].getLoc();
   return emitError(location) << error.message;
 }
 

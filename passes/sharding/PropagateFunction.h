@@ -19,8 +19,8 @@ struct PropagationHints {
 
 /// Gives every value of the function's single block a sharding. Fixed are loads (as their variable
 /// is stored), arguments with the attribute `titan.sharding`, sharding_constraints and results of
-/// reshards; stores ask for their variable's layout. Constraints vanish, reshards appear. Fails with
-/// errors at ops that have no ShardingRuleOpInterface and at values that cannot be laid out as
+/// reshards; stores ask for their variable's layout. Constraints vanish, reshards appear. Fails
+/// with errors at ops that have no ShardingRuleOpInterface and at values that cannot be laid out as
 /// asked.
 mlir::LogicalResult propagateShardings(mlir::func::FuncOp function, const MeshShape &mesh,
                                        const PropagationHints &hints);

@@ -89,8 +89,8 @@ void CollectiveStarter::emitStart(Entry &entry) {
   CollectiveOpInterface op = entry.op;
   OpBuilder builder(ops[entry.plan.start]);
   // Asked before the start is one more user.
-  const bool inPlace = op.getKind() == CollectiveKind::allReduce &&
-                       llvm::all_of(op->getOperands(), mayBeInPlace);
+  const bool inPlace =
+      op.getKind() == CollectiveKind::allReduce && llvm::all_of(op->getOperands(), mayBeInPlace);
   entry.start = cast<StartOp>(op.buildStart(builder));
   entry.start.setInPlace(inPlace);
   hoistViews(entry.start);

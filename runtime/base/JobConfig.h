@@ -138,8 +138,8 @@ struct JobConfig {
   DebugSection debug;
   RuntimeSection runtime;
 
-  /// Rows of one step: training.global_batch_size or, when that is -1, one local batch of each of the
-  /// ranks that split the batch.
+  /// Rows of one step: training.global_batch_size or, when that is -1, one local batch of each of
+  /// the ranks that split the batch.
   int64_t globalRows(int64_t batchDegree = 1) const {
     return training.globalBatchSize < 0 ? training.localBatchSize * batchDegree
                                         : training.globalBatchSize;

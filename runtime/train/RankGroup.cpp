@@ -18,8 +18,7 @@ StatusOr<std::unique_ptr<RankGroup>> RankGroup::create(DataPlane *plane,
   all.ranks.resize(static_cast<size_t>(plane->size()));
   std::iota(all.ranks.begin(), all.ranks.end(), 0);
   TITAN_ASSIGN_OR_RETURN(group->communicator, plane->createCommunicator(all, options));
-  const BufferAddress address =
-      BufferAddress::fixed(reinterpret_cast<std::byte *>(&group->flag));
+  const BufferAddress address = BufferAddress::fixed(reinterpret_cast<std::byte *>(&group->flag));
   TITAN_ASSIGN_OR_RETURN(
       group->flagOperation,
       group->communicator->prepare({.collective = format::Collective::allReduce,
@@ -40,8 +39,7 @@ StatusOr<bool> RankGroup::any(bool value) {
 Status RankGroup::sum(std::span<float> values) {
   if (!communicator)
     return okStatus();
-  const BufferAddress address =
-      BufferAddress::fixed(reinterpret_cast<std::byte *>(values.data()));
+  const BufferAddress address = BufferAddress::fixed(reinterpret_cast<std::byte *>(values.data()));
   const auto count = static_cast<int64_t>(values.size());
   TITAN_ASSIGN_OR_RETURN(
       const OperationId operation,

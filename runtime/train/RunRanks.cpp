@@ -34,9 +34,8 @@ int threadsPerRank(const JobConfig &job, int ranks) {
 
 } // namespace
 
-Status runRanks(const format::Program &program, const JobConfig &job,
-                const TrainerOptions &options, Logger &logger,
-                FunctionRef<Status(Trainer &)> work) {
+Status runRanks(const format::Program &program, const JobConfig &job, const TrainerOptions &options,
+                Logger &logger, FunctionRef<Status(Trainer &)> work) {
   TITAN_ASSIGN_OR_RETURN(const int size, meshSize(program.mesh));
   const int threads = threadsPerRank(job, size);
   auto runRank = [&](DataPlane *plane, Logger &log) -> Status {

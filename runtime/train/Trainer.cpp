@@ -381,7 +381,8 @@ Status Trainer::finish() {
     logger.info("stopped after step {} of {}", step, job.training.steps);
   if (job.debug.dumpGradients && step > 0) {
     TITAN_ASSIGN_OR_RETURN(const StepResult result, readResult());
-    TITAN_RETURN_IF_ERROR(dumpGradients(*executor, *ranks, result.validTokens, *job.debug.dumpGradients));
+    TITAN_RETURN_IF_ERROR(
+        dumpGradients(*executor, *ranks, result.validTokens, *job.debug.dumpGradients));
   }
   if (job.debug.dumpParameters)
     TITAN_RETURN_IF_ERROR(dumpParameters(*executor, *ranks, *job.debug.dumpParameters));

@@ -56,7 +56,7 @@ private:
     std::optional<VariableLayout> layout;
     int64_t rows = 0, seq = 0;
     std::vector<int32_t> tokenBatch, labelBatch; ///< of all ranks
-    std::vector<int32_t> part; ///< of this one; empty where it takes all
+    std::vector<int32_t> part;                   ///< of this one; empty where it takes all
 
     int64_t localTokens() const { return tokens.variable->view.numElements(); }
   };
