@@ -13,8 +13,11 @@ namespace titan {
 
 static void buildGraphPhase(OpPassManager &, const JobConfig &) {}
 
-static void buildShardedPhase(OpPassManager &passes, const JobConfig &) {
-  passes.addPass(createPropagateShardings());
+static void buildShardedPhase(OpPassManager &passes, const JobConfig &job) {
+  PropagateShardingsOptions options;
+  if (job.parallelism.fsdpReshardAfterForward == "never")
+    options.placement = GatherPlacement::per_step;
+  passes.addPass(createPropagateShardings(options));
 }
 
 static void buildStepPhase(OpPassManager &passes, const JobConfig &job) {
@@ -28,6 +31,7 @@ static void buildStepPhase(OpPassManager &passes, const JobConfig &job) {
   options.maxNorm = job.training.maxNorm;
   passes.addPass(createBuildOptimizer(options));
   passes.addPass(createPropagateShardings());
+  passes.addPass(createGatherPerStep());
 }
 
 static void buildLocalPhase(OpPassManager &passes, const JobConfig &job) {

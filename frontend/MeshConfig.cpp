@@ -16,6 +16,16 @@ static std::vector<int64_t> divisors(int64_t number) {
   return result;
 }
 
+static Status tooManyRanks(const ParallelismSection &section) {
+  return invalidArgument(fmt::format(
+      "parallelism: data_parallel_replicate_degree = {}, data_parallel_shard_degree = {}, "
+      "tensor_parallel_degree = {}, pipeline_parallel_degree = {} and context_parallel_degree = {} "
+      "must multiply to at most {} ranks, such as all 1",
+      section.dataParallelReplicateDegree, section.dataParallelShardDegree,
+      section.tensorParallelDegree, section.pipelineParallelDegree, section.contextParallelDegree,
+      kMaxRanks));
+}
+
 StatusOr<MeshConfig> resolveMesh(const ParallelismSection &section, int64_t worldSize) {
   MeshConfig mesh;
   mesh.pipeline = section.pipelineParallelDegree;
@@ -26,8 +36,10 @@ StatusOr<MeshConfig> resolveMesh(const ParallelismSection &section, int64_t worl
   int64_t others = 1;
   for (int64_t degree : {mesh.pipeline, mesh.replicate, mesh.context, mesh.tensor})
     if (__builtin_mul_overflow(others, degree, &others) || others > kMaxRanks)
-      return invalidArgument(
-          fmt::format("the degrees of parallelism multiply to more than {} ranks", kMaxRanks));
+      return tooManyRanks(section);
+  if (worldSize > kMaxRanks)
+    return invalidArgument(
+        fmt::format("--world-size {} must be at most {}, such as 8", worldSize, kMaxRanks));
   mesh.shard = section.dataParallelShardDegree;
   if (mesh.shard < 0) {
     mesh.shard = worldSize ? worldSize / others : 1;
@@ -38,8 +50,7 @@ StatusOr<MeshConfig> resolveMesh(const ParallelismSection &section, int64_t worl
           others, worldSize, others));
   }
   if (mesh.shard > kMaxRanks / others)
-    return invalidArgument(
-        fmt::format("the degrees of parallelism multiply to more than {} ranks", kMaxRanks));
+    return tooManyRanks(section);
   if (worldSize && mesh.numRanks() != worldSize)
     return invalidArgument(fmt::format(
         "--world-size {} is not the product of the degrees of parallelism, {}: pipeline {}, "

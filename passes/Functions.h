@@ -15,6 +15,7 @@ inline constexpr llvm::StringLiteral kForward = "fwd";
 inline constexpr llvm::StringLiteral kBackward = "bwd";
 inline constexpr llvm::StringLiteral kPrologue = "prologue";
 inline constexpr llvm::StringLiteral kUpdate = "update";
+inline constexpr llvm::StringLiteral kUnshard = "unshard";
 inline constexpr llvm::StringLiteral kEval = "eval";
 inline constexpr llvm::StringLiteral kEvalPrologue = "eval_prologue";
 
@@ -31,6 +32,7 @@ inline constexpr llvm::StringLiteral kBiasCorrection1 = "bias_correction1";
 inline constexpr llvm::StringLiteral kBiasCorrection2 = "bias_correction2";
 
 inline constexpr llvm::StringLiteral kGradientPrefix = "gradient.";
+inline constexpr llvm::StringLiteral kGatheredPrefix = "gathered.";
 inline constexpr llvm::StringLiteral kExpAvgPrefix = "optimizer.exp_avg.";
 inline constexpr llvm::StringLiteral kExpAvgSqPrefix = "optimizer.exp_avg_sq.";
 

@@ -49,6 +49,32 @@ def PropagateShardings : Pass<"titan-propagate-shardings", "::mlir::ModuleOp"> {
   let dependentDialects = ["::titan::TitanDialect"];
 }
 
+def GatherPerStep : Pass<"titan-gather-per-step", "::mlir::ModuleOp"> {
+  let summary = "gather weights once a step, before the first microbatch";
+  let description = [{
+    For every gather of a parameter in `@fwd` and `@bwd` whose placement is per_step: a variable
+    `gathered.NAME` of the gathered layout takes its place, and a new function `@unshard`, which runs
+    after `@prologue`, fills these variables. Weights then take their whole memory throughout the
+    step, and are communicated once in it, however many microbatches it has.
+
+    Input:
+    ```mlir
+    %s = titan.load @w
+    %w = titan.reshard %s placement per_step
+    ```
+    Output:
+    ```mlir
+    %w = titan.load @gathered.w
+
+    func.func @unshard() {
+      %s = titan.load @w
+      %w = titan.reshard %s placement per_step
+      titan.store %w, @gathered.w
+    ```
+  }];
+  let dependentDialects = ["::titan::TitanDialect", "::mlir::func::FuncDialect"];
+}
+
 //===----------------------------------------------------------------------===//
 // autodiff
 //===----------------------------------------------------------------------===//

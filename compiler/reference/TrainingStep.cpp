@@ -27,6 +27,7 @@ static LogicalResult callIfPresent(Interpreter &interpreter, StringRef function)
 
 LogicalResult runStep(Interpreter &interpreter, ArrayRef<HostTensor> inputs) {
   if (failed(callIfPresent(interpreter, names::kPrologue)) ||
+      failed(callIfPresent(interpreter, names::kUnshard)) ||
       failed(runMicrobatch(interpreter, inputs)))
     return failure();
   return callIfPresent(interpreter, names::kUpdate);

@@ -243,6 +243,7 @@ void ProgramLayout::declareTimelines(OpBuilder &builder) {
     builder.setInsertionPointToEnd(module.getBody());
     auto train = exec::TimelineOp::create(builder, loc, "train");
     action(train.getPrologue(), exec::Action::Prologue, names::kPrologue, slots({}));
+    action(train.getPrologue(), exec::Action::Unshard, names::kUnshard, slots({}));
     action(train.getBodyRegion(), exec::Action::Forward, names::kForward,
            slots({&batch, &residuals}));
     action(train.getBodyRegion(), exec::Action::Backward, names::kBackward,
