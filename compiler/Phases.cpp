@@ -21,7 +21,9 @@ static void buildShardedPhase(OpPassManager &passes, const JobConfig &job) {
 }
 
 static void buildStepPhase(OpPassManager &passes, const JobConfig &job) {
-  passes.addPass(createDifferentiate());
+  DifferentiateOptions differentiate;
+  differentiate.reducePerStep = job.parallelism.gradientReduction == "per_step";
+  passes.addPass(createDifferentiate(differentiate));
   BuildOptimizerOptions options;
   options.optimizer = job.optimizer.name;
   options.beta1 = job.optimizer.beta1;

@@ -112,6 +112,10 @@ def Differentiate : Pass<"titan-differentiate", "::mlir::ModuleOp"> {
       titan.store %sum, @gradient.w : tensor<8x4xf32>
     ```
   }];
+  let options = [
+    Option<"reducePerStep", "reduce-per-step", "bool", "false",
+           "gradients are summed over the ranks once a step, not in every microbatch">,
+  ];
   let dependentDialects = ["::titan::TitanDialect", "::mlir::func::FuncDialect"];
 }
 

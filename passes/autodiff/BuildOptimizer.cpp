@@ -99,8 +99,8 @@ private:
     Location loc = module.getLoc();
     createFunction(builder, module, loc, names::kUpdate);
     SmallVector<Value> values;
-    for (VariableOp gradient : gradients)
-      values.push_back(load(builder, gradient.getLoc(), gradient.getSymName(), gradient.getType()));
+    for (auto [parameter, gradient] : llvm::zip(parameters, gradients))
+      values.push_back(loadGradient(builder, parameter, gradient));
     auto constant = [&](double value) -> Value {
       return FullOp::create(builder, loc, scalar, builder.getF64FloatAttr(value));
     };
@@ -122,6 +122,15 @@ private:
     StoreOp::create(builder, loc, finite, names::kFinite);
     for (auto [parameter, gradient] : llvm::zip(parameters, values))
       updateParameter(builder, parameter, gradient, scale, finite);
+  }
+
+  /// The step's gradient, laid out like its parameter: what ranks have added up for themselves is
+  /// reduced here.
+  Value loadGradient(OpBuilder &builder, VariableOp parameter, VariableOp gradient) {
+    Location loc = gradient.getLoc();
+    Value value = load(builder, loc, gradient.getSymName(), gradient.getType());
+    ShardingAttr kept = getSharding(gradient.getType()), storage = getSharding(parameter.getType());
+    return kept == storage ? value : ShardingConstraintOp::create(builder, loc, value, storage);
   }
 
   void updateParameter(OpBuilder &builder, VariableOp parameter, Value gradient, Value scale,

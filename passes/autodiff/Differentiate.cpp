@@ -16,7 +16,10 @@ namespace {
 /// Builds the backward of one function, first at the end of that function itself.
 class BackwardBuilder {
 public:
-  BackwardBuilder(func::FuncOp function, OpBuilder &builder) : builder(builder) {
+  /// With `unreduced` the gradients of stored parameters stay sums that the ranks have for
+  /// themselves.
+  BackwardBuilder(func::FuncOp function, OpBuilder &builder, bool unreduced)
+      : builder(builder), unreduced(unreduced) {
     markActive(function);
   }
 
@@ -73,6 +76,10 @@ private:
     if (needed.none() || llvm::none_of(results, [](Value v) { return static_cast<bool>(v); }))
       return success();
 
+    if (auto reshard = dyn_cast<ReshardOp>(op); reshard && unreduced && isStorage(reshard)) {
+      add(op->getLoc(), reshard.getInput(), results.front());
+      return success();
+    }
     auto differentiable = dyn_cast<DifferentiableOpInterface>(op);
     if (!differentiable)
       return op->emitOpError("lies between a parameter and the loss but is no "
@@ -88,6 +95,10 @@ private:
     return success();
   }
 
+  static bool isStorage(ReshardOp reshard) {
+    return getSharding(reshard.getInput().getType()).isFlat();
+  }
+
   void add(Location loc, Value value, Value cotangent) {
     Value &sum = cotangents[value];
     primals.try_emplace(cotangent, value);
@@ -97,6 +108,7 @@ private:
   }
 
   OpBuilder &builder;
+  bool unreduced;
   SymbolTableCollection symbols;
   llvm::DenseSet<Value> active;
   llvm::DenseMap<Value, Value> cotangents;
@@ -226,6 +238,8 @@ private:
 };
 
 struct Differentiate : impl::DifferentiateBase<Differentiate> {
+  using DifferentiateBase::DifferentiateBase;
+
   void runOnOperation() override {
     func::FuncOp function = lookupFunction(getOperation(), names::kLoss);
     if (!function || failed(verifyLoss(function)) || failed(run(function)))
@@ -258,13 +272,13 @@ struct Differentiate : impl::DifferentiateBase<Differentiate> {
     OpBuilder builder(end);
 
     Value loss = end->getOperand(0), valid = end->getOperand(1);
-    BackwardBuilder backward(function, builder);
+    BackwardBuilder backward(function, builder, reducePerStep);
     if (!backward.isActive(loss))
       return function.emitError("the loss depends on no parameter");
     Value seed = FullOp::create(builder, loc, loss.getType(), builder.getF64FloatAttr(1));
     const bool sharded = isSharded(function);
     if (failed(backward.run(block, loss, seed)) ||
-        failed(addGradients(builder, block, lastForward, backward)) ||
+        failed(addGradients(builder, function, lastForward, backward)) ||
         (sharded && failed(layOut(function, lastForward, backward))))
       return failure();
     addResult(builder, loc, names::kLossSum, backward.replacement(loss));
@@ -290,9 +304,24 @@ struct Differentiate : impl::DifferentiateBase<Differentiate> {
     return propagateShardings(function, MeshShape::get(getOperation()), hints);
   }
 
+  /// The layout of a gradient that is reduced once a step (otherwise gradients are kept like their
+  /// parameters): each rank adds up what its part of the batch makes of what it has of the matrix.
+  ShardingAttr getUnreduced(ShardingAttr storage, func::FuncOp function) {
+    llvm::SetVector<StringAttr> partial;
+    for (Type type : function.getArgumentTypes())
+      for (unsigned i = 0; i < getSharding(type).getDimensions().size(); ++i)
+        for (StringAttr axis : getSharding(type).getAxes(i))
+          partial.insert(axis);
+    for (unsigned i = 0; i < storage.getDimensions().size(); ++i)
+      for (StringAttr axis : storage.getAxes(i))
+        partial.remove(axis);
+    return storage.withoutFlat().withPartial(partial.getArrayRef());
+  }
+
   /// Stores gradient.NAME = load + cotangent for each parameter.
-  LogicalResult addGradients(OpBuilder &builder, Block &block, Operation *lastForward,
+  LogicalResult addGradients(OpBuilder &builder, func::FuncOp function, Operation *lastForward,
                              BackwardBuilder &backward) {
+    Block &block = *lastForward->getBlock();
     llvm::MapVector<StringAttr, Value> gradients;
     llvm::DenseMap<StringAttr, Location> locations;
     for (Operation &op : block) {
@@ -313,10 +342,9 @@ struct Differentiate : impl::DifferentiateBase<Differentiate> {
         return variable.emitError()
                << "the loss does not depend on parameter @" << variable.getSymName();
       const std::string name = (names::kGradientPrefix + variable.getSymName()).str();
-      // Gradients are kept like their parameters.
       auto type = withoutSharding(tensorType(gradient));
       if (ShardingAttr storage = getSharding(variable.getType()))
-        type = withSharding(type, storage);
+        type = withSharding(type, reducePerStep ? getUnreduced(storage, function) : storage);
       createVariable(getOperation(), variable.getLoc(), name, Role::gradient, type);
       Location at = locations.at(variable.getSymNameAttr());
       Value old = loadAtStart(lastForward, at, name, type);

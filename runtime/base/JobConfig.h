@@ -90,6 +90,7 @@ struct ParallelismSection {
   std::string fsdpReshardAfterForward = "default";
   int64_t tensorParallelDegree = 1;
   bool enableSequenceParallel = true;
+  std::string gradientReduction = "per_microbatch";
   int64_t pipelineParallelDegree = 1;
   std::string pipelineParallelSchedule = "1F1B";
   int64_t pipelineParallelMicrobatchSize = 1;
