@@ -1,8 +1,10 @@
 #!/usr/bin/env python3
 """Trains a model of test/golden with titan-compile and titan-run, and compares with PyTorch's float64.
 
-    golden.py BUILD_DIR NAME [WORK_DIR]     NAME is untied or tied
+    golden.py BUILD_DIR NAME [WORK_DIR [KEY=DEGREE ...]]    NAME is untied or tied
 
+KEY is replicate, shard or tp: degrees of data and tensor parallelism; the reference's rows are divided
+among the data ranks. Sequence parallelism is off, since the references' rows divide by no tensor degree.
 Prints a table of the largest deviations and their bounds; exits with 1 if one is exceeded. WORK_DIR
 keeps the job, the program and what titan-run wrote (a temporary folder without it). Needs nothing but
 Python itself.
@@ -63,9 +65,38 @@ log_freq = 1
 """
 
 
-def write_job(reference, path):
+KEYS = {
+    "replicate": "data_parallel_replicate_degree",
+    "shard": "data_parallel_shard_degree",
+    "tp": "tensor_parallel_degree",
+}
+
+
+def parse_mesh(arguments):
+    """{key of KEYS: degree} of KEY=DEGREE arguments."""
+    mesh = dict.fromkeys(KEYS, 1)
+    for argument in arguments:
+        key, _, degree = argument.partition("=")
+        if key not in mesh or not degree.isdigit() or int(degree) < 1:
+            sys.exit(f"error: '{argument}' is not KEY=DEGREE; keys are {', '.join(KEYS)}")
+        mesh[key] = int(degree)
+    return mesh
+
+
+def compile_options(mesh):
+    options = ["--world-size", str(math.prod(mesh.values())), "--parallelism.no_enable_sequence_parallel"]
+    for key, degree in mesh.items():
+        options += ["--parallelism." + KEYS[key], str(degree)]
+    return options
+
+
+def write_job(reference, mesh, path):
     """The job file for a model of test/golden; every setting comes from its NAME.json."""
     values = {**reference["config"], **reference["optimizer"], "steps": STEPS}
+    ranks = mesh["replicate"] * mesh["shard"]
+    if values["batch"] % ranks:
+        sys.exit(f"error: {values['batch']} rows on {ranks} data ranks")
+    values["batch"] //= ranks
     values["beta1"], values["beta2"] = values["betas"]
     values["tied"] = str(values["tied"]).lower()
     with open(path, "w") as file:
@@ -170,14 +201,14 @@ class Table:
         self.row(quantity, TENSOR, deviations)
 
 
-def compare(build, name, work):
+def compare(build, name, work, mesh):
     """Compiles, trains and prints the table; True if every deviation is within its bound."""
     with open(os.path.join(GOLDEN, name + ".json")) as file:
         reference = json.load(file)
     tensors = read_safetensors(os.path.join(GOLDEN, name + ".float64.safetensors"))
     job = os.path.join(work, "job.toml")
-    write_job(reference, job)
-    run([os.path.join(build, "bin", "titan-compile"), job, "-o", os.path.join(work, "model.tbin")])
+    write_job(reference, mesh, job)
+    run([os.path.join(build, "bin", "titan-compile"), job, *compile_options(mesh), "-o", os.path.join(work, "model.tbin")])
     first_metrics, gradients, first = train(build, name, work, 1)
     metrics, _, last = train(build, name, work, STEPS)
 
@@ -193,13 +224,13 @@ def compare(build, name, work):
 
 
 def main():
-    if len(sys.argv) not in (3, 4) or sys.argv[2] not in ("untied", "tied"):
+    if len(sys.argv) < 3 or sys.argv[2] not in ("untied", "tied"):
         sys.exit(__doc__)
     build, name = sys.argv[1:3]
     with tempfile.TemporaryDirectory() as temporary:
-        work = sys.argv[3] if len(sys.argv) == 4 else temporary
+        work = sys.argv[3] if len(sys.argv) > 3 else temporary
         os.makedirs(work, exist_ok=True)
-        ok = compare(build, name, work)
+        ok = compare(build, name, work, parse_mesh(sys.argv[4:]))
     sys.exit(0 if ok else 1)
 
 

@@ -235,8 +235,8 @@ def wrong_options():
     expect(call([RUN, "model.tbin", "--training.dataset_path", "nowhere.txt"], 1), "nowhere.txt")
     expect(call([RUN, "model.tbin", "other.tbin"], 1), "other.tbin")
     expect(call([COMPILE, "job.toml", "--model.n_heads", "5"], 1), "5")
-    expect(call([COMPILE, "job.toml", "--parallelism.pipeline_parallel_degree", "2"], 1),
-           "pipeline_parallel_degree", "2")
+    expect(call([COMPILE, "job.toml", "--parallelism.tensor_parallel_degree", "8"], 1),
+           "tensor_parallel_degree = 8", "n_heads = 4")
 
 
 def from_job():

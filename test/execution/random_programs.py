@@ -1,6 +1,6 @@
 """Every pass on random programs: what it makes of them computes the same.
 
-    random.py FIRST LAST WORK_DIR      seeds FIRST to LAST, with the tools on PATH
+    random_programs.py FIRST LAST WORK_DIR      seeds FIRST to LAST, with the tools on PATH
 
 For each seed: gradients of the differentiated program against finite differences of the loss, then
 a training step of each later program against the one before, in doubles.

@@ -1,0 +1,226 @@
+"""Trains the debug model on meshes and compares each with one rank.
+
+    meshes.py BUILD_DIR WORK_DIR [--layers N] [--poison MESH] MESH ...
+    meshes.py BUILD_DIR WORK_DIR --poison shard3 --all      every mesh of the list below: minutes
+
+20 steps of 24 rows of 64 tokens, whatever the mesh. Per mesh: the losses and gradient norms, the parameters
+before the first step (bit-equal: a step with a rate of 0 leaves them alone), and the parameters after the
+last. Prints the deviations, and ends with 1 if one is above its bound. A mesh named by --poison is trained
+once more in memory that holds NaN until it is written: its losses are bit-equal. Without --layers the
+model has the debug model's six.
+"""
+
+import argparse
+import array
+import json
+import math
+import os
+import random
+import struct
+import subprocess
+import sys
+
+STEPS, ROWS = 20, 24
+# Bounds on relative deviations from one rank; a tensor's is the norm of the difference over the norm.
+LOSS, NORM, TENSOR = 2e-6, 1e-5, 1e-5
+
+JOB = """\
+[model]
+name = "llama3"
+flavor = "debugmodel"
+n_layers = {layers}
+
+[training]
+dataset_path = "{work}/text.txt"
+seq_len = 64
+steps = {steps}
+mixed_precision_param = "float32"
+
+[optimizer]
+lr = 1e-3
+
+[lr_scheduler]
+warmup_steps = 2
+
+[metrics]
+log_freq = 1
+
+[debug]
+seed = 11
+"""
+
+REPLICATE, SHARD = "data_parallel_replicate_degree", "data_parallel_shard_degree"
+TENSOR_DEGREE, SEQUENCE = "tensor_parallel_degree", "enable_sequence_parallel"
+RESHARD = "fsdp_reshard_after_forward"
+
+
+class Mesh:
+    """Degrees, more parallelism options, and the batches that make up one step."""
+
+    def __init__(self, replicate=1, shard=1, tp=1, batches=1, **options):
+        self.world = replicate * shard * tp
+        self.rows = ROWS // (replicate * shard * batches)
+        self.options = {REPLICATE: replicate, SHARD: shard, TENSOR_DEGREE: tp, **options}
+
+    def compile_options(self):
+        result = ["--world-size", str(self.world), "--training.local_batch_size", str(self.rows)]
+        for key, value in self.options.items():
+            if isinstance(value, bool):
+                result.append(f"--parallelism.{key}" if value else f"--parallelism.no_{key}")
+            else:
+                result += [f"--parallelism.{key}", str(value)]
+        return result
+
+
+MESHES = {
+    "shard2": Mesh(shard=2),
+    "shard3": Mesh(shard=3),
+    "shard4": Mesh(shard=4),
+    "shard8": Mesh(shard=8),
+    "shard4-always": Mesh(shard=4, **{RESHARD: "always"}),
+    "shard4-never": Mesh(shard=4, **{RESHARD: "never"}),
+    "replicate4": Mesh(replicate=4),
+    "hybrid2x2": Mesh(replicate=2, shard=2),
+    "tp2": Mesh(tp=2),
+    "tp4": Mesh(tp=4),
+    "tp8": Mesh(tp=8),
+    "tp2-whole": Mesh(tp=2, **{SEQUENCE: False}),
+    "tp4-whole": Mesh(tp=4, **{SEQUENCE: False}),
+    "tp8-whole": Mesh(tp=8, **{SEQUENCE: False}),
+    "shard2-tp2": Mesh(shard=2, tp=2),
+    "2x2x2": Mesh(replicate=2, shard=2, tp=2),
+    "shard2-accumulate": Mesh(shard=2, batches=2),
+}
+
+
+def write_text(path):
+    words = "the quick brown fox jumps over a lazy dog while seven wizards quietly mix paints".split()
+    chosen = random.Random(1)
+    with open(path, "w") as text:
+        for _ in range(1000):
+            text.write(" ".join(chosen.choices(words, k=12)) + ".\n")
+
+
+def read_tensors(path):
+    """{name: float array} of a float32 safetensors file."""
+    with open(path, "rb") as file:
+        (length,) = struct.unpack("<Q", file.read(8))
+        header, data = json.loads(file.read(length)), file.read()
+    tensors = {}
+    for name, entry in header.items():
+        if name != "__metadata__":
+            tensors[name] = array.array("f")
+            tensors[name].frombytes(data[slice(*entry["data_offsets"])])
+    return tensors
+
+
+def deviation(values, reference):
+    """Relative L2 distance; infinite where lengths differ or a value is not finite."""
+    if len(values) != len(reference):
+        return math.inf
+    square = sum((a - b) ** 2 for a, b in zip(values, reference))
+    if not math.isfinite(square):
+        return math.inf
+    norm = sum(b * b for b in reference)
+    return math.sqrt(square / norm) if norm else (0.0 if square == 0 else math.inf)
+
+
+def worst(pairs):
+    """(largest deviation, where) of (where, deviation) pairs; nothing to compare is infinite."""
+    return max(((value if value == value else math.inf, where) for where, value in pairs),
+               default=(math.inf, "nothing was compared"))
+
+
+class Trainer:
+    def __init__(self, build, work, layers):
+        self.bin = os.path.join(os.path.abspath(build), "bin")
+        self.work = os.path.abspath(work)
+        os.makedirs(self.work, exist_ok=True)
+        write_text(self.path("text.txt"))
+        with open(self.path("job.toml"), "w") as job:
+            job.write(JOB.format(work=self.work, layers=layers, steps=STEPS))
+
+    def path(self, name):
+        return os.path.join(self.work, name)
+
+    def call(self, tool, *arguments):
+        command = [os.path.join(self.bin, tool), *arguments]
+        done = subprocess.run(command, cwd=self.work, capture_output=True, text=True)
+        if done.returncode:
+            sys.exit(f"FAILED: exit code {done.returncode} of {' '.join(command)}\n{done.stderr}")
+
+    def train(self, program, *options):
+        """The metrics of a run, by step."""
+        metrics = self.path("metrics.jsonl")
+        if os.path.exists(metrics):
+            os.remove(metrics)
+        self.call("titan-run", program, "--training.global_batch_size", str(ROWS), "--metrics.jsonl", metrics,
+                  *options)
+        with open(metrics) as lines:
+            records = [json.loads(line) for line in lines if line.strip()]
+        return [record for record in records if "loss" in record]
+
+    def dumped(self, program, *options):
+        """(metrics, parameters after them)"""
+        path = self.path("parameters.safetensors")
+        if os.path.exists(path):
+            os.remove(path)
+        return self.train(program, "--debug.dump_parameters", path, *options), read_tensors(path)
+
+    def run(self, name, mesh, poison):
+        """(metrics, initial parameters, final parameters) of a mesh."""
+        program = self.path(name + ".tbin")
+        self.call("titan-compile", "job.toml", *mesh.compile_options(), "-o", program)
+        _, initial = self.dumped(program, "--training.steps", "1", "--optimizer.lr", "0")
+        metrics, final = self.dumped(program)
+        if poison:
+            poisoned = [record["loss"] for record in self.train(program, "--poison")]
+            if poisoned != [record["loss"] for record in metrics]:
+                sys.exit(f"FAILED: {name}: the program reads memory that it has not written: {poisoned}")
+            print(f"{name:18} the losses with poisoned memory are bit-equal", flush=True)
+        return metrics, initial, final
+
+
+def compare(name, result, reference):
+    """Prints one mesh's deviations; True if they are within their bounds."""
+    (metrics, initial, final), (expected, expected_initial, expected_final) = result, reference
+
+    def series(key):
+        if len(metrics) != STEPS:
+            return math.inf, f"{len(metrics)} steps"
+        return worst((f"step {b['step']}", abs(a[key] - b[key]) / abs(b[key]))
+                     for a, b in zip(metrics, expected))
+
+    rows = [("loss", LOSS, series("loss")), ("gradient norm", NORM, series("grad_norm")),
+            ("parameters", TENSOR,
+             worst((n, deviation(final.get(n, ()), expected_final[n])) for n in expected_final))]
+    equal = initial == expected_initial and final.keys() == expected_final.keys()
+    ok = equal and all(value <= bound for _, bound, (value, _) in rows)
+    text = ", ".join(f"{quantity} {value:.1e} ({where})" for quantity, _, (value, where) in rows)
+    print(f"{name:18} {text}, initial parameters {'bit-equal' if equal else 'DIFFER'}"
+          f"{'' if ok else '   FAILED'}", flush=True)
+    return ok
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("build")
+    parser.add_argument("work")
+    parser.add_argument("meshes", nargs="*", metavar="MESH")
+    parser.add_argument("--all", action="store_true")
+    parser.add_argument("--layers", type=int, default=6)
+    parser.add_argument("--poison", action="append", default=[], choices=MESHES)
+    arguments = parser.parse_intermixed_args()
+    names = list(MESHES) if arguments.all else arguments.meshes
+    if not names or not MESHES.keys() >= set(names):
+        parser.error("meshes are " + ", ".join(MESHES))
+    trainer = Trainer(arguments.build, arguments.work, arguments.layers)
+    reference = trainer.run("one", Mesh(), False)
+    good = [compare(name, trainer.run(name, MESHES[name], name in arguments.poison), reference) for name in names]
+    if not all(good):
+        sys.exit(f"FAILED: {good.count(False)} of {len(good)} meshes")
+    print(f"{len(good)} meshes train as one rank does")
+
+
+if __name__ == "__main__":
+    main()
