@@ -118,10 +118,20 @@ struct DebugSection {
   std::optional<int64_t> seed;
   std::optional<std::string> dumpGradients;
   std::optional<std::string> dumpParameters;
+  std::optional<std::string> inject; ///< "rank:3,step:7,collective:12,kill"
+};
+
+struct CommSection {
+  int64_t initTimeoutSeconds = 300;
+  int64_t trainTimeoutSeconds = 100;
+  int64_t traceBufSize = 20000; ///< collectives; 0 means no traces
+  std::string saveTracesFolder = "comm_traces";
+  std::string saveTracesFilePrefix = "rank_";
 };
 
 struct RuntimeSection {
   int64_t threads = 0; ///< 0 means one per core
+  std::string communicator = "auto";
 };
 
 struct JobConfig {
@@ -134,12 +144,13 @@ struct JobConfig {
   ParallelismSection parallelism;
   CheckpointSection checkpoint;
   ActivationCheckpointSection activationCheckpoint;
+  CommSection comm;
   ValidationSection validation;
   DebugSection debug;
   RuntimeSection runtime;
 
-  /// Rows of one step: training.global_batch_size or, when that is -1, one local batch of each of the
-  /// ranks that split the batch.
+  /// Rows of one step: training.global_batch_size or, when that is -1, one local batch of each of
+  /// the ranks that split the batch.
   int64_t globalRows(int64_t batchDegree = 1) const {
     return training.globalBatchSize < 0 ? training.localBatchSize * batchDegree
                                         : training.globalBatchSize;
