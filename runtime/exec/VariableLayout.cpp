@@ -18,8 +18,8 @@ int64_t coordinateOf(std::span<const format::Axis> mesh, std::span<const std::st
   return coordinate;
 }
 
-VariableLayout::VariableLayout(const format::Variable &variable, std::span<const format::Axis> mesh,
-                               int rank)
+VariableLayout::VariableLayout(const format::Variable &variable,
+                               std::span<const format::Axis> mesh, int rank)
     : whole(variable.view) {
   if (!variable.sharding) {
     std::copy_n(whole.shape.begin(), whole.rank, block.begin());
@@ -36,8 +36,7 @@ VariableLayout::VariableLayout(const format::Variable &variable, std::span<const
   for (int i = 0; i < tensorRank; ++i) {
     const std::vector<std::string> &axes = sharding.dimensions[static_cast<size_t>(i)];
     const auto dimension = static_cast<size_t>(i);
-    block[dimension] =
-        whole.shape[dimension] / *format::numCoordinates({mesh.begin(), mesh.end()}, axes);
+    block[dimension] = whole.shape[dimension] / *format::numCoordinates({mesh.begin(), mesh.end()}, axes);
     origin[dimension] = coordinateOf(mesh, axes, rank) * block[dimension];
     elements *= block[dimension];
     used.insert(used.end(), axes.begin(), axes.end());

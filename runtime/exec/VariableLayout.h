@@ -36,7 +36,7 @@ private:
   format::View whole;
   std::array<int64_t, format::kMaxRank> block{};  ///< extents of the rank's part
   std::array<int64_t, format::kMaxRank> origin{}; ///< of the part in the tensor
-  int64_t begin = 0, end = 0; ///< elements of the part, row-major, that are held
+  int64_t begin = 0, end = 0;                     ///< elements of the part, row-major, that are held
   bool firstHolder = true;
 };
 

@@ -313,8 +313,7 @@ Status FunctionVerifier::check(const Embedding &op) const {
 }
 
 Status FunctionVerifier::check(const EmbeddingGrad &op) const {
-  TITAN_RETURN_IF_ERROR(
-      checkEmbedding(op.tokens, "dtable", op.dtable, "dout", op.dout, op.firstRow));
+  TITAN_RETURN_IF_ERROR(checkEmbedding(op.tokens, "dtable", op.dtable, "dout", op.dout, op.firstRow));
   return existsIfAny("scratch", op.scratch);
 }
 

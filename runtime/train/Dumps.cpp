@@ -70,7 +70,7 @@ Status loadParameters(Executor &executor, const std::filesystem::path &path) {
        variablesOf(executor.program(), format::Role::parameter)) {
     TITAN_ASSIGN_OR_RETURN(const TensorView *tensor,
                            file.get(parameter->name, parameter->view.type,
-                                    shapeOf(layoutOf(executor, *parameter).global())));
+                           shapeOf(layoutOf(executor, *parameter).global())));
     copies.emplace_back(parameter, tensor);
   }
   for (const TensorView &tensor : file.tensors()) {

@@ -131,8 +131,8 @@ Status embeddingGrad(ThreadPool &pool, const EmbeddingShape &shape, const int32_
   if (shape.tokens == 0)
     return okStatus();
   auto [entries, other] = takeEntries(space, shape);
-  const std::span<const Entry> sorted =
-      sortByRow(shape, tokens, static_cast<uint32_t>(firstRow ? *firstRow : 0), entries, other);
+  const std::span<const Entry> sorted = sortByRow(
+      shape, tokens, static_cast<uint32_t>(firstRow ? *firstRow : 0), entries, other);
   const auto count = static_cast<int64_t>(sorted.size());
 
   // A task adds the runs of equal rows that begin among its entries, within its columns; a run

@@ -21,8 +21,8 @@ struct EmbeddingShape {
 
 /// output[i] = table[tokens[i]]. A token outside [0, vocabulary) is an error (invalid argument)
 /// that names its position and value; nothing is written then. With `firstRow` the table is a part
-/// of a longer one that begins at row *firstRow: output[i] = table[tokens[i] - *firstRow], and
-/// zeros for tokens of other parts.
+/// of a longer one that begins at row *firstRow: output[i] = table[tokens[i] - *firstRow], and zeros
+/// for tokens of other parts.
 Status embedding(ThreadPool &pool, const EmbeddingShape &shape, const int32_t *tokens,
                  const float *table, float *output, const int32_t *firstRow = nullptr);
 

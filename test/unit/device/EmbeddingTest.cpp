@@ -104,8 +104,8 @@ TEST(Embedding, PartsOfATableAddUpToTheWhole) {
   for (int32_t first : {0, 16, 32}) {
     std::vector<float> rows(whole.size(), -7.0f);
     const int64_t offset = first * shape.tableStride;
-    ASSERT_TRUE(
-        embedding(pool, part, test.tokens.data(), table.data() + offset, rows.data(), &first).ok());
+    ASSERT_TRUE(embedding(pool, part, test.tokens.data(), table.data() + offset, rows.data(), &first)
+                    .ok());
     for (int64_t i = 0; i < shape.tokens; ++i)
       for (int64_t j = 0; j < shape.dim; ++j) {
         const bool isOwn = test.tokens[i] >= first && test.tokens[i] < first + 16;
