@@ -22,9 +22,7 @@ int main(int argc, char **argv) {
   std::string output;
   titan::Status status = titan::runCommand(arguments, stopRequested, logger, output);
   std::fputs(output.c_str(), stdout);
-  if (status.ok())
-    return titan::kExitDone;
-  logger.error("{}", status.message());
-  return status.code() == titan::StatusCode::deadlineExceeded ? titan::kExitTryAgain
-                                                              : titan::kExitUserError;
+  if (!status.ok())
+    logger.error("{}", status.message());
+  return titan::exitCodeOf(status);
 }

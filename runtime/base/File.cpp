@@ -106,8 +106,16 @@ StatusOr<std::string> readFile(const std::filesystem::path &path) {
 }
 
 StatusOr<AtomicFile> AtomicFile::create(const std::filesystem::path &path) {
+  std::error_code error;
+  const std::filesystem::file_status found = std::filesystem::status(path, error);
+  // A rename would put a file where a device such as /dev/null was.
+  if (!error && std::filesystem::is_other(found)) {
+    const int descriptor = ::open(path.c_str(), O_WRONLY | O_CLOEXEC);
+    if (descriptor < 0)
+      return fileError("open", path, errno);
+    return AtomicFile(descriptor, path, {});
+  }
   if (path.has_parent_path()) {
-    std::error_code error;
     std::filesystem::create_directories(path.parent_path(), error);
     if (error)
       return fileError("create folder", path.parent_path(), error.value());
@@ -136,24 +144,29 @@ AtomicFile::~AtomicFile() {
   if (descriptor < 0)
     return;
   ::close(descriptor);
-  ::unlink(temporary.c_str());
+  if (!temporary.empty())
+    ::unlink(temporary.c_str());
 }
 
 Status AtomicFile::append(std::span<const std::byte> bytes) {
-  return writeAll(temporary, bytes, [&](std::span<const std::byte> rest) {
+  return writeAll(path, bytes, [&](std::span<const std::byte> rest) {
     return ::write(descriptor, rest.data(), rest.size());
   });
 }
 
 Status AtomicFile::overwrite(uint64_t offset, std::span<const std::byte> bytes) {
   const std::byte *begin = bytes.data();
-  return writeAll(temporary, bytes, [&](std::span<const std::byte> rest) {
+  return writeAll(path, bytes, [&](std::span<const std::byte> rest) {
     const off_t position = static_cast<off_t>(offset) + (rest.data() - begin);
     return ::pwrite(descriptor, rest.data(), rest.size(), position);
   });
 }
 
 Status AtomicFile::commit() {
+  if (temporary.empty()) {
+    const int descriptorToClose = std::exchange(descriptor, -1);
+    return ::close(descriptorToClose) == 0 ? okStatus() : fileError("write", path, errno);
+  }
   if (::fsync(descriptor) != 0)
     return fileError("write", temporary, errno);
   if (::rename(temporary.c_str(), path.c_str()) != 0)

@@ -35,7 +35,8 @@ private:
 StatusOr<std::string> readFile(const std::filesystem::path &path);
 
 /// Writes a file piece by piece under a temporary name beside `path`; commit() renames it into
-/// place. Destroyed without commit(), it leaves nothing behind. Creates missing parent folders.
+/// place. Destroyed without commit(), it leaves nothing behind. Creates missing parent folders. A
+/// device, pipe or socket at `path` is written to as it is.
 class AtomicFile {
 public:
   static StatusOr<AtomicFile> create(const std::filesystem::path &path);

@@ -119,10 +119,20 @@ struct DebugSection {
   std::optional<int64_t> seed;
   std::optional<std::string> dumpGradients;
   std::optional<std::string> dumpParameters;
+  std::optional<std::string> inject; ///< "rank:3,step:7,collective:12,kill"
+};
+
+struct CommSection {
+  int64_t initTimeoutSeconds = 300;
+  int64_t trainTimeoutSeconds = 100;
+  int64_t traceBufSize = 20000; ///< collectives; 0 means no traces
+  std::string saveTracesFolder = "comm_traces";
+  std::string saveTracesFilePrefix = "rank_";
 };
 
 struct RuntimeSection {
   int64_t threads = 0; ///< 0 means one per core
+  std::string communicator = "auto";
 };
 
 struct JobConfig {
@@ -135,6 +145,7 @@ struct JobConfig {
   ParallelismSection parallelism;
   CheckpointSection checkpoint;
   ActivationCheckpointSection activationCheckpoint;
+  CommSection comm;
   ValidationSection validation;
   DebugSection debug;
   RuntimeSection runtime;

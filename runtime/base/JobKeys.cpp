@@ -426,12 +426,24 @@ void addCompileAndQuantize(TableBuilder &t) {
 }
 
 void addServices(TableBuilder &t) {
+  constexpr auto comm = &JobConfig::comm;
+  const KeyRange seconds{.low = 1, .high = 1e6};
   t.section("comm");
-  t.ignored("init_timeout_seconds", integer(300), "there is one rank");
-  t.ignored("train_timeout_seconds", integer(100), "there is one rank");
-  t.inert("trace_buf_size", integer(20000), "NCCL's flight recorder");
-  t.inert("save_traces_folder", text("comm_traces"), "NCCL's flight recorder");
-  t.inert("save_traces_file_prefix", text("rank_"), "NCCL's flight recorder");
+  t.used<comm, &CommSection::initTimeoutSeconds>("init_timeout_seconds", kRun,
+                                                 "how long ranks wait for each other at the start")
+      .range = seconds;
+  t.used<comm, &CommSection::trainTimeoutSeconds>(
+       "train_timeout_seconds", kRun, "how long a collective of a step waits for other ranks")
+      .range = seconds;
+  t.used<comm, &CommSection::traceBufSize>(
+       "trace_buf_size", kRun,
+       "collectives that each rank remembers for when the run fails; 0 means none")
+      .range = {.low = 0, .high = 1e7};
+  t.used<comm, &CommSection::saveTracesFolder>("save_traces_folder", kRun,
+                                               "where a run that fails leaves the ranks' last "
+                                               "collectives, below job.dump_folder");
+  t.used<comm, &CommSection::saveTracesFilePrefix>("save_traces_file_prefix", kRun,
+                                                   "a rank's file is this and its number");
   t.refused("mode", text("default"), "simulated ranks",
             "titan-compile --report answers what a dry run would")
       .choices = {"default", "fake_backend", "local_tensor"};
@@ -487,10 +499,19 @@ void addDebugAndRuntime(TableBuilder &t) {
   t.used<debug, &DebugSection::dumpParameters>(
       "dump_parameters", kRun, "(Titan) safetensors file for the parameters after the last step");
 
+  t.used<debug, &DebugSection::inject>("inject", kRun,
+                                       "(Titan) a fault on purpose, such as "
+                                       "rank:3,step:7,collective:12,kill; or hang, slow, nan");
+
   t.section("runtime");
   t.used<&JobConfig::runtime, &RuntimeSection::threads>(
-       "threads", kRun, "(Titan) threads of the CPU device; 0 means one per core")
+       "threads", kRun, "(Titan) threads of each rank; 0 means its share of the cores")
       .range = {.low = 0, .high = 4096};
+  t.used<&JobConfig::runtime, &RuntimeSection::communicator>(
+       "communicator", kRun,
+       "(Titan) local: all ranks are threads of this process; mpi: each is a process of mpirun; "
+       "auto: mpi if there are several processes")
+      .choices = {"auto", "local", "mpi"};
 }
 
 } // namespace

@@ -69,6 +69,7 @@ uint64_t FlightRecorder::started(int operation, uint64_t sequence) {
 }
 
 void FlightRecorder::awaited(uint64_t number) {
+  waiting.store(true);
   Entry &entry = entryOf(number);
   if (entry.number.load() != number)
     return; // so long in flight that the ring has gone round
@@ -77,6 +78,7 @@ void FlightRecorder::awaited(uint64_t number) {
 }
 
 void FlightRecorder::finished(uint64_t number, bool ok) {
+  waiting.store(!ok);
   Entry &entry = entryOf(number);
   if (entry.number.load() != number)
     return;
@@ -114,9 +116,8 @@ std::string FlightRecorder::toJsonLines() const {
   return text;
 }
 
-Status FlightRecorder::dump(const std::filesystem::path &folder) const {
-  return writeFileAtomically(folder / ("flight_recorder.rank" + std::to_string(rank) + ".jsonl"),
-                             toJsonLines());
+Status FlightRecorder::dump(const std::filesystem::path &file) const {
+  return writeFileAtomically(file, toJsonLines());
 }
 
 } // namespace titan

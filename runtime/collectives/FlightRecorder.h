@@ -43,8 +43,10 @@ public:
 
   /// The lines of the file, from any thread. An entry that is overwritten meanwhile is left out.
   std::string toJsonLines() const;
-  /// Writes folder/flight_recorder.rank<N>.jsonl, and the folder if there is none.
-  Status dump(const std::filesystem::path &folder) const;
+  /// Whether the rank waits for others in an await, or did until that failed. From any thread.
+  bool isWaiting() const { return waiting.load(); }
+  /// Writes the file, and its folder if there is none.
+  Status dump(const std::filesystem::path &file) const;
 
 private:
   enum class State : uint32_t { started, awaited, done, failed };
@@ -68,6 +70,7 @@ private:
   const int rank;
   std::vector<Entry> ring;
   std::atomic<uint64_t> latest{0};
+  std::atomic<bool> waiting{false};
   std::atomic<int64_t> currentStep{0};
   mutable std::mutex mutex; ///< of `operations`
   std::deque<OperationInfo> operations;

@@ -1,6 +1,7 @@
 #include "runtime/train/ProgramCache.h"
 
 #include "runtime/base/Hash.h"
+#include "runtime/collectives/MeshGroups.h"
 #include "runtime/format/ProgramFile.h"
 
 #include <cerrno>
@@ -27,7 +28,8 @@ StatusOr<fs::path> findCompiler() {
 }
 
 /// Why the cached program cannot be used, empty if it can.
-std::string whyStale(const fs::path &program, const fs::path &compiler, const JobConfig &job) {
+std::string whyStale(const fs::path &program, const fs::path &compiler, const JobConfig &job,
+                     int worldSize) {
   std::error_code error;
   if (!fs::exists(program, error))
     return "not compiled before";
@@ -39,6 +41,12 @@ std::string whyStale(const fs::path &program, const fs::path &compiler, const Jo
   auto compiled = parseJob(file->program().job, program.string());
   if (!compiled.ok())
     return compiled.status().message();
+  const auto ranks = meshSize(file->program().mesh);
+  if (!ranks.ok())
+    return ranks.status().message();
+  if (worldSize > 0 && *ranks != worldSize)
+    return "compiled for " + std::to_string(*ranks) + " ranks before, now there are " +
+           std::to_string(worldSize);
   std::string changed;
   std::vector<std::string> keys = changedCompileKeys(compiled->config, job);
   // A program can leave evaluation out when it runs, but not add it.
@@ -70,14 +78,17 @@ Status runCompiler(const fs::path &compiler, std::vector<std::string> arguments)
 } // namespace
 
 StatusOr<fs::path> compileJob(const fs::path &jobFile, const JobConfig &job,
-                              std::span<const std::string> overrides, Logger &logger) {
+                              std::span<const std::string> overrides, int worldSize,
+                              Logger &logger) {
   TITAN_ASSIGN_OR_RETURN(const fs::path compiler, findCompiler());
   std::error_code error;
   const fs::path absolute = fs::weakly_canonical(jobFile, error);
+  // A launcher's ranks have a program of their own: without one the job may ask for another mesh.
+  const std::string suffix = worldSize > 0 ? ".launched.tbin" : ".tbin";
   char name[32];
-  std::snprintf(name, sizeof name, "%016" PRIx64 ".tbin", hash64(absolute.string()));
-  const fs::path program = fs::path(job.job.dumpFolder) / "programs" / name;
-  const std::string reason = whyStale(program, compiler, job);
+  std::snprintf(name, sizeof name, "%016" PRIx64, hash64(absolute.string()));
+  const fs::path program = fs::path(job.job.dumpFolder) / "programs" / (name + suffix);
+  const std::string reason = whyStale(program, compiler, job, worldSize);
   if (reason.empty()) {
     logger.info("using the compiled program {}", program.string());
     return program;
@@ -89,6 +100,8 @@ StatusOr<fs::path> compileJob(const fs::path &jobFile, const JobConfig &job,
                            ": " + error.message());
   std::vector<std::string> arguments = {compiler.string(), jobFile.string(), "-o",
                                         program.string()};
+  if (worldSize > 0)
+    arguments.insert(arguments.end(), {"--world-size", std::to_string(worldSize)});
   for (const std::string &override : overrides)
     arguments.push_back("--" + override);
   TITAN_RETURN_IF_ERROR(runCompiler(compiler, std::move(arguments)));

@@ -18,6 +18,8 @@ public:
   int size() const { return plane ? plane->size() : 1; }
   bool isFirst() const { return rank() == 0; }
 
+  /// Returns when all ranks are here; the timeout counts instead of the group's own.
+  Status meet(std::chrono::milliseconds timeout);
   /// Whether any rank's flag is set. Allocates nothing.
   StatusOr<bool> any(bool flag);
   /// Every rank's values become the sums over the ranks.

@@ -2,6 +2,7 @@
 
 #include "runtime/format/Dump.h"
 #include "runtime/format/ProgramFile.h"
+#include "runtime/train/ProcessRanks.h"
 #include "runtime/train/ProgramCache.h"
 #include "runtime/train/RunRanks.h"
 
@@ -64,52 +65,111 @@ StatusOr<LoadedJob> loadCompiledJob(const format::Program &program,
   return overrideCompiledJob(compiled.config, overrides);
 }
 
-/// Runs a program with the job that it carries or, if `source` is given, the job that it was
-/// compiled from, whose run-time keys may have changed since.
-Status runProgram(const std::filesystem::path &path, const std::optional<LoadedJob> &source,
-                  const RunOptions &options, const std::atomic<bool> &stopRequested, Logger &logger,
-                  std::string &print) {
-  auto file = format::ProgramFile::open(path);
+/// What a command line comes to: its job and, unless that is compiled first, its program.
+struct Run {
+  RunOptions options;
+  LoadedJob job;
+  std::filesystem::path path;
+  std::optional<format::ProgramFile> file;
+};
+
+Status openProgram(Run &run) {
+  auto file = format::ProgramFile::open(run.path);
   if (!file.ok())
     return file.status();
-  if (options.dumpProgram) {
-    print = format::dumpProgram(file->program());
+  run.file = *std::move(file);
+  return okStatus();
+}
+
+/// Reads the job: from its file, or from the program that carries it, under the overrides.
+Status load(Run &run) {
+  run.path = run.options.path;
+  if (run.path.extension() == ".toml") {
+    TITAN_ASSIGN_OR_RETURN(run.job, loadJob(run.path, run.options.overrides));
+  } else {
+    TITAN_RETURN_IF_ERROR(openProgram(run));
+    if (run.options.dumpProgram)
+      return okStatus();
+    TITAN_ASSIGN_OR_RETURN(run.job, loadCompiledJob(run.file->program(), run.options.overrides));
+  }
+  if (run.options.eval)
+    run.job.config.metrics.jsonl.reset(); // it may be the file of the run that trained
+  return okStatus();
+}
+
+/// Compiles the job, if the program is not there yet; on rank 0, if ranks are processes.
+Status compile(Run &run, ProcessRank *process, int worldSize, Logger &logger) {
+  if (run.file)
+    return okStatus();
+  auto find = [&]() -> StatusOr<std::string> {
+    TITAN_ASSIGN_OR_RETURN(const std::filesystem::path program,
+                           compileJob(run.path, run.job.config, run.options.overrides,
+                                      process ? worldSize : 0, logger));
+    return program.string();
+  };
+  TITAN_ASSIGN_OR_RETURN(run.path, process ? process->fromFirst("program", find) : find());
+  return openProgram(run);
+}
+
+/// Compiles what has to be compiled and runs this process's rank, or without `process` all ranks.
+Status runProgram(Run &run, ProcessRank *process, int worldSize,
+                  const std::atomic<bool> &stopRequested, Logger &logger, std::string &print) {
+  TITAN_RETURN_IF_ERROR(compile(run, process, worldSize, logger));
+  const format::Program &program = run.file->program();
+  if (run.options.dumpProgram) {
+    print = format::dumpProgram(program);
     return okStatus();
   }
-  LoadedJob job;
-  if (source) {
-    job = *source;
-  } else {
-    TITAN_ASSIGN_OR_RETURN(job, loadCompiledJob(file->program(), options.overrides));
-  }
-  if (options.eval)
-    job.config.metrics.jsonl.reset(); // it may be the file of the run that trained
-  for (const std::string &note : job.notes)
+  for (const std::string &note : run.job.notes)
     logger.info("{}", note);
-  TrainerOptions trainerOptions;
-  trainerOptions.stopRequested = &stopRequested;
-  trainerOptions.executor.poison = options.poison;
-  return runRanks(file->program(), job.config, trainerOptions, logger, [&](Trainer &trainer) {
-    return options.eval ? trainer.evaluate(0).status() : trainer.train();
-  });
+  TrainerOptions options;
+  options.stopRequested = &stopRequested;
+  options.executor.poison = run.options.poison;
+  auto work = [&](Trainer &trainer) {
+    return run.options.eval ? trainer.evaluate(0).status() : trainer.train();
+  };
+  if (process)
+    return process->run(run.path, program, run.job.config, options, logger, work);
+  return runRanks(program, run.job.config, options, logger, work);
 }
 
 } // namespace
 
+int exitCodeOf(const Status &status) {
+  switch (status.code()) {
+  case StatusCode::ok:
+    return kExitDone;
+  case StatusCode::deadlineExceeded:
+  case StatusCode::killed:
+    return kExitTryAgain;
+  default:
+    return kExitUserError;
+  }
+}
+
 Status runCommand(std::span<const std::string> arguments, const std::atomic<bool> &stopRequested,
                   Logger &logger, std::string &print) {
-  TITAN_ASSIGN_OR_RETURN(RunOptions options, parseArguments(arguments));
-  if (options.help) {
+  Run run;
+  TITAN_ASSIGN_OR_RETURN(run.options, parseArguments(arguments));
+  if (run.options.help) {
     print = kHelp;
     return okStatus();
   }
-  std::filesystem::path program = options.path;
-  std::optional<LoadedJob> source;
-  if (program.extension() == ".toml") {
-    TITAN_ASSIGN_OR_RETURN(source, loadJob(program, options.overrides));
-    TITAN_ASSIGN_OR_RETURN(program, compileJob(program, source->config, options.overrides, logger));
+  TITAN_RETURN_IF_ERROR(load(run));
+  LaunchInfo launch;
+  bool several = false;
+  if (!run.options.dumpProgram) {
+    TITAN_ASSIGN_OR_RETURN(launch, detectLaunch());
+    TITAN_ASSIGN_OR_RETURN(several, ranksAreProcesses(launch, run.job.config));
   }
-  return runProgram(program, source, options, stopRequested, logger, print);
+  if (!several)
+    return runProgram(run, nullptr, 1, stopRequested, logger, print);
+  TITAN_ASSIGN_OR_RETURN(const std::unique_ptr<ProcessRank> process,
+                         ProcessRank::join(launch, run.job.config));
+  // What all ranks would say is said once.
+  Logger nobody = Logger::silent();
+  return process->fail(runProgram(run, process.get(), launch.worldSize, stopRequested,
+                                  launch.rank == 0 ? logger : nobody, print));
 }
 
 } // namespace titan

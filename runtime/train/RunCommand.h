@@ -14,6 +14,8 @@ namespace titan {
 inline constexpr int kExitDone = 0;
 inline constexpr int kExitUserError = 1;
 inline constexpr int kExitTryAgain = 75;
+/// Try again: something did not answer in time, or a rank is gone.
+int exitCodeOf(const Status &status);
 
 /// Runs `titan-run ARGUMENTS`: trains the program or job that they name; with --eval evaluates it,
 /// with --dump-program prints it (to standard output, through `print`). Ends after the step under

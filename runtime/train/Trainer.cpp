@@ -5,7 +5,6 @@
 #include "runtime/train/LrSchedule.h"
 
 #include <cmath>
-#include <random>
 #include <sys/resource.h>
 #include <unistd.h>
 
@@ -80,6 +79,7 @@ Status Trainer::prepare(const format::Program &program, Device &device) {
   logMemory();
   line.reserve(kLineCapacity);
   metrics.color = !job.metrics.disableColorPrinting && isatty(STDERR_FILENO);
+  TITAN_RETURN_IF_ERROR(ranks->meet(options.initTimeout).withContext("start"));
   logger.info("{}, ready after {:.2f} s", device.describe(), secondsSince(start));
   return okStatus();
 }
@@ -161,7 +161,7 @@ Status Trainer::fill(Inputs &batch, BatchSource &source) {
 
 Status Trainer::initialize() {
   const uint64_t seed =
-      job.debug.seed ? static_cast<uint64_t>(*job.debug.seed) : std::random_device()();
+      job.debug.seed ? static_cast<uint64_t>(*job.debug.seed) : options.randomSeed;
   if (!job.debug.seed && !job.checkpoint.initialLoadPath)
     logger.info("seed {} (set debug.seed to repeat the run)", seed);
   auto lastReport = Clock::now();
@@ -244,6 +244,8 @@ StatusOr<bool> Trainer::runStep(double lr) {
     return false;
   }
   ++step;
+  if (options.beginStep)
+    options.beginStep(step);
   const auto exponent = static_cast<double>(step);
   TITAN_RETURN_IF_ERROR(writeScalar(scalars.lr, lr));
   TITAN_RETURN_IF_ERROR(

@@ -12,6 +12,7 @@
 
 #include <atomic>
 #include <chrono>
+#include <functional>
 
 namespace titan {
 
@@ -20,6 +21,12 @@ struct TrainerOptions {
   const std::atomic<bool> *stopRequested = nullptr;
   /// With the data plane, if there are several ranks.
   ExecutorOptions executor;
+  /// How long the ranks wait for each other before the first step.
+  std::chrono::milliseconds initTimeout{std::chrono::minutes(5)};
+  /// Of the initial parameters where the job gives no debug.seed; equal on all ranks.
+  uint64_t randomSeed = 0;
+  /// Told the number of each step before it begins.
+  std::function<void(int64_t step)> beginStep = {};
 };
 
 class Trainer {

@@ -68,6 +68,7 @@ struct NumberNames {
   const char *rank;
   const char *size;
   const char *localRank;
+  const char *localSize; ///< need not be set
 };
 
 Status readNumbers(const Variables &variables, const NumberNames &names, LaunchInfo &info) {
@@ -77,12 +78,14 @@ Status readNumbers(const Variables &variables, const NumberNames &names, LaunchI
   TITAN_ASSIGN_OR_RETURN(info.rank, variables.number(names.rank, 0, info.worldSize - 1, below));
   TITAN_ASSIGN_OR_RETURN(info.localRank,
                          variables.number(names.localRank, 0, info.worldSize - 1, below));
+  const std::optional<int> local = parseNumber(variables.find(names.localSize).value_or(""));
+  info.localSize = local && *local >= 1 && *local <= info.worldSize ? *local : info.worldSize;
   return okStatus();
 }
 
 Status readSlurm(const Variables &variables, LaunchInfo &info) {
-  TITAN_RETURN_IF_ERROR(
-      readNumbers(variables, {"SLURM_PROCID", "SLURM_NTASKS", "SLURM_LOCALID"}, info));
+  TITAN_RETURN_IF_ERROR(readNumbers(
+      variables, {"SLURM_PROCID", "SLURM_NTASKS", "SLURM_LOCALID", "SLURM_NTASKS_PER_NODE"}, info));
   TITAN_ASSIGN_OR_RETURN(std::string jobId, variables.text("SLURM_JOB_ID", "4711"));
   info.job = fmt::format("slurm/{}/{}", jobId, variables.find("SLURM_STEP_ID").value_or("0"));
   const char *listName =
@@ -95,7 +98,8 @@ Status readSlurm(const Variables &variables, LaunchInfo &info) {
 }
 
 Status readTorchrun(const Variables &variables, LaunchInfo &info) {
-  TITAN_RETURN_IF_ERROR(readNumbers(variables, {"RANK", "WORLD_SIZE", "LOCAL_RANK"}, info));
+  TITAN_RETURN_IF_ERROR(
+      readNumbers(variables, {"RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE"}, info));
   TITAN_ASSIGN_OR_RETURN(std::string host, variables.text("MASTER_ADDR", "node1"));
   TITAN_ASSIGN_OR_RETURN(int agentPort, variables.number("MASTER_PORT", 1, 65535, "a port"));
   info.job = fmt::format("torchrun/{}/{}", control::formatAddress(host, agentPort),
@@ -121,9 +125,10 @@ std::string asFileName(std::string text) {
 
 /// `overridden`: the place to meet is given, so that none has to be found.
 Status readOpenMpi(const Variables &variables, bool overridden, LaunchInfo &info) {
-  TITAN_RETURN_IF_ERROR(readNumbers(
-      variables, {"OMPI_COMM_WORLD_RANK", "OMPI_COMM_WORLD_SIZE", "OMPI_COMM_WORLD_LOCAL_RANK"},
-      info));
+  TITAN_RETURN_IF_ERROR(readNumbers(variables,
+                                    {"OMPI_COMM_WORLD_RANK", "OMPI_COMM_WORLD_SIZE",
+                                     "OMPI_COMM_WORLD_LOCAL_RANK", "OMPI_COMM_WORLD_LOCAL_SIZE"},
+                                    info));
   std::optional<std::string> name = variables.find("PMIX_NAMESPACE");
   if (!name)
     name = variables.find("OMPI_MCA_ess_base_jobid");

@@ -32,6 +32,7 @@ struct LaunchInfo {
   int rank = 0;      ///< 0 to worldSize - 1
   int worldSize = 1; ///< processes of the job
   int localRank = 0; ///< number of this process on its host
+  int localSize = 1; ///< processes on this host; worldSize if the launcher does not say
   LauncherKind kind = LauncherKind::none;
   Rendezvous rendezvous; ///< meaningful when worldSize > 1
   /// Equal on all ranks of a job and different for another job: what meets by mistake is refused.

@@ -1,7 +1,9 @@
 #include "runtime/base/File.h"
 #include "test/unit/TestFolder.h"
 
+#include <fcntl.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 using namespace titan;
 using titan::test::TestFolder;
@@ -66,6 +68,31 @@ TEST(File, CommitReplacesAndOverwritesInPlace) {
   ASSERT_TRUE(file->commit().ok());
   EXPECT_EQ(*readFile(folder / "file"), "head-tail!");
   EXPECT_EQ(countEntries(folder.path), 1u);
+}
+
+TEST(File, WritesIntoAPipeAndLeavesItOne) {
+  TestFolder folder;
+  const std::filesystem::path path = folder / "pipe";
+  ASSERT_EQ(::mkfifo(path.c_str(), 0600), 0);
+  const int reader = ::open(path.c_str(), O_RDONLY | O_NONBLOCK);
+  ASSERT_GE(reader, 0);
+  const Status status = writeFileAtomically(path, "words");
+  char text[16] = "";
+  EXPECT_EQ(::read(reader, text, sizeof text - 1), 5);
+  ::close(reader);
+  EXPECT_TRUE(status.ok()) << status.message();
+  EXPECT_STREQ(text, "words");
+  EXPECT_TRUE(std::filesystem::is_fifo(path));
+  EXPECT_EQ(countEntries(folder.path), 1u);
+}
+
+TEST(File, WritesIntoADevice) {
+  // Through a link, so that a failure of this test does not replace the device itself.
+  TestFolder folder;
+  std::filesystem::create_symlink("/dev/null", folder / "null");
+  EXPECT_TRUE(writeFileAtomically(folder / "null", "words").ok());
+  EXPECT_TRUE(std::filesystem::is_symlink(folder / "null"));
+  EXPECT_TRUE(std::filesystem::is_character_file("/dev/null"));
 }
 
 TEST(File, CannotCreateBelowAFile) {

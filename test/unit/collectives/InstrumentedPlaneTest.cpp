@@ -39,13 +39,15 @@ TEST(FlightRecorder, WritesOneLinePerCollective) {
   recorder.setStep(7);
   const uint64_t first = recorder.started(gather, 4), second = recorder.started(reduce, 9);
   recorder.awaited(first);
+  EXPECT_TRUE(recorder.isWaiting());
   recorder.finished(first, true);
+  EXPECT_FALSE(recorder.isWaiting());
   recorder.awaited(second);
   recorder.started(reduce, 10);
 
   TestFolder folder;
-  ASSERT_TRUE(recorder.dump(folder / "records").ok());
-  const auto text = readFile(folder / "records" / "flight_recorder.rank3.jsonl");
+  ASSERT_TRUE(recorder.dump(folder / "records" / "rank_3").ok());
+  const auto text = readFile(folder / "records" / "rank_3");
   ASSERT_TRUE(text.ok());
   const auto lines = parsed(*text);
   ASSERT_EQ(lines.size(), 3u);

@@ -1,0 +1,238 @@
+"""What a job of several ranks does about faults, and its ranks as processes of mpirun.
+
+    mesh_faults.py local|mpi BUILD_DIR WORK_DIR
+
+Prints one line per behaviour and how many hold; the first that does not ends the script with 1.
+"""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
+
+PART, BUILD, WORK = sys.argv[1], os.path.abspath(sys.argv[2]), os.path.abspath(sys.argv[3])
+COMPILE, RUN = (os.path.join(BUILD, "bin", name) for name in ("titan-compile", "titan-run"))
+RANKS = 4
+TIMEOUT = 3
+
+JOB = """
+[job]
+dump_folder = "out"
+[model]
+name = "llama3"
+flavor = "debugmodel"
+dim = 32
+n_layers = 2
+n_heads = 4
+n_kv_heads = 2
+ffn_hidden_dim = 96
+vocab_size = 258
+[lr_scheduler]
+warmup_steps = 2
+[training]
+dataset_path = "text.txt"
+local_batch_size = 2
+seq_len = 32
+steps = 4
+mixed_precision_param = "float32"
+[metrics]
+log_freq = 1
+[debug]
+seed = 7
+[parallelism]
+data_parallel_shard_degree = {shard}
+tensor_parallel_degree = {tensor}
+"""
+
+
+def fail(message):
+    print("FAILED:", message)
+    sys.exit(1)
+
+
+def expect(text, *parts):
+    for part in parts:
+        if part not in text:
+            fail(f"expected '{part}' in:\n{text}")
+
+
+def call(arguments, status=0, **environment):
+    """Both outputs of a command, and the seconds it took."""
+    start = time.monotonic()
+    done = subprocess.run(arguments, cwd=WORK, capture_output=True, text=True, timeout=60,
+                          env={**os.environ, **environment})
+    if status not in (done.returncode, None) or (status is None and done.returncode == 0):
+        fail(f"{' '.join(arguments)}: exit code {done.returncode}, not {status}\n{done.stderr}")
+    return done.stdout + done.stderr, time.monotonic() - start
+
+
+def losses(launcher=(), program="mesh.tbin", options=()):
+    call([*launcher, RUN, program, "--metrics.jsonl", "metrics.jsonl", *options])
+    with open(os.path.join(WORK, "metrics.jsonl")) as lines:
+        return [json.loads(line)["loss"] for line in lines]
+
+
+def traces():
+    """The last collective of each rank, by rank; the files are then removed."""
+    folder = os.path.join(WORK, "out", "comm_traces")
+    last = {}
+    for name in os.listdir(folder):
+        with open(os.path.join(folder, name)) as lines:
+            last[int(name.removeprefix("rank_"))] = json.loads(lines.readlines()[-1])
+    shutil.rmtree(folder)
+    return last
+
+
+def inject(fault, rank=3):
+    return ["--debug.inject", f"rank:{rank},step:2,collective:5,{fault}",
+            "--comm.train_timeout_seconds", str(TIMEOUT)]
+
+
+def check_named(text, seconds, why):
+    expect(text, f"waited {TIMEOUT * 1000} ms", "sequence number", f"rank 3 {why}")
+    if seconds > 4 * TIMEOUT:
+        fail(f"a timeout of {TIMEOUT} s took {seconds:.0f} s")
+    last = traces()
+    if sorted(last) != list(range(RANKS)):
+        fail(f"the flight recorders of the ranks {sorted(last)} were written")
+    if last[3]["state"] == "awaited" or all(last[rank]["state"] == "done" for rank in range(3)):
+        fail(f"the flight recorders do not show who waits: {last}")
+
+
+def killed():
+    check_named(*call([RUN, "mesh.tbin", *inject("kill")], 75), "has left")
+
+
+def hung():
+    check_named(*call([RUN, "mesh.tbin", *inject("hang")], 75), "hangs or computes")
+
+
+def hung_first_rank():
+    text, _ = call([RUN, "mesh.tbin", *inject("hang", rank=0)], 75)
+    expect(text, "rank 0 hangs or computes")
+    traces()
+
+
+def hung_mesh():
+    """Ranks 0 and 1 do not share a group with rank 3 alone; they too wait in the end."""
+    text, _ = call([RUN, "square.tbin", *inject("hang")], 75)
+    expect(text, "rank 3 hangs or computes")
+    traces()
+
+
+def slow():
+    if losses() != losses(options=inject("slow")):
+        fail("a rank that is a second late changes the losses")
+
+
+def nan():
+    text, _ = call([RUN, "mesh.tbin", *inject("nan")], 1)
+    expect(text, "step 2", "nan", "the parameters are those before the step")
+    traces()
+
+
+def untraced():
+    call([RUN, "mesh.tbin", *inject("kill"), "--comm.trace_buf_size", "0"], 75)
+    if os.path.exists(os.path.join(WORK, "out", "comm_traces")):
+        fail("comm.trace_buf_size = 0 leaves traces")
+
+
+def bad_faults():
+    for fault, message in (("rank:4,step:1,collective:1,kill", "no rank 4"),
+                           ("rank:1,step:1,kill", "collective:N is missing"),
+                           ("rank:1,step:1,collective:1,boom", "'boom' is none of")):
+        expect(call([RUN, "mesh.tbin", "--debug.inject", fault], 1)[0], "debug.inject", message)
+
+
+def mpirun(ranks=RANKS):
+    return ["mpirun", "--allow-run-as-root", "--oversubscribe", "-n", str(ranks)]
+
+
+def same_losses():
+    local = losses()
+    if len(local) != 4 or losses(mpirun()) != local:
+        fail(f"other losses than those of threads, {local}")
+
+
+def same_losses_on_a_square():
+    if losses(mpirun(), "square.tbin") != losses(program="square.tbin"):
+        fail("other losses than those of threads")
+
+
+def one_speaks():
+    text, _ = call([*mpirun(), RUN, "mesh.tbin", "--training.steps", "2"])
+    if text.count("step:  2") != 1 or "mpi, 4 ranks" not in text:
+        fail(f"rank 0 alone says what all would:\n{text}")
+
+
+def other_size():
+    text, _ = call([*mpirun(2), RUN, "mesh.tbin"], 1)
+    expect(text, "Open MPI started 2 processes", "mesh has 4 ranks (dp_shard 4)",
+           "start 4 processes", "--world-size 2")
+
+
+def process_hangs():
+    text, _ = call([*mpirun(), RUN, "mesh.tbin", *inject("hang")], 75)
+    expect(text, f"waited {TIMEOUT * 1000} ms", "rank 3")
+
+
+def process_dies():
+    text, seconds = call([*mpirun(), RUN, "mesh.tbin", *inject("kill")], None)
+    expect(text, "rank 3")
+    if seconds > 30:
+        fail(f"it took {seconds:.0f} s")
+
+
+def job_file():
+    """Compiled by rank 0 for the launcher's ranks; compiled anew for another number of them."""
+    options = [RUN, "auto.toml", "--training.steps", "1"]
+    text, _ = call([*mpirun(2), *options])
+    expect(text, "not compiled before", "mpi, 2 ranks", "step:  1")
+    if text.count("wrote ") != 1:
+        fail(f"compiled more than once:\n{text}")
+    expect(call([*mpirun(2), *options])[0], "using the compiled program")
+    expect(call([*mpirun(1), *options])[0], "not compiled before", "step:  1")
+
+
+def wrong_launcher():
+    torchrun = dict(RANK="0", WORLD_SIZE="4", LOCAL_RANK="0", MASTER_ADDR="localhost",
+                    MASTER_PORT="29500")
+    expect(call([RUN, "mesh.tbin"], 1, **torchrun)[0], "torchrun started 4 processes", "mpirun -n 4")
+    expect(call([RUN, "mesh.tbin", "--runtime.communicator", "mpi"], 1)[0],
+           "runtime.communicator", "mpirun -n 4")
+    expect(call([*mpirun(2), RUN, "mesh.tbin", "--runtime.communicator", "local"], 1)[0],
+           "runtime.communicator", "2 processes")
+
+
+def compile_job(name, shard, tensor):
+    path = os.path.join(WORK, name)
+    with open(path + ".toml", "w") as job:
+        job.write(JOB.format(shard=shard, tensor=tensor))
+    if name != "auto":
+        call([COMPILE, path + ".toml", "-o", path + ".tbin"])
+
+
+LOCAL = [(killed, "a killed rank is named"), (hung, "a hung rank is named"),
+         (hung_first_rank, "a hung rank 0 is named"),
+         (hung_mesh, "a hung rank is named on a mesh of two axes"),
+         (slow, "a slow rank changes nothing"), (nan, "a NaN ends the run"),
+         (untraced, "no traces when none are wanted"), (bad_faults, "malformed faults are errors")]
+MPI = [(same_losses, "processes have the losses of threads"),
+       (same_losses_on_a_square, "so they do on a mesh of two axes"),
+       (one_speaks, "rank 0 alone speaks"), (other_size, "another world size is an error"),
+       (process_hangs, "a hung process is named"), (process_dies, "a dead process is named"),
+       (wrong_launcher, "launchers that do not fit are errors"),
+       (job_file, "a job file is compiled for the launcher's ranks")]
+
+os.makedirs(WORK, exist_ok=True)
+with open(os.path.join(WORK, "text.txt"), "w") as text:
+    text.writelines(f"line {i} of {i * i} and {i * 7 % 113}\n" for i in range(2000))
+for job in (("mesh", 4, 1), ("square", 2, 2), ("auto", -1, 1)):
+    compile_job(*job)
+behaviours = LOCAL if PART == "local" else MPI
+for behaviour, description in behaviours:
+    behaviour()
+    print("ok:", description)
+print(len(behaviours), "behaviours hold")
