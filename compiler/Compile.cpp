@@ -4,6 +4,7 @@
 #include "compiler/KernelImage.h"
 #include "compiler/Phases.h"
 #include "compiler/emit/Emit.h"
+#include "compiler/report/HtmlReport.h"
 #include "compiler/report/Report.h"
 #include "dialects/exec/Exec.h"
 #include "runtime/base/File.h"
@@ -34,6 +35,7 @@ private:
   Status runPhases();
   Status runPhase(const Phase &phase);
   void observe(const Phase &phase);
+  Status writeReport();
   void describeProgram();
   Status emit();
   Status print();
@@ -92,10 +94,31 @@ Status Compiler::runPhase(const Phase &phase) {
 void Compiler::observe(const Phase &phase) {
   if (phase.name == "graph")
     report.model = collectModelFacts(module);
-  else if (phase.name == "local" && options.report)
+  if (!options.report && !options.htmlReport)
+    return;
+  if (phase.name == "local")
     report.einsumFlops = sumEinsumFlops(module);
-  else if (phase.name == "exec" && options.report)
-    report.memory = collectMemoryFacts(module);
+  if (phase.name != "exec")
+    return;
+  report.memory = collectMemoryFacts(module);
+  report.traffic = collectTrafficFacts(module);
+  const int64_t degree = report.traffic.batchDegree;
+  report.microbatches =
+      std::max<int64_t>(job.globalRows(degree) / (job.training.localBatchSize * degree), 1);
+  if (options.htmlReport)
+    report.step = collectStepMemory(module);
+}
+
+Status Compiler::writeReport() {
+  if (options.report)
+    out << renderReport(report);
+  if (!options.htmlReport)
+    return okStatus();
+  TITAN_RETURN_IF_ERROR(
+      writeFileAtomically(*options.htmlReport, renderHtmlReport(report, options.job))
+          .withContext("--report=html:" + *options.htmlReport));
+  logger.info("wrote {}", *options.htmlReport);
+  return okStatus();
 }
 
 Status Compiler::print() {
@@ -131,7 +154,7 @@ Status Compiler::emit() {
   FailureOr<format::Program> program = exportProgram(module);
   if (failed(program))
     return diagnostics.failure().withContext("program file");
-  const std::string path = options.output.empty() ? "model.tbin" : options.output;
+  const std::string path = options.output.empty() ? kDefaultOutput.str() : options.output;
   TITAN_RETURN_IF_ERROR(format::verifyProgram(*program).withContext("program file"));
   TITAN_RETURN_IF_ERROR(format::saveProgram(*program, path).withContext("-o " + path));
   logger.info("wrote {}", path);
@@ -145,8 +168,7 @@ Status Compiler::runPhases() {
     if (phase.name == options.compileTo)
       return print();
   }
-  if (options.report)
-    out << renderReport(report);
+  TITAN_RETURN_IF_ERROR(writeReport());
   return emit();
 }
 

@@ -8,12 +8,15 @@
 
 #include <spdlog/fmt/fmt.h>
 
+#include <filesystem>
+
 using llvm::StringRef;
 
 namespace titan {
 namespace {
 
-/// An option: `flag` sets a boolean, `value` takes the text behind '=' or the next argument.
+/// An option: `flag` sets a boolean, `value` takes the text behind '=' or the next argument. With
+/// both the text is optional and stands behind '='.
 struct Option {
   StringRef name;
   StringRef placeholder;
@@ -56,6 +59,16 @@ Status setOutput(CompileOptions &options, const std::string &text) {
   return okStatus();
 }
 
+Status setReport(CompileOptions &options, const std::string &text) {
+  auto [form, path] = StringRef(text).split(':');
+  if (form != "html" || (path.empty() && text != "html"))
+    return invalidArgument(fmt::format("--report={} is no form of a report; there are --report, "
+                                       "--report=html and --report=html:FILE",
+                                       text));
+  options.htmlReport = path.str();
+  return okStatus();
+}
+
 constexpr Option kOptions[] = {
     {.name = "-o",
      .placeholder = "FILE",
@@ -74,9 +87,10 @@ constexpr Option kOptions[] = {
      .description = "stop after a phase and print its MLIR",
      .value = setPhase},
     {.name = "--report",
-     .placeholder = "",
-     .description = "print parameters, flops and memory",
-     .flag = &CompileOptions::report},
+     .placeholder = "[=html[:FILE]]",
+     .description = "print parameters, flops, memory and traffic; =html draws a page, model.html",
+     .flag = &CompileOptions::report,
+     .value = setReport},
     {.name = "--time-passes",
      .placeholder = "",
      .description = "print the time of each pass",
@@ -95,7 +109,7 @@ Status applyOption(CompileOptions &options, std::span<const std::string> argumen
       llvm::find_if(kOptions, [&](const Option &candidate) { return candidate.name == name; });
   if (option == std::end(kOptions))
     return invalidArgument(fmt::format("{} is no option; --help lists them", arguments[index]));
-  if (option->flag) {
+  if (option->flag && !(hasAttached && option->value)) {
     if (hasAttached)
       return invalidArgument(fmt::format("{} takes no value", name.str()));
     options.*option->flag = true;
@@ -109,13 +123,30 @@ Status applyOption(CompileOptions &options, std::span<const std::string> argumen
   return option->value(options, arguments[++index]);
 }
 
+/// The page's name when the option gives none: the program's, with another ending.
+Status completeReport(CompileOptions &options) {
+  if (!options.htmlReport)
+    return okStatus();
+  const std::filesystem::path program =
+      options.output.empty() ? kDefaultOutput.str() : options.output;
+  if (options.htmlReport->empty())
+    options.htmlReport = std::filesystem::path(program).replace_extension("html").string();
+  if (*options.htmlReport == program.string())
+    return invalidArgument(
+        fmt::format("-o {0} is where the page of --report=html goes too; give the page another "
+                    "name, such as --report=html:report.html",
+                    program.string()));
+  return okStatus();
+}
+
 } // namespace
 
 std::string compileUsage() {
   std::string text = "usage: titan-compile JOB.toml [OPTION ...] [--section.key value ...]\n\n"
                      "Compiles the training job to a program that titan-run executes.\n\n";
   for (const Option &option : kOptions)
-    text += fmt::format("  {:<24}{}\n", (option.name + " " + option.placeholder).str(),
+    text += fmt::format("  {:<24}{}\n",
+                        (option.name + (option.flag ? "" : " ") + option.placeholder).str(),
                         option.description.str());
   text += "\nPhases:\n";
   for (const Phase &phase : allPhases())
@@ -138,6 +169,7 @@ StatusOr<CompileOptions> parseCompileOptions(std::span<const std::string> argume
           fmt::format("{} is a second job file, after {}; give one", argument, options.job));
     options.job = argument;
   }
+  TITAN_RETURN_IF_ERROR(completeReport(options));
   if (options.job.empty() && !options.help)
     return invalidArgument("no job file; say titan-compile JOB.toml, or --help");
   return options;

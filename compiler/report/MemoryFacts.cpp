@@ -1,9 +1,8 @@
 #include "compiler/report/MemoryFacts.h"
 
 #include "compiler/Diagnostics.h"
+#include "compiler/report/Names.h"
 #include "dialects/exec/Exec.h"
-
-#include "llvm/ADT/StringExtras.h"
 
 #include <map>
 #include <set>
@@ -13,16 +12,6 @@ using namespace mlir;
 
 namespace titan {
 namespace {
-
-/// "layers.12.feed_forward.w1" -> "layers.N.feed_forward.w1"
-std::string withoutNumbers(StringRef name) {
-  SmallVector<StringRef> parts;
-  name.split(parts, '.');
-  for (StringRef &part : parts)
-    if (!part.empty() && llvm::all_of(part, llvm::isDigit))
-      part = "N";
-  return llvm::join(parts, ".");
-}
 
 /// Collects buffers, each place in memory once, by the first name that is found for it.
 class LargestBuffers {
@@ -65,6 +54,23 @@ std::string nameOf(exec::BufferOp buffer) {
   return ("@" + function.getSymName() + ": " + locationName(named->getLoc())).str();
 }
 
+/// By segment, in the order of its first sliced variable.
+std::vector<MemoryFacts::Padding> collectPadding(ModuleOp exec) {
+  std::vector<MemoryFacts::Padding> padding;
+  for (auto variable : exec.getOps<exec::VariableOp>()) {
+    const int64_t slices = getNumSlices(variable);
+    if (slices <= 1)
+      continue;
+    auto place = llvm::find_if(
+        padding, [&](const MemoryFacts::Padding &one) { return one.name == variable.getBase(); });
+    if (place == padding.end())
+      place = padding.insert(place, {.name = variable.getBase().str()});
+    place->bytes += slices * getStoredBytes(variable) - getWholeBytes(variable);
+    place->ofBytes += slices * getStoredBytes(variable);
+  }
+  return padding;
+}
+
 } // namespace
 
 int64_t MemoryFacts::totalBytes() const {
@@ -88,15 +94,14 @@ MemoryFacts collectMemoryFacts(ModuleOp exec, size_t mostBuffers) {
 
   LargestBuffers largest;
   for (auto variable : exec.getOps<exec::VariableOp>()) {
-    RankedTensorType type = variable.getTensorType();
-    largest.add(variable.getBase(), variable.getOffset(),
-                type.getNumElements() * exec::getElementBytes(type.getElementType()),
+    largest.add(variable.getBase(), variable.getOffset(), getStoredBytes(variable),
                 [&] { return variable.getSymName().str(); });
   }
   for (auto function : exec.getOps<exec::FuncOp>())
     for (auto buffer : function.getOps<exec::BufferOp>())
       largest.add(buffer.getBase(), buffer.getOffset(),
                   exec::getSpanBytes(buffer.getResult().getType()), [&] { return nameOf(buffer); });
+  facts.padding = collectPadding(exec);
   facts.largest = largest.take(mostBuffers);
   return facts;
 }

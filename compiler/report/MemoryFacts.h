@@ -26,9 +26,16 @@ struct MemoryFacts {
     int64_t bytes = 0; ///< of one
     int64_t count = 1;
   };
+  /// What flat storage adds to a segment's variables so that each rank's slice is equally long.
+  struct Padding {
+    std::string name;    ///< segment
+    int64_t bytes = 0;   ///< in the slices of all ranks that share the variables
+    int64_t ofBytes = 0; ///< of these slices
+  };
 
   std::vector<Item> segments;        ///< in the program's order
   std::vector<Item> residualClasses; ///< parts of the segment of residuals
+  std::vector<Padding> padding;      ///< of segments with sliced variables
   std::vector<Buffer> largest;       ///< variables and buffers, largest first
 
   int64_t totalBytes() const;

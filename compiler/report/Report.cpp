@@ -34,6 +34,7 @@ public:
   void row(const std::string &name, const std::string &value, const std::string &remark = "") {
     text += fmt::format("  {:<34}{:>26}{}{}\n", name, value, remark.empty() ? "" : "  ", remark);
   }
+  void note(const std::string &sentence) { text += "  " + sentence + "\n"; }
   std::string take() { return std::move(text); }
 
 private:
@@ -69,11 +70,53 @@ void renderHostMemory(Page &page, const MemoryFacts &memory) {
            "they depend on its threads and its data; titan-run prints them");
 }
 
+std::string describeMesh(const TrafficFacts &traffic) {
+  std::string text;
+  for (const TrafficFacts::Axis &axis : traffic.mesh)
+    text += fmt::format("{}{} {}", text.empty() ? "" : ", ", axis.name, axis.size);
+  return text.empty() ? "one rank" : text;
+}
+
+void renderTraffic(Page &page, const Report &report) {
+  const TrafficFacts &traffic = report.traffic;
+  page.heading("mesh");
+  page.row("ranks", withSeparators(traffic.numRanks()), describeMesh(traffic));
+  page.row("microbatches of a step", withSeparators(report.microbatches));
+  page.heading("traffic of one rank");
+  page.note(kRingConvention.str());
+  for (const TrafficFacts::Row &row : traffic.rows) {
+    page.row(row.kind + " over " + row.axes, withSeparators(row.bytes(report.microbatches)),
+             fmt::format("a step, {} collectives of {} ranks", row.count(report.microbatches),
+                         row.ranks));
+    page.row("  each microbatch", withSeparators(row.bytesPerMicrobatch),
+             fmt::format("{} collectives", row.countPerMicrobatch));
+  }
+  const int64_t total = traffic.bytes(report.microbatches);
+  page.row("total", withSeparators(total), humanBytes(total) + " a step");
+  page.heading("gradient accumulation");
+  page.row("reductions of each microbatch", withSeparators(traffic.gradientBytes),
+           humanBytes(traffic.gradientBytes));
+  page.row("reductions of a step", withSeparators(report.microbatches * traffic.gradientBytes),
+           fmt::format("{} x", report.microbatches));
+  page.row("memory to reduce once instead", withSeparators(traffic.unreducedGradientBytes),
+           "more for gradients before they are cut into slices");
+}
+
+void renderPadding(Page &page, const MemoryFacts &memory) {
+  if (memory.padding.empty())
+    return;
+  page.heading("padding of flat storage, all slices together");
+  for (const MemoryFacts::Padding &padding : memory.padding)
+    page.row(padding.name, withSeparators(padding.bytes),
+             "of " + withSeparators(padding.ofBytes) + " bytes");
+}
+
 void renderMemory(Page &page, const MemoryFacts &memory) {
   page.heading("memory of one rank");
   for (const MemoryFacts::Item &segment : memory.segments)
     page.row(segment.name, withSeparators(segment.bytes), humanBytes(segment.bytes));
   page.row("total", withSeparators(memory.totalBytes()), humanBytes(memory.totalBytes()));
+  page.note("every rank has as much; this is the peak, since it is allocated once and never grows");
   if (!memory.residualClasses.empty()) {
     page.heading("residuals by class");
     for (const MemoryFacts::Item &item : memory.residualClasses)
@@ -84,6 +127,7 @@ void renderMemory(Page &page, const MemoryFacts &memory) {
   for (const MemoryFacts::Buffer &buffer : memory.largest)
     page.row(buffer.base, withSeparators(buffer.bytes),
              buffer.count == 1 ? buffer.name : fmt::format("{} x {}", buffer.count, buffer.name));
+  renderPadding(page, memory);
   renderHostMemory(page, memory);
 }
 
@@ -92,6 +136,7 @@ void renderMemory(Page &page, const MemoryFacts &memory) {
 std::string renderReport(const Report &report) {
   Page page;
   renderModel(page, report.model, report.einsumFlops);
+  renderTraffic(page, report);
   renderMemory(page, report.memory);
   return page.take();
 }

@@ -3,6 +3,8 @@
 
 #include "compiler/report/MemoryFacts.h"
 #include "compiler/report/ModelFacts.h"
+#include "compiler/report/StepMemory.h"
+#include "compiler/report/TrafficFacts.h"
 
 #include <string>
 
@@ -12,9 +14,17 @@ struct Report {
   ModelFacts model;
   int64_t einsumFlops = 0; ///< sumEinsumFlops of the phase `local`
   MemoryFacts memory;
+  TrafficFacts traffic;
+  int64_t microbatches = 1; ///< of a step: training.global_batch_size over the rows of one
+  StepMemory step;          ///< only for the page
 };
 
-/// Plain text: parameters, flops, memory by kind, largest buffers.
+/// How bytes of collectives are counted, in a sentence.
+inline constexpr llvm::StringLiteral kRingConvention =
+    "bytes that each rank sends, and receives as many, over a ring of n ranks: (n-1)/n of the "
+    "larger side of an all-gather or reduce-scatter, 2 (n-1)/n of an all-reduce";
+
+/// Plain text: parameters, flops, the mesh and its traffic, memory by kind, largest buffers.
 std::string renderReport(const Report &report);
 
 /// "1,234,567"

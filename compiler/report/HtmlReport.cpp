@@ -1,0 +1,182 @@
+#include "compiler/report/HtmlReport.h"
+
+#include "compiler/report/HtmlPage.h"
+#include "compiler/report/MemoryChart.h"
+
+#include <spdlog/fmt/fmt.h>
+
+#include <algorithm>
+
+namespace titan {
+namespace {
+
+using Row = std::vector<HtmlCell>;
+
+HtmlCell number(int64_t value) { return {.text = withSeparators(value), .isNumber = true}; }
+HtmlCell size(int64_t bytes) { return {.text = humanBytes(bytes), .isNumber = true}; }
+HtmlCell right(std::string text) { return {.text = std::move(text), .isNumber = true}; }
+
+double share(int64_t part, int64_t whole) {
+  return whole > 0 ? static_cast<double>(part) / static_cast<double>(whole) : 0;
+}
+
+void addModel(HtmlPage &page, const Report &report) {
+  const ModelFacts &model = report.model;
+  page.heading("Model");
+  page.table(
+      "", {{"fact"}, right("number")},
+      {{{"parameters"}, number(model.parameters)},
+       {{"of these in the input embedding, if it is only looked up in"},
+        number(model.inputEmbedding)},
+       {{"of these norm weights"}, number(model.normWeights)},
+       {{"flops per token"}, number(model.flopsPerToken())},
+       {{"tokens of a local batch of all ranks"}, number(model.tokens)},
+       {{"flops of the matrix products that a rank does for it"}, number(report.einsumFlops)}});
+}
+
+void addMesh(HtmlPage &page, const Report &report) {
+  page.heading("Mesh");
+  std::vector<Row> rows;
+  for (const TrafficFacts::Axis &axis : report.traffic.mesh)
+    rows.push_back({{axis.name}, number(axis.size)});
+  rows.push_back({{"ranks"}, number(report.traffic.numRanks())});
+  rows.push_back({{"microbatches of a step"}, number(report.microbatches)});
+  page.table("", {{"axis"}, right("size")}, rows);
+}
+
+void addStepMemory(HtmlPage &page, const StepMemory &step) {
+  if (step.numInstructions() == 0)
+    return;
+  page.heading("Memory over a step");
+  page.paragraph("Bytes of one rank that hold something in use, by kind, over the instructions of "
+                 "the step with one microbatch. Residuals and scratch count from the instruction "
+                 "that writes them to the last that reads them; the other kinds are always there.");
+  page.markup(drawStepMemory(step));
+  const size_t peak = step.peak();
+  std::vector<Row> rows;
+  for (const StepMemory::Kind &kind : step.kinds)
+    rows.push_back({{kind.name},
+                    size(kind.bytes[peak]),
+                    size(*std::max_element(kind.bytes.begin(), kind.bytes.end()))});
+  const int64_t total = step.totalBytes(peak);
+  rows.push_back({{"together"}, size(total), size(total)});
+  page.table(fmt::format("Most in use: {} bytes, at instruction {}", withSeparators(total), peak),
+             {{"kind"}, right("then"), right("its own most")}, rows);
+  rows.clear();
+  for (const StepMemory::Stretch &stretch : step.stretches) {
+    int64_t most = 0;
+    for (size_t at = stretch.begin; at < stretch.end; ++at)
+      most = std::max(most, step.totalBytes(at));
+    rows.push_back({{"@" + stretch.function},
+                    number(static_cast<int64_t>(stretch.end - stretch.begin)),
+                    size(most)});
+  }
+  page.table("Functions in the order of the timeline",
+             {{"function"}, right("instructions"), right("most in use")}, rows);
+}
+
+void addMemory(HtmlPage &page, const MemoryFacts &memory) {
+  page.heading("Memory of one rank");
+  page.paragraph("Allocated once, when the program is loaded; every rank has as much.");
+  const int64_t total = memory.totalBytes();
+  std::vector<Row> rows;
+  for (const MemoryFacts::Item &item : memory.segments)
+    rows.push_back({{.text = item.name, .bar = share(item.bytes, total)},
+                    number(item.bytes),
+                    size(item.bytes)});
+  rows.push_back({{"total"}, number(total), size(total)});
+  page.table("", {{"segment"}, right("bytes"), right("size")}, rows);
+  rows.clear();
+  for (const MemoryFacts::Item &item : memory.residualClasses)
+    rows.push_back({{item.name}, number(item.slots), size(item.slotBytes), number(item.bytes)});
+  page.table("Residuals by class", {{"class"}, right("slots"), right("of a slot"), right("bytes")},
+             rows);
+  rows.clear();
+  for (const MemoryFacts::Padding &padding : memory.padding)
+    rows.push_back({{padding.name}, number(padding.bytes), number(padding.ofBytes)});
+  if (!rows.empty())
+    page.table("Padding of flat storage, in the slices of all ranks that share the variables",
+               {{"segment"}, right("bytes of padding"), right("of bytes")}, rows);
+}
+
+void addTraffic(HtmlPage &page, const Report &report) {
+  const TrafficFacts &traffic = report.traffic;
+  const int64_t count = report.microbatches;
+  page.heading("Traffic of one rank in a step");
+  if (traffic.rows.empty())
+    return page.paragraph("None: no collective runs.");
+  page.paragraph("Counted are " + kRingConvention.str() + ".");
+  const int64_t total = traffic.bytes(count);
+  std::vector<Row> rows;
+  for (const TrafficFacts::Row &row : traffic.rows)
+    rows.push_back({{.text = row.axes, .bar = share(row.bytes(count), total)},
+                    {row.kind},
+                    number(row.ranks),
+                    number(row.count(count)),
+                    number(row.bytes(count)),
+                    size(row.bytes(count)),
+                    size(row.bytesPerMicrobatch)});
+  rows.push_back({{"total"}, {}, {}, {}, number(total), size(total), {}});
+  page.table("By axis and collective; the bars are shares of the total",
+             {{"axes"},
+              {"collective"},
+              right("ranks"),
+              right("count"),
+              right("bytes"),
+              right("size"),
+              right("per microbatch")},
+             rows);
+  page.table("Gradient accumulation", {{""}, right("bytes"), right("size")},
+             {{{"reductions of each microbatch's gradients"},
+               number(traffic.gradientBytes),
+               size(traffic.gradientBytes)},
+              {{"reductions of a step's gradients"},
+               number(count * traffic.gradientBytes),
+               size(count * traffic.gradientBytes)},
+              {{"memory to reduce them once instead, beside the slices"},
+               number(traffic.unreducedGradientBytes),
+               size(traffic.unreducedGradientBytes)}});
+}
+
+void addLargest(HtmlPage &page, const Report &report) {
+  page.heading("Largest buffers");
+  std::vector<Row> rows;
+  for (const MemoryFacts::Buffer &buffer : report.memory.largest)
+    rows.push_back({{buffer.name}, {buffer.base}, number(buffer.count), size(buffer.bytes)});
+  page.table("N stands for a number where several are alike",
+             {{"name"}, {"in"}, right("count"), right("of one")}, rows);
+  if (report.traffic.largest.empty())
+    return;
+  page.heading("Largest collectives");
+  rows.clear();
+  for (const TrafficFacts::Collective &one : report.traffic.largest)
+    rows.push_back({{fmt::format("@{}: {}", one.function, one.name)},
+                    {one.kind},
+                    {one.axes},
+                    number(one.stretches),
+                    number(one.count),
+                    size(one.bytes)});
+  page.table("By the first tensor in each group",
+             {{"name"},
+              {"collective"},
+              {"axes"},
+              right("stretches"),
+              right("count"),
+              right("sent by one")},
+             rows);
+}
+
+} // namespace
+
+std::string renderHtmlReport(const Report &report, std::string_view job) {
+  HtmlPage page(fmt::format("What {} needs", job));
+  addModel(page, report);
+  addMesh(page, report);
+  addStepMemory(page, report.step);
+  addMemory(page, report.memory);
+  addTraffic(page, report);
+  addLargest(page, report);
+  return page.take();
+}
+
+} // namespace titan

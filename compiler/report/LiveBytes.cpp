@@ -1,0 +1,90 @@
+#include "compiler/report/LiveBytes.h"
+
+#include "dialects/exec/Exec.h"
+
+using namespace mlir;
+
+namespace titan {
+
+std::vector<int64_t> LiveCount::take() const {
+  std::vector<int64_t> bytes(changes.size() - 1);
+  int64_t current = 0;
+  for (size_t i = 0; i < bytes.size(); ++i)
+    bytes[i] = current += changes[i];
+  return bytes;
+}
+
+void LiveBytes::splitAt(int64_t byte) {
+  auto next = lives.lower_bound(byte);
+  if (next == lives.begin())
+    return;
+  auto before = std::prev(next);
+  if (before->second.end <= byte)
+    return;
+  lives.emplace_hint(next, byte, before->second);
+  before->second.end = byte;
+}
+
+void LiveBytes::read(ByteRange range, size_t instruction) {
+  int64_t at = range.begin;
+  auto next = lives.lower_bound(range.begin);
+  if (next != lives.begin())
+    at = std::max(at, std::prev(next)->second.end);
+  while (at < range.end) {
+    const int64_t gapEnd = next == lives.end() ? range.end : std::min(range.end, next->first);
+    if (at < gapEnd)
+      lives.emplace_hint(next, at, Life{gapEnd, instruction});
+    if (next == lives.end())
+      break;
+    at = next->second.end;
+    ++next;
+  }
+}
+
+void LiveBytes::write(ByteRange range, size_t instruction, LiveCount &count) {
+  splitAt(range.begin);
+  splitAt(range.end);
+  int64_t unread = range.end - range.begin;
+  auto life = lives.lower_bound(range.begin);
+  while (life != lives.end() && life->first < range.end) {
+    const int64_t bytes = life->second.end - life->first;
+    count.add(bytes, instruction, life->second.lastRead);
+    unread -= bytes;
+    life = lives.erase(life);
+  }
+  count.add(unread, instruction, instruction);
+}
+
+void LiveBytes::finish(size_t instruction, LiveCount &count) {
+  for (auto &[begin, life] : lives)
+    count.add(life.end - begin, instruction, life.lastRead);
+  lives.clear();
+}
+
+void forEachRange(int64_t offset, MemRefType type, llvm::function_ref<void(ByteRange)> apply) {
+  constexpr int64_t kMostRanges = 4096;
+  ArrayRef<int64_t> shape = type.getShape();
+  const SmallVector<int64_t> strides = exec::getStrides(type);
+  const int64_t elementBytes = exec::getElementBytes(type.getElementType());
+  // The inner dimensions that are dense make one stretch.
+  int64_t run = 1;
+  size_t outer = shape.size();
+  while (outer > 0 && (strides[outer - 1] == run || shape[outer - 1] == 1))
+    run *= shape[--outer];
+  int64_t numRanges = 1;
+  for (int64_t size : shape.take_front(outer))
+    numRanges *= size;
+  if (numRanges == 0 || run == 0)
+    return;
+  if (numRanges > kMostRanges)
+    return apply({offset, offset + exec::getSpanBytes(type)});
+  for (int64_t i = 0; i < numRanges; ++i) {
+    int64_t element = 0, rest = i;
+    for (size_t dim = outer; dim-- > 0; rest /= shape[dim])
+      element += rest % shape[dim] * strides[dim];
+    const int64_t begin = offset + element * elementBytes;
+    apply({begin, begin + run * elementBytes});
+  }
+}
+
+} // namespace titan

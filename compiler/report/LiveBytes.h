@@ -1,0 +1,59 @@
+// Which bytes hold something that is read later, found from the last instruction to the first.
+#pragma once
+
+#include "mlir/IR/BuiltinTypes.h"
+#include "llvm/ADT/STLFunctionalExtras.h"
+
+#include <cstdint>
+#include <map>
+#include <vector>
+
+namespace titan {
+
+/// Bytes [begin, end) of a segment or slot.
+struct ByteRange {
+  int64_t begin = 0, end = 0;
+};
+
+/// Bytes in use by instruction, as the sum of lives.
+class LiveCount {
+public:
+  explicit LiveCount(size_t instructions) : changes(instructions + 1) {}
+
+  /// `first` and `last` included.
+  void add(int64_t bytes, size_t first, size_t last) {
+    changes[first] += bytes;
+    changes[last + 1] -= bytes;
+  }
+  std::vector<int64_t> take() const;
+
+private:
+  std::vector<int64_t> changes;
+};
+
+/// The live ranges of one segment or slot; calls come with falling instruction numbers.
+class LiveBytes {
+public:
+  /// Bytes that nothing read later are from here on: their last read is `instruction`.
+  void read(ByteRange range, size_t instruction);
+  /// The range is overwritten: the lives that it begins are counted. What nobody reads counts at
+  /// the instruction alone.
+  void write(ByteRange range, size_t instruction, LiveCount &count);
+  /// What is live still began at `instruction`.
+  void finish(size_t instruction, LiveCount &count);
+
+private:
+  struct Life {
+    int64_t end;     ///< of its bytes
+    size_t lastRead; ///< instruction
+  };
+  void splitAt(int64_t byte);
+
+  std::map<int64_t, Life> lives; ///< by first byte; disjoint
+};
+
+/// The contiguous stretches of a buffer at a byte offset; one from its first to its last byte if
+/// there are very many.
+void forEachRange(int64_t offset, mlir::MemRefType type, llvm::function_ref<void(ByteRange)> apply);
+
+} // namespace titan

@@ -1,0 +1,64 @@
+// What the ranks of a finished program exchange in one step.
+#pragma once
+
+#include "mlir/IR/BuiltinOps.h"
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+namespace titan {
+
+/// Read from the mesh, the collectives and the timeline "train" of the phase `exec`. Bytes are what
+/// each rank sends, and receives as many, when a collective runs over a ring of its n ranks:
+/// (n-1)/n of the larger side of an all-gather, a reduce-scatter or an all-to-all, and twice that
+/// of an all-reduce (Patarasuk and Yuan, "Bandwidth optimal all-reduce algorithms for clusters of
+/// workstations", 2009); all bytes of a broadcast, a send or a receive.
+struct TrafficFacts {
+  struct Axis {
+    std::string name;
+    int64_t size = 1;
+  };
+  /// All collectives of one kind over the same axes.
+  struct Row {
+    std::string kind; ///< "all_gather"
+    std::string axes; ///< "dp_replicate x dp_shard", outermost first
+    int64_t ranks = 1;
+    int64_t countPerMicrobatch = 0, bytesPerMicrobatch = 0; ///< body of the timeline
+    int64_t countPerStep = 0, bytesPerStep = 0;             ///< its prologue and epilogue
+
+    int64_t count(int64_t microbatches) const {
+      return countPerStep + microbatches * countPerMicrobatch;
+    }
+    int64_t bytes(int64_t microbatches) const {
+      return bytesPerStep + microbatches * bytesPerMicrobatch;
+    }
+  };
+  /// One collective, or several alike: in one function, of the same size and kind, whose source
+  /// names differ in numbers only.
+  struct Collective {
+    std::string kind, axes, function;
+    std::string name;      ///< of the first tensor in it; numbers are "N" if there are several
+    int64_t stretches = 1; ///< of memory that it moves together
+    int64_t bytes = 0;     ///< of one
+    int64_t count = 1;
+  };
+
+  std::vector<Axis> mesh;
+  std::vector<Row> rows;           ///< by axes, then by kind
+  std::vector<Collective> largest; ///< largest first
+  int64_t batchDegree = 1;         ///< ranks that have rows of the batch of their own
+  int64_t gradientBytes = 0; ///< of a microbatch: its reductions over the axes that split the batch
+  /// By how much a rank's gradients would grow if a step accumulated them unreduced.
+  int64_t unreducedGradientBytes = 0;
+
+  int64_t numRanks() const;
+  int64_t bytes(int64_t microbatches) const;
+};
+
+TrafficFacts collectTrafficFacts(mlir::ModuleOp exec, size_t mostCollectives = 10);
+
+/// The convention above for one tensor, of `bytes` on the larger side; rounded up.
+int64_t ringBytes(llvm::StringRef kind, int64_t bytes, int64_t ranks);
+
+} // namespace titan
