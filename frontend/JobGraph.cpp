@@ -63,10 +63,11 @@ StatusOr<GraphOptions> resolveGraph(const ModelDefinition &definition, const Job
   const int64_t batchDegree = options.mesh.batchDegree();
   const int64_t rowsAtOnce = job.training.localBatchSize * batchDegree;
   if (job.globalRows(batchDegree) % rowsAtOnce)
-    return invalidArgument(fmt::format(
-        "training.global_batch_size = {} must be a multiple of training.local_batch_size = {} times "
-        "the {} ranks that split the batch, such as {}",
-        job.globalRows(batchDegree), job.training.localBatchSize, batchDegree, rowsAtOnce));
+    return invalidArgument(fmt::format("training.global_batch_size = {} must be a multiple of "
+                                       "training.local_batch_size = {} times "
+                                       "the {} ranks that split the batch, such as {}",
+                                       job.globalRows(batchDegree), job.training.localBatchSize,
+                                       batchDegree, rowsAtOnce));
   auto resolveBatch = [&](const char *section, BatchShape local) -> StatusOr<BatchShape> {
     TITAN_RETURN_IF_ERROR(checkBatch(section, local));
     TITAN_RETURN_IF_ERROR(checkSize(options.model, section, local));

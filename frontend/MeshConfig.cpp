@@ -18,12 +18,11 @@ static std::vector<int64_t> divisors(int64_t number) {
 
 static Status tooManyRanks(const ParallelismSection &section) {
   return invalidArgument(fmt::format(
-      "parallelism: data_parallel_replicate_degree = {}, data_parallel_shard_degree = {}, "
-      "tensor_parallel_degree = {}, pipeline_parallel_degree = {} and context_parallel_degree = {} "
-      "must multiply to at most {} ranks, such as all 1",
+      "parallelism.data_parallel_replicate_degree = {}, parallelism.data_parallel_shard_degree = "
+      "{} "
+      "and parallelism.tensor_parallel_degree = {} must multiply to at most {} ranks, such as 8",
       section.dataParallelReplicateDegree, section.dataParallelShardDegree,
-      section.tensorParallelDegree, section.pipelineParallelDegree, section.contextParallelDegree,
-      kMaxRanks));
+      section.tensorParallelDegree, kMaxRanks));
 }
 
 StatusOr<MeshConfig> resolveMesh(const ParallelismSection &section, int64_t worldSize) {
@@ -79,7 +78,7 @@ Status checkMesh(const MeshConfig &mesh, const ModelConfig &model, int64_t seqLe
   for (const Extent &extent : extents)
     if (extent.size % mesh.tensor)
       return invalidArgument(
-          fmt::format("parallelism.tensor_parallel_degree = {} does not divide {} = {}; degrees "
+          fmt::format("parallelism.tensor_parallel_degree = {} must divide {} = {}; degrees "
                       "that divide this model are {}",
                       mesh.tensor, extent.option, extent.size, fmt::join(divisors(common), ", ")));
   return okStatus();

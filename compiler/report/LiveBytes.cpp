@@ -25,6 +25,22 @@ void LiveBytes::splitAt(int64_t byte) {
   before->second.end = byte;
 }
 
+/// Adds a life that ends at the instruction, in pieces where it overwrites some of the bytes.
+void LiveBytes::addLife(ByteRange range, size_t instruction) {
+  const bool overwrites = writer == instruction && instruction > 0;
+  while (range.begin < range.end) {
+    auto next = overwrites ? justWritten.upper_bound(range.begin) : justWritten.end();
+    int64_t end = next == justWritten.end() ? range.end : std::min(range.end, next->first);
+    size_t last = instruction;
+    if (overwrites && next != justWritten.begin() && std::prev(next)->second > range.begin) {
+      end = std::min(range.end, std::prev(next)->second);
+      last = instruction - 1;
+    }
+    lives.emplace(range.begin, Life{end, last});
+    range.begin = end;
+  }
+}
+
 void LiveBytes::read(ByteRange range, size_t instruction) {
   int64_t at = range.begin;
   auto next = lives.lower_bound(range.begin);
@@ -33,7 +49,7 @@ void LiveBytes::read(ByteRange range, size_t instruction) {
   while (at < range.end) {
     const int64_t gapEnd = next == lives.end() ? range.end : std::min(range.end, next->first);
     if (at < gapEnd)
-      lives.emplace_hint(next, at, Life{gapEnd, instruction});
+      addLife({at, gapEnd}, instruction);
     if (next == lives.end())
       break;
     at = next->second.end;
@@ -42,6 +58,11 @@ void LiveBytes::read(ByteRange range, size_t instruction) {
 }
 
 void LiveBytes::write(ByteRange range, size_t instruction, LiveCount &count) {
+  if (writer != instruction)
+    justWritten.clear();
+  writer = instruction;
+  int64_t &end = justWritten[range.begin];
+  end = std::max(end, range.end);
   splitAt(range.begin);
   splitAt(range.end);
   int64_t unread = range.end - range.begin;

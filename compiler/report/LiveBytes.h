@@ -34,7 +34,8 @@ private:
 /// The live ranges of one segment or slot; calls come with falling instruction numbers.
 class LiveBytes {
 public:
-  /// Bytes that nothing read later are from here on: their last read is `instruction`.
+  /// Bytes that nothing read later are from here on: their last read is `instruction`, or just
+  /// before it where the instruction itself overwrites them, so that a byte counts once.
   void read(ByteRange range, size_t instruction);
   /// The range is overwritten: the lives that it begins are counted. What nobody reads counts at
   /// the instruction alone.
@@ -48,8 +49,11 @@ private:
     size_t lastRead; ///< instruction
   };
   void splitAt(int64_t byte);
+  void addLife(ByteRange range, size_t instruction);
 
-  std::map<int64_t, Life> lives; ///< by first byte; disjoint
+  std::map<int64_t, Life> lives;          ///< by first byte; disjoint
+  std::map<int64_t, int64_t> justWritten; ///< ends by first byte, by the latest instruction
+  size_t writer = 0;                      ///< that instruction
 };
 
 /// The contiguous stretches of a buffer at a byte offset; one from its first to its last byte if

@@ -327,10 +327,10 @@ void addParallelism(TableBuilder &t) {
   t.used<parallel, &P::enableSequenceParallel>(
       "enable_sequence_parallel", kCompile,
       "(Titan) norms split the sequence over the tensor-parallel ranks");
-  t.used<parallel, &P::gradientReduction>(
-       "gradient_reduction", kCompile,
-       "(Titan) when ranks sum their gradients: per_microbatch keeps slices of them, per_step whole "
-       "ones and communicates once")
+  t.used<parallel, &P::gradientReduction>("gradient_reduction", kCompile,
+                                          "(Titan) when ranks sum their gradients: per_microbatch "
+                                          "keeps slices of them, per_step whole "
+                                          "ones and communicates once")
       .choices = {"per_microbatch", "per_step"};
   t.inert("disable_loss_parallel", false, "the loss of a sharded head");
   t.inert("enable_async_tensor_parallel", false, "overlap in tensor parallelism");

@@ -84,20 +84,24 @@ int threadsOf(const JobConfig &job, const LaunchInfo &launch) {
 StatusOr<bool> ranksAreProcesses(const LaunchInfo &launch, const JobConfig &job) {
   const std::string &communicator = job.runtime.communicator;
   const bool several = launch.worldSize > 1;
-  const std::string started = std::string(toString(launch.kind)) + " started " +
-                              processes(launch.worldSize);
+  const std::string started =
+      std::string(toString(launch.kind)) + " started " + processes(launch.worldSize);
   if (!several && communicator == "mpi")
     return invalidArgument("runtime.communicator is \"mpi\", which needs the processes of a "
                            "launcher, but there is one process; start it as mpirun -n 4 titan-run "
                            "..., or set runtime.communicator = \"auto\"");
   if (several && communicator == "local")
     return invalidArgument("runtime.communicator is \"local\", which has all ranks in one process, "
-                           "but " + started + "; start titan-run without a launcher, or set "
+                           "but " +
+                           started +
+                           "; start titan-run without a launcher, or set "
                            "runtime.communicator = \"auto\"");
   if (several && launch.kind == LauncherKind::torchrun)
-    return invalidArgument(started + ", which MPI does not connect, and the ranks of a program for "
+    return invalidArgument(started +
+                           ", which MPI does not connect, and the ranks of a program for "
                            "CPUs that are processes talk through MPI; start them as mpirun -n " +
-                           std::to_string(launch.worldSize) + " titan-run ..., or start one "
+                           std::to_string(launch.worldSize) +
+                           " titan-run ..., or start one "
                            "titan-run without a launcher, which then has all ranks");
   return several;
 }
@@ -164,9 +168,9 @@ Status ProcessRank::run(const std::filesystem::path &file, const format::Program
   TITAN_ASSIGN_OR_RETURN(const std::string seed, fromFirst("seed", []() -> StatusOr<std::string> {
                            return std::to_string(std::random_device()());
                          }));
-  TITAN_ASSIGN_OR_RETURN(const std::unique_ptr<RankMonitor> monitor,
-                         RankMonitor::create(job, launch.rank, launch.worldSize,
-                                             FaultInjector::Kill::process));
+  TITAN_ASSIGN_OR_RETURN(
+      const std::unique_ptr<RankMonitor> monitor,
+      RankMonitor::create(job, launch.rank, launch.worldSize, FaultInjector::Kill::process));
   TITAN_ASSIGN_OR_RETURN(std::unique_ptr<DataPlane> connected, connect());
   const int threads = threadsOf(job, launch);
   logger.info("{}, {} thread{} each", connected->describe(), threads, threads == 1 ? "" : "s");

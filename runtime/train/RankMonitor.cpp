@@ -14,8 +14,8 @@ RankMonitor::RankMonitor(const JobConfig &job, int rank, const std::optional<Fau
     file = traceFolder(job) / (job.comm.saveTracesFilePrefix + std::to_string(rank));
 }
 
-StatusOr<std::unique_ptr<RankMonitor>>
-RankMonitor::create(const JobConfig &job, int rank, int size, FaultInjector::Kill kill) {
+StatusOr<std::unique_ptr<RankMonitor>> RankMonitor::create(const JobConfig &job, int rank, int size,
+                                                           FaultInjector::Kill kill) {
   std::optional<Fault> fault;
   if (job.debug.inject) {
     TITAN_ASSIGN_OR_RETURN(fault, parseFault(*job.debug.inject));

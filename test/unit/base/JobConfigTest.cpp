@@ -166,6 +166,7 @@ TEST(JobConfig, TomlRoundTripsEveryKey) {
   }
   config.training.globalBatchSize = 2 * config.training.localBatchSize;
   config.training.mixedPrecisionParam = "float32";
+  config.training.lossChunks = 16;
   const std::string text = toToml(config);
   auto job = parseJob(text, "again", {});
   ASSERT_TRUE(job.ok()) << job.status().message() << "\n" << text;

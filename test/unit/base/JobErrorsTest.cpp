@@ -115,14 +115,12 @@ TEST(JobErrors, Unsupported) {
       parseJob("", "job.toml", {}).status().message(),
       "training.mixed_precision_param = \"bfloat16\" (the default) is not supported: bfloat16 "
       "compute is not supported yet on this target; legal is \"float32\"");
-  EXPECT_EQ(errorOf("[parallelism]\ntensor_parallel_degree = 2\n"),
-            "job.toml:2: parallelism.tensor_parallel_degree = 2 is not supported: one rank is all "
-            "that this version supports; legal is 1");
-  EXPECT_EQ(
-      errorOf("", {"parallelism.data_parallel_shard_degree=8"}),
-      "option --parallelism.data_parallel_shard_degree: "
-      "parallelism.data_parallel_shard_degree = 8 is not supported: one rank is all that this "
-      "version supports; legal is -1 or 1");
+  EXPECT_EQ(errorOf("[parallelism]\npipeline_parallel_degree = 2\n"),
+            "job.toml:2: parallelism.pipeline_parallel_degree = 2 is not supported: this axis of "
+            "the mesh is not supported yet; legal is 1");
+  EXPECT_EQ(errorOf("", {"parallelism.context_parallel_degree=8"}),
+            "option --parallelism.context_parallel_degree: parallelism.context_parallel_degree = 8 "
+            "is not supported: this axis of the mesh is not supported yet; legal is 1");
   EXPECT_EQ(
       errorOf("[model]\nconverters = [\"quantize.linear.float8\"]\n"),
       "job.toml:2: model.converters = [\"quantize.linear.float8\"] is not supported: float8 is "
@@ -134,7 +132,7 @@ TEST(JobErrors, Unsupported) {
   EXPECT_NE(errorOf("[checkpoint]\nenable = true\n"), "");
   EXPECT_NE(errorOf("[fault_tolerance]\nenable = true\n"), "");
   EXPECT_NE(errorOf("[experimental]\ncustom_import = \"x\"\n"), "");
-  for (const char *axis : {"data_parallel_replicate", "pipeline_parallel", "context_parallel",
-                           "expert_parallel", "expert_tensor_parallel"})
+  for (const char *axis :
+       {"pipeline_parallel", "context_parallel", "expert_parallel", "expert_tensor_parallel"})
     EXPECT_NE(errorOf("", {std::string("parallelism.") + axis + "_degree=2"}), "") << axis;
 }

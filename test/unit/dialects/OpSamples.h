@@ -28,8 +28,7 @@ public:
   /// Names of the dialect's ops that have the interface and no sample.
   template <typename Interface> std::vector<std::string> findMissing() {
     llvm::StringSet<> sampled;
-    for (auto function : getModule().getOps<mlir::func::FuncOp>())
-      sampled.insert(getOp(function)->getName().getStringRef());
+    getModule().walk([&](mlir::Operation *op) { sampled.insert(op->getName().getStringRef()); });
     std::vector<std::string> missing;
     for (mlir::RegisteredOperationName name : context.getRegisteredOperationsByDialect("titan"))
       if (name.hasInterface<Interface>() && !sampled.contains(name.getStringRef()))

@@ -139,8 +139,8 @@ TEST_F(ExecutorTest, RefusesCollectivesOnOneRank) {
   program.functions[0].instructions.push_back(format::Await{1});
   ASSERT_TRUE(format::verifyProgram(program).ok());
   EXPECT_EQ(Executor::load(program, device).status().message(),
-            "timeline 'train': function 'prologue', instruction 1 (start): collectives need more "
-            "than one rank, and this build runs one");
+            "timeline 'train': function 'prologue', instruction 1 (start): a collective needs the "
+            "other ranks of the mesh, but there is one rank");
 }
 
 TEST_F(ExecutorTest, NamesTheInstructionThatFails) {

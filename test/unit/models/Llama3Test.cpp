@@ -1,5 +1,7 @@
 #include "models/llama3/Llama3.h"
 
+#include "dialects/titan/Sharding.h"
+
 #include "models/Registry.h"
 
 #include "llvm/ADT/StringSet.h"
@@ -46,7 +48,8 @@ protected:
 
   static RankedTensorType typeOf(ModuleOp module, StringRef name) {
     auto variable = module.lookupSymbol<VariableOp>(name);
-    return variable ? cast<RankedTensorType>(variable.getType()) : RankedTensorType();
+    return variable ? withoutSharding(cast<RankedTensorType>(variable.getType()))
+                    : RankedTensorType();
   }
 
   template <typename Init> static Init initOf(ModuleOp module, StringRef name) {

@@ -313,3 +313,12 @@ func.func @axis_slice(%x: tensor<2x3xf32>) -> tensor<2x3xf32> {
   %r = titan.axis_slice %x over [tp] dimension 1 : tensor<2x3xf32> -> tensor<2x3xf32>
   return %r : tensor<2x3xf32>
 }
+func.func @sharding_constraint(%x: tensor<2x3xf32>) -> tensor<2x3xf32> {
+  %r = titan.sharding_constraint %x to <[{tp}, {}]> : tensor<2x3xf32>
+  return %r : tensor<2x3xf32>
+}
+func.func @start(%x: tensor<2x3xf32>) -> tensor<2x3xf32> {
+  %p = titan.start all_gather %x over [tp] : (tensor<2x3xf32>) -> tensor<2x3xf32>
+  %r = titan.await %p of %x : (tensor<2x3xf32>, tensor<2x3xf32>) -> tensor<2x3xf32>
+  return %r : tensor<2x3xf32>
+}
