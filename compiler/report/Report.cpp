@@ -41,6 +41,7 @@ private:
   std::string text;
 };
 
+/// The ranks share the products evenly.
 void renderModel(Page &page, const ModelFacts &model, int64_t einsumFlops) {
   page.heading("model");
   page.row("parameters", withSeparators(model.parameters));
@@ -135,7 +136,7 @@ void renderMemory(Page &page, const MemoryFacts &memory) {
 
 std::string renderReport(const Report &report) {
   Page page;
-  renderModel(page, report.model, report.einsumFlops);
+  renderModel(page, report.model, report.einsumFlops * report.traffic.numRanks());
   renderTraffic(page, report);
   renderMemory(page, report.memory);
   return page.take();

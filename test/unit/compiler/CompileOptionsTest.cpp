@@ -56,6 +56,13 @@ INSTANTIATE_TEST_SUITE_P(
         BadArguments{{}, "no job file; say titan-compile JOB.toml, or --help"},
         BadArguments{{"a.toml", "b.toml"}, "b.toml is a second job file, after a.toml; give one"},
         BadArguments{{"a.toml", "--reprot"}, "--reprot is no option; --help lists them"},
+        BadArguments{{"a.toml", "--time-passes=1"}, "--time-passes takes no value"},
+        BadArguments{{"a.toml", "--report=pdf"},
+                     "--report=pdf is no form of a report; there are --report, --report=html and "
+                     "--report=html:FILE"},
+        BadArguments{{"a.toml", "--report=html", "-o", "a.html"},
+                     "-o a.html is where the page of --report=html goes too; give the page another "
+                     "name, such as --report=html:report.html"},
         BadArguments{{"a.toml", "-o"}, "-o needs a value: -o FILE"},
         BadArguments{{"a.toml", "-o", ""}, "-o needs the name of a file, such as -o model.tbin"},
         BadArguments{{"a.toml", "--compile-to=fused"},
