@@ -169,7 +169,7 @@ SmallVector<Value> GraphBuilder::beginFunction(StringRef name, ArrayRef<Argument
   for (auto [i, argument] : llvm::enumerate(arguments)) {
     function.setArgAttr(i, "titan.name", builder.getStringAttr(argument.name));
     if (mesh)
-      function.setArgAttr(i, "titan.sharding",
+      function.setArgAttr(i, kArgumentSharding,
                           getSharding(argument.type.getRank(), argument.split));
   }
   Block *entry = function.addEntryBlock();

@@ -24,8 +24,6 @@ public:
       : op(op), rule(rule), mesh(mesh) {}
 
   std::string run() {
-    if (isSumOfScalars())
-      return checkTerms() ? std::string() : error;
     for (auto [i, type] : llvm::enumerate(op->getOperandTypes()))
       if (!addTensor("operand", i, type, rule.operands[i]))
         return error;
@@ -47,40 +45,6 @@ private:
   Axes drop(ArrayRef<StringAttr> axes) const {
     return llvm::to_vector(
         llvm::make_filter_range(axes, [&](StringAttr axis) { return mesh.getSize(axis) > 1; }));
-  }
-
-  /// Whether the op adds up numbers, each made from all elements of one operand: what splits one
-  /// operand then says nothing about the others, but all have to be split over the same axes, or
-  /// ranks would add some of them more than once.
-  bool isSumOfScalars() const {
-    return rule.linearity == ShardingRule::Linearity::together && rule.linear.empty() &&
-           llvm::all_of(op->getResultTypes(), isScalar);
-  }
-
-  bool checkTerms() {
-    for (auto [i, type] : llvm::enumerate(op->getOperandTypes())) {
-      ShardingAttr sharding = getSharding(type);
-      if (!sharding)
-        continue;
-      if (!getPartial(type).empty())
-        return fail(llvm::formatv("operand {0} is a partial sum over {1}, which the op does not "
-                                  "commute with",
-                                  i, toText(getPartial(type))));
-      llvm::SetVector<StringAttr> split;
-      for (unsigned dimension = 0; dimension < sharding.getDimensions().size(); ++dimension)
-        for (StringAttr axis : drop(sharding.getAxes(dimension)))
-          split.insert(axis);
-      for (StringAttr axis : drop(sharding.getFlat()))
-        split.insert(axis);
-      const Axes found = getPartial(op->getResult(0).getType());
-      if (found.size() != split.size() ||
-          !llvm::all_of(found, [&](StringAttr axis) { return split.contains(axis); }))
-        return fail(
-            llvm::formatv("operand {0} is split over {1}, and the result a partial sum over "
-                          "{2}",
-                          i, toText(split.getArrayRef()), toText(found)));
-    }
-    return true;
   }
 
   /// Hands a dimension's axes to its factors, outermost first.
@@ -177,7 +141,6 @@ private:
   /// Axes over which every result is a partial sum because operands are.
   bool addLinear(llvm::SetVector<StringAttr> &partial) {
     const bool together = rule.linearity == ShardingRule::Linearity::together;
-    llvm::SetVector<StringAttr> first;
     for (auto [i, type] : llvm::enumerate(op->getOperandTypes())) {
       const Axes axes = getPartial(type);
       const bool isLinear = llvm::is_contained(rule.linear, i);
@@ -231,7 +194,9 @@ private:
   /// The axes over which an operand's elements are spread that a result adds up; nothing if the
   /// result does not add up the operand's elements.
   std::optional<Axes> getAddends(unsigned operand, unsigned result) {
-    bool isAdded = false;
+    // A term of a sum is added up even if it is one number.
+    bool isAdded = rule.linearity == ShardingRule::Linearity::together &&
+                   !llvm::is_contained(rule.linear, operand);
     Axes axes;
     for (const DimensionFactors &factors : rule.operands[operand])
       for (unsigned factor : factors)
@@ -256,9 +221,9 @@ private:
       if (std::optional<Axes> axes = getAddends(i, result))
         for (StringAttr axis : reduced)
           if (!llvm::is_contained(*axes, axis))
-            return fail(llvm::formatv("operand {0} is added into result {1} and not split over {2} "
-                                      "as others are",
-                                      i, result, axis.getValue()));
+            return fail(llvm::formatv("operand {0} is split over {1}, and the result a partial sum "
+                                      "over {2}",
+                                      i, toText(*axes), toText(reduced.getArrayRef())));
     partial.insert(reduced.begin(), reduced.end());
     return true;
   }

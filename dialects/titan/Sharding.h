@@ -14,6 +14,8 @@ namespace titan {
 inline constexpr llvm::StringLiteral kMeshName = "mesh";
 /// Where the function arguments' and results' sharded global types stand in a per-device program.
 inline constexpr llvm::StringLiteral kGlobalType = "titan.global_type";
+/// The attribute of a function's argument that says, before propagation, how it arrives.
+inline constexpr llvm::StringLiteral kArgumentSharding = "titan.sharding";
 
 /// Named axes with their sizes, outermost first.
 ///

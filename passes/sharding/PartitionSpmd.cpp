@@ -62,13 +62,6 @@ private:
     return layout;
   }
 
-  int64_t count(const AxisList &axes) const {
-    int64_t ranks = 1;
-    for (unsigned axis : axes)
-      ranks *= sizes[axis];
-    return ranks;
-  }
-
   SmallVector<StringAttr> getNames(const AxisList &axes) const {
     SmallVector<StringAttr> list;
     for (unsigned axis : axes)
@@ -91,18 +84,20 @@ private:
     };
     switch (step.kind) {
     case ReshardStep::Kind::allGather:
-      return AllGatherOp::create(builder, loc, TypeRange(scaled(count(step.axes), 1)), value, axes,
-                                 dimension)
+      return AllGatherOp::create(builder, loc, TypeRange(scaled(countRanks(step.axes, sizes), 1)),
+                                 value, axes, dimension)
           .getResult(0);
     case ReshardStep::Kind::reduceScatter:
-      return ReduceScatterOp::create(builder, loc, TypeRange(scaled(1, count(step.axes))), value,
+      return ReduceScatterOp::create(builder, loc,
+                                     TypeRange(scaled(1, countRanks(step.axes, sizes))), value,
                                      axes, dimension)
           .getResult(0);
     case ReshardStep::Kind::allReduce:
       return AllReduceOp::create(builder, loc, TypeRange(type), Reduction::sum, value, axes)
           .getResult(0);
     case ReshardStep::Kind::axisSlice:
-      return AxisSliceOp::create(builder, loc, scaled(1, count(step.axes)), value, axes, dimension);
+      return AxisSliceOp::create(builder, loc, scaled(1, countRanks(step.axes, sizes)), value, axes,
+                                 dimension);
     case ReshardStep::Kind::keepFirst:
       return keepFirst(context, loc, value, axisNames);
     case ReshardStep::Kind::flatten:

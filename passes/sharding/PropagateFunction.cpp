@@ -6,9 +6,6 @@ using namespace mlir;
 
 namespace titan {
 
-/// The attribute of arguments that says how they arrive.
-static constexpr StringLiteral kArgumentSharding = "titan.sharding";
-
 namespace {
 
 /// One function as a graph, and the answer back.

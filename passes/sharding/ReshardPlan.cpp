@@ -3,6 +3,13 @@
 #include <algorithm>
 
 namespace titan {
+
+int64_t countRanks(const AxisList &axes, const std::vector<int64_t> &axisSizes) {
+  int64_t ranks = 1;
+  for (unsigned axis : axes)
+    ranks *= axisSizes[axis];
+  return ranks;
+}
 namespace {
 
 using Kind = ReshardStep::Kind;
@@ -54,12 +61,7 @@ private:
     return layout;
   }
 
-  int64_t count(const AxisList &axes) const {
-    int64_t ranks = 1;
-    for (unsigned axis : axes)
-      ranks *= sizes[axis];
-    return ranks;
-  }
+  int64_t count(const AxisList &axes) const { return countRanks(axes, sizes); }
 
   /// What a rank has after the dimensions' axes.
   std::vector<int64_t> wholeShape() const {

@@ -9,6 +9,9 @@ namespace titan {
 /// A list of mesh axes by their numbers, outermost first.
 using AxisList = std::vector<unsigned>;
 
+/// How many ranks the axes of a list make; `axisSizes` by number.
+int64_t countRanks(const AxisList &axes, const std::vector<int64_t> &axisSizes);
+
 /// A tensor's layout, #titan.sharding with axes as numbers.
 struct Layout {
   std::vector<AxisList> dimensions;

@@ -118,6 +118,30 @@ int64_t bytesOf(const CollectiveOperation &operation) {
   return bytes;
 }
 
+size_t numBases(const CollectiveOperation &operation) {
+  size_t bases = 0;
+  for (const BufferPair &pair : operation.pairs)
+    for (int base : {pair.source.base, pair.destination.base})
+      bases = std::max(bases, static_cast<size_t>(base + 1));
+  return bases;
+}
+
+Status checkId(OperationId id, size_t prepared, const std::string &group) {
+  if (id >= 0 && static_cast<size_t>(id) < prepared)
+    return okStatus();
+  return invalidArgument(group + ": operation " + std::to_string(id) +
+                         " was never prepared; there are " + std::to_string(prepared));
+}
+
+Status checkStart(bool inFlight, size_t basesWanted, size_t basesFound) {
+  if (inFlight)
+    return invalidArgument("is in flight already");
+  if (basesFound < basesWanted)
+    return invalidArgument("refers to " + std::to_string(basesWanted) + " bases, found " +
+                           std::to_string(basesFound));
+  return okStatus();
+}
+
 Status checkOperation(const CollectiveOperation &operation, int size, int rank) {
   const std::string name(toString(operation.collective));
   TITAN_RETURN_IF_ERROR(checkReduction(operation).withContext(name));

@@ -90,6 +90,9 @@ Status checkOperation(const CollectiveOperation &operation, int size, int rank);
 /// broadcast), types and counts. A send has the signature of the receive that it meets.
 uint64_t signatureOf(const CollectiveOperation &operation);
 
+/// How many bases the addresses refer to: one more than the largest index.
+size_t numBases(const CollectiveOperation &operation);
+
 /// Names an operation of one communicator; ids count from 0 in the order of prepare().
 using OperationId = int;
 
@@ -184,6 +187,11 @@ public:
 
 /// Fails as createCommunicator() does, and otherwise returns the index of `rank` in the group.
 StatusOr<int> checkGroup(const CommunicatorGroup &group, int rank, int size);
+
+/// What holds in every implementation. That an id is one of the `prepared` operations of `group`:
+Status checkId(OperationId id, size_t prepared, const std::string &group);
+/// and that an operation may be started: it is not in flight, and gets the bases that it refers to.
+Status checkStart(bool inFlight, size_t basesWanted, size_t basesFound);
 
 /// "dp_shard of ranks 0, 2"; long lists are cut.
 std::string describeGroup(const CommunicatorGroup &group);

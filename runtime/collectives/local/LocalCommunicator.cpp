@@ -50,9 +50,7 @@ StatusOr<OperationId> LocalCommunicator::prepare(const CollectiveOperation &oper
   added->contribution.pairs = &added->resolved;
   added->resolved.sources.resize(operation.pairs.size());
   added->resolved.destinations.resize(operation.pairs.size());
-  for (const BufferPair &pair : operation.pairs)
-    for (int base : {pair.source.base, pair.destination.base})
-      added->bases = std::max(added->bases, static_cast<size_t>(base + 1));
+  added->bases = numBases(operation);
   operations.push_back(std::move(added));
   return static_cast<OperationId>(operations.size()) - 1;
 }
@@ -63,10 +61,7 @@ std::string LocalCommunicator::describe(const Operation &operation) const {
 }
 
 Status LocalCommunicator::find(OperationId id) const {
-  if (id >= 0 && static_cast<size_t>(id) < operations.size())
-    return okStatus();
-  return invalidArgument(group->describe() + ": operation " + std::to_string(id) +
-                         " was never prepared; there are " + std::to_string(operations.size()));
+  return checkId(id, operations.size(), group->describe());
 }
 
 Status LocalCommunicator::start(OperationId id, std::span<std::byte *const> bases) {
@@ -74,11 +69,8 @@ Status LocalCommunicator::start(OperationId id, std::span<std::byte *const> base
   Operation &operation = *operations[static_cast<size_t>(id)];
   if (group->hasFailed())
     return poll();
-  if (operation.inFlight)
-    return invalidArgument(describe(operation) + ": is in flight already");
-  if (bases.size() < operation.bases)
-    return invalidArgument(describe(operation) + ": refers to " + std::to_string(operation.bases) +
-                           " bases, found " + std::to_string(bases.size()));
+  if (Status status = checkStart(operation.inFlight, operation.bases, bases.size()); !status.ok())
+    return status.withContext(describe(operation));
   Endpoint &endpoint = *operation.endpoint;
   const void *&occupant = endpoint.occupants[endpoint.started % endpoint.occupants.size()];
   if (occupant)

@@ -74,9 +74,7 @@ StatusOr<OperationId> MpiCommunicator::prepare(const CollectiveOperation &operat
   added->sequences = counted.get();
   added->sources.resize(operation.pairs.size());
   added->destinations.resize(operation.pairs.size());
-  for (const BufferPair &pair : operation.pairs)
-    for (int base : {pair.source.base, pair.destination.base})
-      added->bases = std::max(added->bases, static_cast<size_t>(base + 1));
+  added->bases = numBases(operation);
   added->contributions.resize(static_cast<size_t>(size()));
   added->workspace.resize(static_cast<size_t>(added->plan.workspaceBytes));
   size_t messages = 0;
@@ -89,10 +87,7 @@ StatusOr<OperationId> MpiCommunicator::prepare(const CollectiveOperation &operat
 }
 
 Status MpiCommunicator::find(OperationId id) const {
-  if (id >= 0 && static_cast<size_t>(id) < operations.size())
-    return okStatus();
-  return invalidArgument(description + ": operation " + std::to_string(id) +
-                         " was never prepared; there are " + std::to_string(operations.size()));
+  return checkId(id, operations.size(), description);
 }
 
 std::string MpiCommunicator::describe(const Operation &operation) const {
@@ -144,11 +139,8 @@ Status MpiCommunicator::start(OperationId id, std::span<std::byte *const> bases)
   Operation &operation = *operations[static_cast<size_t>(id)];
   if (failed.load())
     return poll();
-  if (operation.inFlight)
-    return invalidArgument(describe(operation) + ": is in flight already");
-  if (bases.size() < operation.bases)
-    return invalidArgument(describe(operation) + ": refers to " + std::to_string(operation.bases) +
-                           " bases, found " + std::to_string(bases.size()));
+  if (Status status = checkStart(operation.inFlight, operation.bases, bases.size()); !status.ok())
+    return status.withContext(describe(operation));
   if (inFlightHere >= options.maxInFlight)
     return invalidArgument(describe(operation) + ": at most " +
                            std::to_string(options.maxInFlight) +
