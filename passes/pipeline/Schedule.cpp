@@ -54,10 +54,52 @@ PipelineSchedule getForwardOnly(PipelineSchedule schedule) {
   return schedule;
 }
 
+/// Rounds of equal size. A multiple of the number of ranks is always one of those.
+static int64_t nearestInterleaved(const PipelineShape &shape) {
+  const auto isLegal = [&](int64_t microbatches) {
+    return microbatches >= 1 &&
+           microbatches % getInterleavedRounds({shape.ranks, shape.stagesPerRank, microbatches}) ==
+               0;
+  };
+  for (int64_t distance = 0;; ++distance)
+    for (int64_t microbatches : {shape.microbatches - distance, shape.microbatches + distance})
+      if (isLegal(microbatches))
+        return microbatches;
+}
+
+static int64_t nearestDualPipeV(const PipelineShape &shape) {
+  return std::max(shape.microbatches, 2 * shape.ranks);
+}
+
 llvm::ArrayRef<ScheduleAlgorithm> getScheduleAlgorithms() {
+  static constexpr llvm::StringLiteral kRounds =
+      "a multiple of the number of rounds, which is the number of microbatches divided by that of "
+      "ranks, rounded down";
   static constexpr ScheduleAlgorithm kAlgorithms[] = {
       {.name = "1F1B", .isSingleStage = true, .build = build1F1B},
+      {.name = "Interleaved1F1B",
+       .build = buildInterleaved1F1B,
+       .nearestMicrobatches = nearestInterleaved,
+       .microbatchRule = kRounds},
       {.name = "GPipe", .isSingleStage = true, .build = buildGPipe},
+      {.name = "LoopedBFS", .build = buildLoopedBfs},
+      {.name = "InterleavedZeroBubble",
+       .splitsBackward = true,
+       .build = buildInterleavedZeroBubble,
+       .nearestMicrobatches = nearestInterleaved,
+       .microbatchRule = kRounds},
+      {.name = "PipelineScheduleSingle", .isSingleStage = true},
+      {.name = "PipelineScheduleMulti"},
+      {.name = "ZBVZeroBubble",
+       .placement = StagePlacement::v,
+       .splitsBackward = true,
+       .build = buildZbv},
+      {.name = "DualPipeV",
+       .placement = StagePlacement::v,
+       .splitsBackward = true,
+       .build = buildDualPipeV,
+       .nearestMicrobatches = nearestDualPipeV,
+       .microbatchRule = "at least that of stages"},
   };
   return kAlgorithms;
 }
@@ -87,9 +129,8 @@ llvm::Error checkShape(const ScheduleAlgorithm &algorithm, const PipelineShape &
     return fail(llvm::formatv("{0} stages per rank; this schedule has 1", shape.stagesPerRank));
   if (algorithm.placement == StagePlacement::v && shape.stagesPerRank != 2)
     return fail(llvm::formatv("{0} stages per rank; this schedule has 2", shape.stagesPerRank));
-  if (!algorithm.isSingleStage && shape.stagesPerRank < 2)
-    return fail(
-        llvm::formatv("{0} stages per rank; this schedule has at least 2", shape.stagesPerRank));
+  if (!algorithm.build)
+    return fail(llvm::formatv("has no order of its own; it is for a schedule from a CSV file"));
   if (!algorithm.nearestMicrobatches)
     return llvm::Error::success();
   const int64_t nearest = algorithm.nearestMicrobatches(shape);

@@ -72,10 +72,12 @@ struct PipelineShape {
 struct ScheduleAlgorithm {
   llvm::StringRef name; ///< torch.distributed.pipelining's, which torchtitan's option takes
   StagePlacement placement = StagePlacement::loop;
-  /// Has one stage a rank; all others have two or more (a placement v: two).
+  /// Has one stage a rank. All others may have several, two in a placement v, and have two unless
+  /// more are asked for.
   bool isSingleStage = false;
   bool splitsBackward = false;
-  /// The actions of every rank, for a shape that `checkShape` accepts.
+  /// The actions of every rank, for a shape that `checkShape` accepts; null for the two names that
+  /// only go with a CSV file.
   std::vector<std::vector<PipelineAction>> (*build)(const PipelineShape &) = nullptr;
   /// The nearest number of microbatches that the schedule can take; null if it takes any.
   int64_t (*nearestMicrobatches)(const PipelineShape &) = nullptr;
