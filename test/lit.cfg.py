@@ -13,8 +13,10 @@ Features (REQUIRES, UNSUPPORTED)
     avx2, avx512   this CPU has them (avx512: F, BW, DQ and VL)
     mpirun         the mpi data plane was built, and mpirun is on PATH
     ptxas          NVIDIA's assembler is on PATH
+    torch          the interpreter that runs lit can import PyTorch
 """
 
+import importlib.util
 import os
 import shutil
 import sys
@@ -60,5 +62,7 @@ if shutil.which("mpirun") and os.path.exists(os.path.join(config.titan_build_roo
     config.available_features.add("mpirun")
 if shutil.which("ptxas"):
     config.available_features.add("ptxas")
+if importlib.util.find_spec("torch"):
+    config.available_features.add("torch")
 
 lit_config.load_config(config, os.path.join(config.test_source_root, "sanitizers.cfg.py"))
