@@ -31,13 +31,13 @@ LogicalResult lacks(Operation *op, StringRef interface, StringRef purpose) {
 
 LogicalResult checkFunctions(ModuleOp module, ArrayRef<StringRef> present,
                              ArrayRef<StringRef> absent) {
-  SymbolTable symbols(module);
   for (StringRef name : present)
-    if (!symbols.lookup<func::FuncOp>(name))
+    if (getFamily(module, name).empty())
       return module.emitError() << "expects a function @" << name << " at this phase's end";
   for (StringRef name : absent)
-    if (Operation *function = symbols.lookup(name))
-      return function->emitOpError() << "expects no function @" << name << " at this phase's end";
+    for (func::FuncOp function : getFamily(module, name))
+      return function->emitOpError() << "expects no function @" << function.getSymName()
+                                     << " at this phase's end";
   return success();
 }
 

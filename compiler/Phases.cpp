@@ -21,6 +21,7 @@ static void buildShardedPhase(OpPassManager &passes, const JobConfig &job) {
 }
 
 static void buildStepPhase(OpPassManager &passes, const JobConfig &job) {
+  passes.addPass(createSplitStages());
   DifferentiateOptions differentiate;
   differentiate.reducePerStep = job.parallelism.gradientReduction == "per_step";
   passes.addPass(createDifferentiate(differentiate));

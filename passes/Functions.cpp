@@ -1,5 +1,7 @@
 #include "passes/Functions.h"
 
+#include "dialects/titan/Sharding.h"
+
 using namespace mlir;
 
 namespace titan {
@@ -11,10 +13,61 @@ func::FuncOp lookupFunction(ModuleOp module, StringRef name) {
   return function;
 }
 
+std::string getMemberName(StringRef family, std::optional<int64_t> index) {
+  return index ? (family + "." + Twine(*index)).str() : family.str();
+}
+
+SmallVector<func::FuncOp> getFamily(ModuleOp module, StringRef name) {
+  if (auto single = module.lookupSymbol<func::FuncOp>(name))
+    return {single};
+  SmallVector<func::FuncOp> family;
+  for (int64_t index = 0;; ++index) {
+    auto member = module.lookupSymbol<func::FuncOp>(getMemberName(name, index));
+    if (!member)
+      return family;
+    family.push_back(member);
+  }
+}
+
+std::optional<int64_t> getNumPipelineRanks(ModuleOp module) {
+  std::optional<int64_t> ranks;
+  for (auto function : module.getOps<func::FuncOp>())
+    if (std::optional<int64_t> rank = getPipelineRank(function))
+      ranks = std::max(ranks.value_or(0), *rank + 1);
+  return ranks;
+}
+
+llvm::StringMap<int64_t> getVariableRanks(ModuleOp module) {
+  constexpr int64_t kShared = -1;
+  llvm::StringMap<int64_t> ranks;
+  for (auto function : module.getOps<func::FuncOp>()) {
+    const int64_t rank = getPipelineRank(function).value_or(kShared);
+    auto use = [&](StringRef variable) {
+      auto [known, isNew] = ranks.try_emplace(variable, rank);
+      if (!isNew && known->second != rank)
+        known->second = kShared;
+    };
+    for (Operation &op : function.getOps())
+      if (auto load = dyn_cast<LoadOp>(op))
+        use(load.getVariable());
+      else if (auto store = dyn_cast<StoreOp>(op))
+        use(store.getVariable());
+  }
+  for (auto entry = ranks.begin(); entry != ranks.end();) {
+    auto current = entry++;
+    if (current->second == kShared)
+      ranks.erase(current);
+  }
+  return ranks;
+}
+
 func::FuncOp createFunction(OpBuilder &builder, ModuleOp module, Location loc, StringRef name,
-                            TypeRange inputs) {
+                            std::optional<int64_t> pipelineRank) {
   builder.setInsertionPointToEnd(module.getBody());
-  auto function = func::FuncOp::create(builder, loc, name, builder.getFunctionType(inputs, {}));
+  auto function = func::FuncOp::create(builder, loc, getMemberName(name, pipelineRank),
+                                       builder.getFunctionType({}, {}));
+  if (pipelineRank)
+    function->setAttr(kPipelineRank, builder.getI64IntegerAttr(*pipelineRank));
   builder.setInsertionPointToStart(function.addEntryBlock());
   auto end = func::ReturnOp::create(builder, loc);
   builder.setInsertionPoint(end);

@@ -5,6 +5,10 @@
 
 #include "mlir/Dialect/Func/IR/FuncOps.h"
 #include "mlir/IR/BuiltinOps.h"
+#include "llvm/ADT/StringMap.h"
+
+#include <optional>
+#include <string>
 
 namespace titan {
 
@@ -16,13 +20,18 @@ inline constexpr llvm::StringLiteral kBackward = "bwd";
 inline constexpr llvm::StringLiteral kPrologue = "prologue";
 inline constexpr llvm::StringLiteral kUpdate = "update";
 inline constexpr llvm::StringLiteral kUnshard = "unshard";
+/// Of pipelines: what a rank adds to the gradient norm, and what all ranks know of the step.
+inline constexpr llvm::StringLiteral kGradientSquares = "gradient_squares";
+inline constexpr llvm::StringLiteral kTotals = "totals";
 inline constexpr llvm::StringLiteral kEval = "eval";
 inline constexpr llvm::StringLiteral kEvalPrologue = "eval_prologue";
+inline constexpr llvm::StringLiteral kEvalTotals = "eval_totals";
 
 inline constexpr llvm::StringLiteral kLossSum = "loss_sum";
 inline constexpr llvm::StringLiteral kValidTokens = "valid_tokens";
 /// What a step adds up on each rank, to be summed over the ranks at its end.
 inline constexpr llvm::StringLiteral kAccumulatedPrefix = "accumulated.";
+inline constexpr llvm::StringLiteral kSquaresSum = "gradient_squares_sum";
 inline constexpr llvm::StringLiteral kEvalLossSum = "eval_loss_sum";
 inline constexpr llvm::StringLiteral kEvalValidTokens = "eval_valid_tokens";
 inline constexpr llvm::StringLiteral kGradientNorm = "grad_norm";
@@ -43,10 +52,22 @@ inline constexpr llvm::StringLiteral kInputName = "titan.name";
 /// The function of that name, or an error at the module.
 mlir::func::FuncOp lookupFunction(mlir::ModuleOp module, llvm::StringRef name);
 
-/// Appends a private function without results; the builder is left before its return.
+/// The functions of a pipeline by stage or by rank, @NAME.0, @NAME.1 and so on, or @NAME alone; empty
+/// if there is none.
+llvm::SmallVector<mlir::func::FuncOp> getFamily(mlir::ModuleOp module, llvm::StringRef name);
+/// The name of a member of such a family; that of the family itself without an index.
+std::string getMemberName(llvm::StringRef family, std::optional<int64_t> index);
+/// How many ranks a module's pipeline has: 1 more than the highest that a function is for, or none.
+std::optional<int64_t> getNumPipelineRanks(mlir::ModuleOp module);
+
+/// The variables that functions of one pipeline rank alone use, by name.
+llvm::StringMap<int64_t> getVariableRanks(mlir::ModuleOp module);
+
+/// Appends a private function without arguments and results, for all ranks or, as @NAME.RANK, for
+/// those of one coordinate in the pipeline axis; the builder is left before its return.
 mlir::func::FuncOp createFunction(mlir::OpBuilder &builder, mlir::ModuleOp module,
                                   mlir::Location loc, llvm::StringRef name,
-                                  mlir::TypeRange inputs = {});
+                                  std::optional<int64_t> pipelineRank = std::nullopt);
 
 /// Adds a variable after the last one of the module.
 VariableOp createVariable(mlir::ModuleOp module, mlir::Location loc, const llvm::Twine &name,

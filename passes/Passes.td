@@ -76,6 +76,54 @@ def GatherPerStep : Pass<"titan-gather-per-step", "::mlir::ModuleOp"> {
 }
 
 //===----------------------------------------------------------------------===//
+// pipeline
+//===----------------------------------------------------------------------===//
+
+def SplitStages : Pass<"titan-split-stages", "::mlir::ModuleOp"> {
+  let summary = "cut @loss and @eval into one function per pipeline stage";
+  let description = [{
+    The module's attribute `titan.stages` has the names of each stage's modules, as the model's
+    author gave them, and `titan.stage_ranks` the pipeline rank of each stage. An op belongs to the
+    stage whose module its location names, `layers.3` for `layers.3.attention.wq`; one without a
+    known name to the first stage at which its operands and its parameters are there. What depends
+    on no input (loads, and what is made of parameters alone) is made where it is used, and so is a
+    larger layout of a value, such as the whole of a sequence that ranks have parts of.
+
+    Stage s of `@loss` is `@loss.s` for the ranks `titan.pipeline_rank`. It takes those of the
+    inputs that it uses, then, marked `titan.received`, the results of the stage before, whatever
+    tensors they are; a value that a later stage needs goes through all stages between. A parameter
+    may be used by several stages only if they are of one rank. Without the attributes the pass does
+    nothing.
+
+    Input:
+    ```mlir
+    module attributes {titan.stages = [["layers.0"], ["layers.1", "output"]],
+                       titan.stage_ranks = array<i64: 0, 1>} {
+      titan.mesh @mesh [pp = 2]
+      func.func @loss(%x: tensor<2x4xf32> {titan.name = "x"}) -> (tensor<f32>, tensor<f32>) {
+        %w0 = titan.load @layers.0.weight : tensor<4x4xf32>
+        %y = titan.einsum "td,nd->tn" %x, %w0 : ...
+        %w1 = titan.load @layers.1.weight : tensor<4x4xf32>
+        %z = titan.einsum "td,nd->tn" %y, %w1 : ...
+    ```
+    Output:
+    ```mlir
+    func.func @loss.0(%x: tensor<2x4xf32> {titan.name = "x"}) -> tensor<2x4xf32>
+        attributes {titan.pipeline_rank = 0} {
+      %w0 = titan.load @layers.0.weight : tensor<4x4xf32>
+      %y = titan.einsum "td,nd->tn" %x, %w0 : ...
+      return %y : tensor<2x4xf32>
+    }
+    func.func @loss.1(%y: tensor<2x4xf32> {titan.received}) -> (tensor<f32>, tensor<f32>)
+        attributes {titan.pipeline_rank = 1} {
+      %w1 = titan.load @layers.1.weight : tensor<4x4xf32>
+      %z = titan.einsum "td,nd->tn" %y, %w1 : ...
+    ```
+  }];
+  let dependentDialects = ["::titan::TitanDialect", "::mlir::func::FuncDialect"];
+}
+
+//===----------------------------------------------------------------------===//
 // autodiff
 //===----------------------------------------------------------------------===//
 

@@ -220,8 +220,8 @@ Status compareSteps(Program &first, Program &second, const CheckOptions &options
 
 /// Gradients accumulate: they start at 0.
 Status zeroGradients(Program &program) {
-  if (program.interpreter->hasFunction(names::kPrologue)) {
-    if (failed(program.interpreter->call(names::kPrologue, {})))
+  if (!getFamily(*program.module, names::kPrologue).empty()) {
+    if (failed(callFamily(*program.interpreter, names::kPrologue)))
       return evaluationFailed(program);
     return okStatus();
   }

@@ -59,6 +59,8 @@ std::optional<GatherError> gatherFromRanks(ArrayRef<const HostTensor *> parts,
   std::vector<double> held(owners.size());
   std::optional<GatherError> error;
   for (int64_t rank = 0; rank < static_cast<int64_t>(parts.size()); ++rank) {
+    if (!parts[rank])
+      continue;
     const int64_t addend = mesh.getCoordinate(rank, sharding.getPartial());
     forEachElement(global, mesh, rank, [&](int64_t local, int64_t index) {
       if (index < 0)

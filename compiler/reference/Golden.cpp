@@ -112,7 +112,7 @@ public:
   GoldenTraining(ModuleOp module, Interpreter &interpreter, const Safetensors &expected)
       : interpreter(interpreter), expected(expected),
         parameters(getVariables(module, Role::parameter)),
-        forward(module.lookupSymbol<func::FuncOp>(names::kForward)) {}
+        forward(getFamily(module, names::kForward).front()) {}
 
   Status loadParameters(const Safetensors &file) {
     for (VariableOp parameter : parameters) {
@@ -128,15 +128,15 @@ public:
     setScalar(names::kLearningRate, reference.learningRate);
     setScalar(names::kBiasCorrection1, 1 - std::pow(run.beta1, step));
     setScalar(names::kBiasCorrection2, 1 - std::pow(run.beta2, step));
-    TITAN_RETURN_IF_ERROR(evaluate(interpreter.call(names::kPrologue, {})));
+    TITAN_RETURN_IF_ERROR(evaluate(callFamily(interpreter, names::kPrologue)));
     TITAN_RETURN_IF_ERROR(accumulate(step, batches));
+    TITAN_RETURN_IF_ERROR(evaluate(runUpdate(interpreter)));
     const double valid = scalar(names::kValidTokens);
     const std::string inStep = " in step " + std::to_string(step);
     deviation.add(getRelativeDifference(scalar(names::kLossSum) / valid, reference.loss),
                   "the loss" + inStep);
     if (step == 1)
       TITAN_RETURN_IF_ERROR(compareGradients(valid));
-    TITAN_RETURN_IF_ERROR(evaluate(interpreter.call(names::kUpdate, {})));
     deviation.add(getRelativeDifference(scalar(names::kGradientNorm), reference.gradientNorm),
                   "the gradient norm" + inStep);
     return compareParameters("step" + std::to_string(step) + ".");
@@ -213,7 +213,7 @@ private:
 Status checkProgram(ModuleOp module) {
   for (StringRef name : {StringRef(names::kPrologue), StringRef(names::kForward),
                          StringRef(names::kBackward), StringRef(names::kUpdate)})
-    if (!module.lookupSymbol<func::FuncOp>(name))
+    if (getFamily(module, name).empty())
       return invalidArgument(llvm::formatv(
           "the program has no function @{0}: --golden expects a whole training step", name));
   for (StringRef name : {StringRef(names::kLearningRate), StringRef(names::kBiasCorrection1),
@@ -221,7 +221,7 @@ Status checkProgram(ModuleOp module) {
                          StringRef(names::kValidTokens), StringRef(names::kGradientNorm)})
     if (!module.lookupSymbol<VariableOp>(name))
       return invalidArgument(llvm::formatv("the program has no variable @{0}", name));
-  if (module.lookupSymbol<func::FuncOp>(names::kForward).getNumArguments() != 2)
+  if (countInputs(module) != 2)
     return invalidArgument("expects @fwd to take tokens and labels");
   return okStatus();
 }

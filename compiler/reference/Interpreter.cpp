@@ -3,6 +3,7 @@
 #include "compiler/reference/Distribution.h"
 #include "compiler/reference/Initializers.h"
 #include "compiler/reference/Rounding.h"
+#include "passes/Functions.h"
 
 #include "mlir/Dialect/Func/IR/FuncOps.h"
 #include "llvm/ADT/MapVector.h"
@@ -75,9 +76,19 @@ static bool isPerDevice(ModuleOp module) {
 Interpreter::Interpreter(ModuleOp module, InterpreterOptions options)
     : module(module), symbols(module), options(options),
       mesh(isPerDevice(module) ? MeshShape::get(module) : MeshShape()), ranks(mesh.getNumRanks()),
+      variableRanks(getVariableRanks(module)),
       context(std::make_unique<Context>(mesh)) {}
 
 Interpreter::~Interpreter() = default;
+
+SmallVector<int64_t> Interpreter::getRanks(std::optional<int64_t> pipelineRank) {
+  const auto axis = StringAttr::get(module.getContext(), kPipelineAxis);
+  SmallVector<int64_t> members;
+  for (int64_t rank = 0; rank < static_cast<int64_t>(ranks.size()); ++rank)
+    if (!pipelineRank || !mesh.hasAxis(axis) || mesh.getCoordinate(rank, axis) == *pipelineRank)
+      members.push_back(rank);
+  return members;
+}
 
 static void roundToTypes(HostTensor &tensor) {
   Type type = tensor.type.getElementType();
@@ -97,7 +108,7 @@ static RankedTensorType getOuterType(Type local, Type global) {
 FailureOr<HostTensor> Interpreter::gather(ArrayRef<const HostTensor *> parts, Type local,
                                           Type global, Location location, const Twine &what) {
   if (!global) {
-    HostTensor tensor = *parts.front();
+    HostTensor tensor = **llvm::find_if(parts, [](const HostTensor *part) { return part; });
     tensor.type = getOuterType(local, {});
     return tensor;
   }
@@ -157,9 +168,11 @@ HostTensor *Interpreter::findVariable(StringRef name) {
   if (!variable ||
       (!ranks.front().variables.contains(name) && failed(initializeVariable(variable))))
     return nullptr;
-  SmallVector<const HostTensor *> parts;
-  for (Rank &rank : ranks)
-    parts.push_back(rank.variables[name].get());
+  SmallVector<const HostTensor *> parts(ranks.size());
+  auto owner = variableRanks.find(name);
+  for (int64_t rank :
+       getRanks(owner == variableRanks.end() ? std::nullopt : std::optional(owner->second)))
+    parts[rank] = ranks[rank].variables[name].get();
   FailureOr<HostTensor> tensor =
       gather(parts, variable.getType(), variable.getGlobalType().value_or(Type()),
              variable.getLoc(), "variable @" + name);
@@ -237,18 +250,25 @@ LogicalResult Interpreter::evaluateReference(Operation &op, Frame &frame) {
 LogicalResult Interpreter::evaluateCollective(Operation &op, MutableArrayRef<Frame> frames) {
   auto collective = cast<CollectiveOpInterface>(op);
   const SmallVector<StringAttr> axes = collective.getGroupAxes();
+  llvm::DenseMap<int64_t, size_t> indices; // of frames, by rank
+  for (auto [index, frame] : llvm::enumerate(frames))
+    indices[frame.rank] = index;
   for (auto [operand, value] : llvm::zip_equal(op.getOperands(), op.getResults())) {
     std::vector<HostTensor> results(frames.size(),
                                     HostTensor(cast<RankedTensorType>(value.getType())));
-    for (int64_t rank = 0; rank < static_cast<int64_t>(frames.size()); ++rank) {
-      const SmallVector<int64_t> group = mesh.getGroup(rank, axes);
-      if (group.front() != rank)
+    for (const Frame &frame : frames) {
+      const SmallVector<int64_t> group = mesh.getGroup(frame.rank, axes);
+      if (group.front() != frame.rank)
         continue;
       SmallVector<const HostTensor *> sources;
       SmallVector<HostTensor *> destinations;
       for (int64_t member : group) {
-        sources.push_back(frames[member].values.lookup(operand).get());
-        destinations.push_back(&results[member]);
+        auto index = indices.find(member);
+        if (index == indices.end())
+          return op.emitOpError() << "cannot be evaluated: it needs rank " << member
+                                  << ", which is of another pipeline rank";
+        sources.push_back(frames[index->second].values.lookup(operand).get());
+        destinations.push_back(&results[index->second]);
       }
       collective.evaluateGroup(sources, destinations);
     }
@@ -365,10 +385,11 @@ FailureOr<SmallVector<HostTensor>> Interpreter::call(StringRef name,
       scatterVariable(variable, outer->second->tensor);
     }
   }
-  std::vector<Frame> frames(ranks.size());
-  for (auto [number, frame] : llvm::enumerate(frames)) {
-    frame.rank = number;
-    frame.entry = ranks[number].variables;
+  std::vector<Frame> frames;
+  for (int64_t rank : getRanks(getPipelineRank(function))) {
+    Frame &frame = frames.emplace_back();
+    frame.rank = rank;
+    frame.entry = ranks[rank].variables;
   }
   for (auto [index, argument] : llvm::enumerate(arguments)) {
     auto global = function.getArgAttrOfType<TypeAttr>(index, kGlobalType);
@@ -393,9 +414,9 @@ FailureOr<SmallVector<HostTensor>> Interpreter::call(StringRef name,
     commitStores(frame);
   SmallVector<HostTensor> results;
   for (auto [index, type] : llvm::enumerate(function.getResultTypes())) {
-    SmallVector<const HostTensor *> parts;
+    SmallVector<const HostTensor *> parts(ranks.size());
     for (Frame &frame : frames)
-      parts.push_back(frame.results[index].get());
+      parts[frame.rank] = frame.results[index].get();
     auto global = function.getResultAttrOfType<TypeAttr>(index, kGlobalType);
     FailureOr<HostTensor> result =
         gather(parts, type, global ? global.getValue() : Type(), function.getLoc(),

@@ -33,6 +33,10 @@ struct InterpreterOptions {
 /// sees the operands of all ranks at once. From outside it looks like the global program: arguments
 /// are cut into what the ranks hold and results and variables put together again, and it is an
 /// error if ranks that should hold the same do not, bit for bit. Slices' padding is poisoned.
+///
+/// A function of one pipeline rank is evaluated on the ranks of that coordinate alone, and a variable
+/// that only functions of one pipeline rank use is read from them. What stages hand to each other
+/// goes through the caller.
 class Interpreter {
 public:
   explicit Interpreter(mlir::ModuleOp module, InterpreterOptions options = {});
@@ -46,6 +50,7 @@ public:
                                                       llvm::ArrayRef<HostTensor> arguments);
 
   bool hasFunction(llvm::StringRef name) const;
+  mlir::ModuleOp getModule() const { return module; }
 
   /// A variable's value, first set by its initializer, or zeros; null when the module has no such
   /// variable or it cannot be initialized (with a diagnostic). The tensor stays where it is; after
@@ -69,6 +74,8 @@ private:
   class Context;
 
   mlir::LogicalResult initializeVariable(VariableOp variable);
+  /// The ranks that a function or variable of a pipeline rank is on.
+  llvm::SmallVector<int64_t> getRanks(std::optional<int64_t> pipelineRank);
   void scatterVariable(VariableOp variable, HostTensor &tensor);
   mlir::FailureOr<HostTensor> gather(llvm::ArrayRef<const HostTensor *> parts, mlir::Type local,
                                      mlir::Type global, mlir::Location location,
@@ -88,6 +95,7 @@ private:
   InterpreterOptions options;
   MeshShape mesh;
   std::vector<Rank> ranks;
+  llvm::StringMap<int64_t> variableRanks; ///< pipeline ranks of variables that one of them has
   llvm::StringMap<std::unique_ptr<OuterVariable>> outerVariables;
   std::unique_ptr<Context> context;
   int64_t held = 0, peak = 0;

@@ -9,28 +9,106 @@ using namespace mlir;
 
 namespace titan {
 
-LogicalResult runMicrobatch(Interpreter &interpreter, ArrayRef<HostTensor> inputs) {
-  FailureOr<SmallVector<HostTensor>> residuals = interpreter.call(names::kForward, inputs);
-  if (failed(residuals))
-    return failure();
-  SmallVector<HostTensor> arguments(inputs);
-  arguments.append(std::make_move_iterator(residuals->begin()),
-                   std::make_move_iterator(residuals->end()));
-  return interpreter.call(names::kBackward, arguments);
+/// An input of some functions, by its name or, without one, its position.
+static std::string getInputName(func::FuncOp function, unsigned index) {
+  auto name = function.getArgAttrOfType<StringAttr>(index, names::kInputName);
+  return name ? name.str() : std::to_string(index);
 }
 
-static LogicalResult callIfPresent(Interpreter &interpreter, StringRef function) {
-  if (!interpreter.hasFunction(function))
-    return success();
-  return interpreter.call(function, {});
+static bool isReceived(func::FuncOp function, unsigned index) {
+  return static_cast<bool>(function.getArgAttr(index, kReceived));
+}
+
+struct Input {
+  std::string name;
+  func::FuncOp function; ///< the first that takes it
+  unsigned index;        ///< among its arguments
+};
+
+/// The inputs of functions, each name once, in the order in which the functions take them.
+static SmallVector<Input> findInputs(ArrayRef<func::FuncOp> functions) {
+  SmallVector<Input> inputs;
+  for (func::FuncOp function : functions)
+    for (unsigned i = 0; i < function.getNumArguments(); ++i) {
+      std::string name = getInputName(function, i);
+      if (!isReceived(function, i) &&
+          llvm::none_of(inputs, [&](const Input &input) { return input.name == name; }))
+        inputs.push_back({std::move(name), function, i});
+    }
+  return inputs;
+}
+
+LogicalResult runMicrobatch(Interpreter &interpreter, ArrayRef<HostTensor> inputs) {
+  const SmallVector<func::FuncOp> forward = getFamily(interpreter.getModule(), names::kForward);
+  const SmallVector<func::FuncOp> backward = getFamily(interpreter.getModule(), names::kBackward);
+  if (forward.empty() || forward.size() != backward.size())
+    return interpreter.getModule().emitError()
+           << "expects as many functions @bwd as @fwd, at least 1, found " << backward.size()
+           << " and " << forward.size();
+  const SmallVector<Input> known = findInputs(forward);
+  auto find = [&](const std::string &name) -> const HostTensor & {
+    return inputs[llvm::find_if(known, [&](const Input &input) { return input.name == name; }) -
+                  known.begin()];
+  };
+  std::vector<SmallVector<HostTensor>> saved; ///< by stage: what its backward takes
+  SmallVector<HostTensor> handed;             ///< from one stage to the next
+  for (func::FuncOp function : forward) {
+    SmallVector<HostTensor> &arguments = saved.emplace_back();
+    for (unsigned i = 0, next = 0; i < function.getNumArguments(); ++i)
+      arguments.push_back(isReceived(function, i)
+                              ? handed[next++]
+                              : find(getInputName(function, i)));
+    FailureOr<SmallVector<HostTensor>> results =
+        interpreter.call(function.getSymName(), arguments);
+    if (failed(results))
+      return failure();
+    size_t numSent = 0;
+    if (function != forward.back()) {
+      func::FuncOp following = forward[saved.size()];
+      for (unsigned i = 0; i < following.getNumArguments(); ++i)
+        numSent += isReceived(following, i);
+    }
+    handed.assign(results->begin(), results->begin() + numSent);
+    arguments.append(results->begin() + numSent, results->end());
+  }
+  for (func::FuncOp function : llvm::reverse(backward)) {
+    SmallVector<HostTensor> &arguments = saved.back();
+    arguments.append(handed);
+    FailureOr<SmallVector<HostTensor>> results =
+        interpreter.call(function.getSymName(), arguments);
+    if (failed(results))
+      return failure();
+    handed = std::move(*results);
+    saved.pop_back();
+  }
+  return success();
+}
+
+size_t countInputs(ModuleOp module) {
+  return findInputs(getFamily(module, names::kForward)).size();
+}
+
+LogicalResult callFamily(Interpreter &interpreter, StringRef name) {
+  for (func::FuncOp function : getFamily(interpreter.getModule(), name))
+    if (failed(interpreter.call(function.getSymName(), {})))
+      return failure();
+  return success();
+}
+
+LogicalResult runUpdate(Interpreter &interpreter) {
+  for (StringRef name : {StringRef(names::kGradientSquares), StringRef(names::kTotals),
+                         StringRef(names::kUpdate)})
+    if (failed(callFamily(interpreter, name)))
+      return failure();
+  return success();
 }
 
 LogicalResult runStep(Interpreter &interpreter, ArrayRef<HostTensor> inputs) {
-  if (failed(callIfPresent(interpreter, names::kPrologue)) ||
-      failed(callIfPresent(interpreter, names::kUnshard)) ||
+  if (failed(callFamily(interpreter, names::kPrologue)) ||
+      failed(callFamily(interpreter, names::kUnshard)) ||
       failed(runMicrobatch(interpreter, inputs)))
     return failure();
-  return callIfPresent(interpreter, names::kUpdate);
+  return runUpdate(interpreter);
 }
 
 static void ignoreSomeLabels(HostTensor &labels) {
@@ -41,15 +119,16 @@ static void ignoreSomeLabels(HostTensor &labels) {
 
 FailureOr<SmallVector<HostTensor>> makeInputs(ModuleOp module, StringRef name, uint64_t seed,
                                               int64_t intLimit) {
-  auto function = module.lookupSymbol<func::FuncOp>(name);
-  if (!function)
+  const SmallVector<func::FuncOp> functions = getFamily(module, name);
+  if (functions.empty())
     return module.emitError() << "the module has no function @" << name;
   SmallVector<HostTensor> inputs;
-  for (auto [index, type] : llvm::enumerate(function.getArgumentTypes())) {
+  for (auto &[input, function, index] : findInputs(functions)) {
+    auto global = function.getArgAttrOfType<TypeAttr>(index, kGlobalType);
+    Type type = global ? global.getValue() : function.getArgumentTypes()[index];
     inputs.push_back(makeRandomTensor(cast<RankedTensorType>(type),
-                                      ("argument." + Twine(index)).str(), seed, intLimit));
-    auto input = function.getArgAttrOfType<StringAttr>(index, names::kInputName);
-    if (input && input.getValue() == "labels")
+                                      ("argument." + Twine(inputs.size())).str(), seed, intLimit));
+    if (input == "labels")
       ignoreSomeLabels(inputs.back());
   }
   return inputs;

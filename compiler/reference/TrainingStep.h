@@ -5,17 +5,28 @@
 
 namespace titan {
 
-/// Runs @fwd on `inputs` and @bwd on the inputs and what @fwd returned.
+/// Runs @fwd on `inputs` and @bwd on the inputs and what @fwd returned; of a pipeline each stage's,
+/// with what it gets from the stage before or after. Inputs that several stages take are given once,
+/// in the order of their first use.
 mlir::LogicalResult runMicrobatch(Interpreter &interpreter, llvm::ArrayRef<HostTensor> inputs);
+
+/// Calls @NAME, or @NAME.0, @NAME.1 and so on, if the module has them.
+mlir::LogicalResult callFamily(Interpreter &interpreter, llvm::StringRef name);
+
+/// @update; of a pipeline what comes before it, too.
+mlir::LogicalResult runUpdate(Interpreter &interpreter);
 
 /// @prologue, one microbatch, @update. A module of a phase that has no @prologue or @update yet
 /// does without.
 mlir::LogicalResult runStep(Interpreter &interpreter, llvm::ArrayRef<HostTensor> inputs);
 
-/// Random inputs of a function of the module, by position; of an input named "labels" every fifth
-/// is to be ignored.
+/// Random global inputs of a function of the module, or of a pipeline's stages, in the order that
+/// runMicrobatch() takes; of an input named "labels" every fifth is to be ignored.
 mlir::FailureOr<llvm::SmallVector<HostTensor>>
 makeInputs(mlir::ModuleOp module, llvm::StringRef function, uint64_t seed, int64_t intLimit);
+
+/// How many inputs @fwd, or the stages of a pipeline together, take.
+size_t countInputs(mlir::ModuleOp module);
 
 /// A value as a function of how far the variables are moved along a direction.
 using Line = llvm::function_ref<mlir::FailureOr<double>(double distance)>;

@@ -56,7 +56,7 @@ ModelFacts collectModelFacts(ModuleOp graph) {
 int64_t sumEinsumFlops(ModuleOp local) {
   int64_t flops = 0;
   for (StringRef name : {names::kForward, names::kBackward})
-    if (auto function = local.lookupSymbol<func::FuncOp>(name))
+    for (func::FuncOp function : getFamily(local, name))
       for (auto einsum : function.getOps<EinsumOp>())
         flops += einsum.getFlops();
   return flops;

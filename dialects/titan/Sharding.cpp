@@ -1,5 +1,7 @@
 #include "dialects/titan/Sharding.h"
 
+#include "mlir/Dialect/Func/IR/FuncOps.h"
+
 #include "mlir/IR/OpImplementation.h"
 #include "llvm/ADT/SmallPtrSet.h"
 #include "llvm/Support/FormatVariadic.h"
@@ -96,6 +98,23 @@ RankedTensorType withSharding(RankedTensorType type, ShardingAttr sharding) {
 
 RankedTensorType withoutSharding(RankedTensorType type) {
   return RankedTensorType::get(type.getShape(), type.getElementType());
+}
+
+std::optional<int64_t> getPipelineRank(Operation *op) {
+  auto function = dyn_cast<func::FuncOp>(op);
+  if (!function)
+    function = op->getParentOfType<func::FuncOp>();
+  auto rank = function ? function->getAttrOfType<IntegerAttr>(kPipelineRank) : IntegerAttr();
+  return rank ? std::optional(rank.getInt()) : std::nullopt;
+}
+
+RankedTensorType getSeenType(RankedTensorType variable, Operation *op) {
+  ShardingAttr sharding = titan::getSharding(variable);
+  if (!sharding || !getPipelineRank(op))
+    return variable;
+  SmallVector<StringAttr> partial(sharding.getPartial());
+  llvm::erase_if(partial, [](StringAttr axis) { return axis.getValue() == kPipelineAxis; });
+  return withSharding(variable, sharding.withPartial(partial));
 }
 
 bool isSameTensor(Type left, Type right) {

@@ -17,6 +17,25 @@ inline constexpr llvm::StringLiteral kGlobalType = "titan.global_type";
 /// The attribute of a function's argument that says, before propagation, how it arrives.
 inline constexpr llvm::StringLiteral kArgumentSharding = "titan.sharding";
 
+/// The axis of pipeline ranks: each computes some stages of the model.
+inline constexpr llvm::StringLiteral kPipelineAxis = "pp";
+/// The attribute of a function that only the ranks with this coordinate in the pipeline axis
+/// execute. To it the mesh is what is left without that axis: of a variable that is a sum over the
+/// pipeline axis it sees its own part.
+inline constexpr llvm::StringLiteral kPipelineRank = "titan.pipeline_rank";
+/// What a stage's function gets from the stage before, or its backward from the one after.
+inline constexpr llvm::StringLiteral kReceived = "titan.received";
+/// Attributes of a module that titan-split-stages is to cut: per stage the names of its modules, and
+/// the pipeline rank of each stage.
+inline constexpr llvm::StringLiteral kStages = "titan.stages";
+inline constexpr llvm::StringLiteral kStageRanks = "titan.stage_ranks";
+
+/// The pipeline rank that a function, or the one that an op stands in, is for; none: all ranks.
+std::optional<int64_t> getPipelineRank(mlir::Operation *op);
+
+/// The type with which the op's function sees a variable of this type: see kPipelineRank.
+mlir::RankedTensorType getSeenType(mlir::RankedTensorType variable, mlir::Operation *op);
+
 /// Named axes with their sizes, outermost first.
 ///
 /// Example: {dp_shard: 4, tp: 2} has 8 ranks; rank 5 has the coordinates dp_shard 2, tp 1.

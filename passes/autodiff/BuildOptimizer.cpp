@@ -30,15 +30,55 @@ struct BuildOptimizer : impl::BuildOptimizerBase<BuildOptimizer> {
                          << " for " << parameters.size() << "; run titan-differentiate first";
       return signalPassFailure();
     }
+    owners = getVariableRanks(module);
+    if (std::optional<int64_t> size = getNumPipelineRanks(module)) {
+      pipelineRanks.clear();
+      for (int64_t rank = 0; rank < *size; ++rank)
+        pipelineRanks.push_back(rank);
+    }
+    if (isPipeline() && failed(checkGradients()))
+      return signalPassFailure();
     addStateAndScalars(module);
-    buildPrologue(module);
-    buildUpdate(module);
-    if (auto eval = module.lookupSymbol<func::FuncOp>(names::kEval))
-      if (failed(buildEvaluation(module, eval)))
-        return signalPassFailure();
+    for (std::optional<int64_t> rank : pipelineRanks)
+      buildPrologue(module, rank);
+    if (isPipeline())
+      buildPipelineUpdate(module);
+    else
+      buildUpdate(module);
+    SmallVector<func::FuncOp> evaluation = getFamily(module, names::kEval);
+    if (!evaluation.empty() && failed(buildEvaluation(module, evaluation.back())))
+      return signalPassFailure();
   }
 
 private:
+  bool isPipeline() const { return pipelineRanks.front().has_value(); }
+
+  /// Whether a pipeline rank has the variable; those without a pipeline have all.
+  bool isOn(VariableOp variable, std::optional<int64_t> rank) const {
+    auto owner = owners.find(variable.getSymName());
+    return !rank || (owner != owners.end() && owner->second == *rank);
+  }
+
+  /// Gradients are read twice, for the norm and by the optimizer: they must not be reduced twice.
+  LogicalResult checkGradients() {
+    for (auto [parameter, gradient] : llvm::zip(parameters, gradients))
+      if (getSharding(parameter.getType()) != getSharding(gradient.getType()))
+        return gradient.emitError() << "is not kept as its parameter is, " << parameter.getType()
+                                    << ": a pipeline's gradients are reduced in each microbatch, "
+                                       "found "
+                                    << gradient.getType();
+    return success();
+  }
+
+  /// A sum of what the pipeline ranks have.
+  void createAccumulator(ModuleOp module, const Twine &name) {
+    RankedTensorType type = scalarVariable;
+    if (ShardingAttr sharding = getSharding(type))
+      type = withSharding(type, sharding.withPartial(
+                                    {StringAttr::get(module.getContext(), kPipelineAxis)}));
+    createVariable(module, module.getLoc(), name, Role::counter, type);
+  }
+
   void addStateAndScalars(ModuleOp module) {
     scalar = RankedTensorType::get({}, Float32Type::get(module.getContext()));
     scalarVariable = scalar;
@@ -57,6 +97,8 @@ private:
     for (StringRef name : {StringRef(names::kLossSum), StringRef(names::kValidTokens)})
       if (module.lookupSymbol((names::kAccumulatedPrefix + name).str()))
         createVariable(module, module.getLoc(), name, Role::output, scalarVariable);
+    if (isPipeline())
+      createAccumulator(module, names::kSquaresSum);
   }
 
   /// Where @bwd adds up a result of the loss.
@@ -85,43 +127,98 @@ private:
     StoreOp::create(builder, loc, zero, name);
   }
 
-  void buildPrologue(ModuleOp module) {
+  void buildPrologue(ModuleOp module, std::optional<int64_t> rank) {
     OpBuilder builder(module.getContext());
-    createFunction(builder, module, module.getLoc(), names::kPrologue);
+    createFunction(builder, module, module.getLoc(), names::kPrologue, rank);
     for (VariableOp gradient : gradients)
-      storeZero(builder, gradient.getLoc(), gradient.getSymName(), gradient.getType());
+      if (isOn(gradient, rank))
+        storeZero(builder, gradient.getLoc(), gradient.getSymName(), gradient.getType());
     for (StringRef name : {StringRef(names::kLossSum), StringRef(names::kValidTokens)})
       storeZero(builder, module.getLoc(), getAccumulator(module, name), scalar);
+    if (rank)
+      storeZero(builder, module.getLoc(), names::kSquaresSum, scalar);
   }
 
-  void buildUpdate(ModuleOp module) {
-    OpBuilder builder(module.getContext());
-    Location loc = module.getLoc();
-    createFunction(builder, module, loc, names::kUpdate);
-    SmallVector<Value> values;
-    for (auto [parameter, gradient] : llvm::zip(parameters, gradients))
-      values.push_back(loadGradient(builder, parameter, gradient));
-    auto constant = [&](double value) -> Value {
-      return FullOp::create(builder, loc, scalar, builder.getF64FloatAttr(value));
-    };
+  /// What a step says about itself, and how much of a gradient is added to its parameter.
+  struct Totals {
+    Value norm, valid, finite;
+  };
 
-    Value squares = SumOfSquaresOp::create(builder, loc, scalar, values);
+  /// Stores the totals of a step whose gradients have this sum of squares.
+  Totals storeTotals(OpBuilder &builder, ModuleOp module, Value squares) {
+    Location loc = module.getLoc();
     Value valid = loadTotal(builder, module, names::kValidTokens);
     Value norm = DivOp::create(builder, loc, SqrtOp::create(builder, loc, squares), valid);
     Value lossSum = loadTotal(builder, module, names::kLossSum);
     Value finite = MulOp::create(builder, loc, IsFiniteOp::create(builder, loc, norm),
                                  IsFiniteOp::create(builder, loc, lossSum));
-    Value scale = DivOp::create(builder, loc, constant(1), valid);
-    if (maxNorm > 0) {
-      Value bounded = AddOp::create(builder, loc, norm, constant(kClipEpsilon));
-      Value clip = DivOp::create(builder, loc, constant(maxNorm), bounded);
-      clip = MinimumOp::create(builder, loc, clip, constant(1));
-      scale = MulOp::create(builder, loc, clip, scale);
-    }
     StoreOp::create(builder, loc, norm, names::kGradientNorm);
     StoreOp::create(builder, loc, finite, names::kFinite);
-    for (auto [parameter, gradient] : llvm::zip(parameters, values))
-      updateParameter(builder, parameter, gradient, scale, finite);
+    return {norm, valid, finite};
+  }
+
+  /// min(1, max_norm / (norm + epsilon)) / valid
+  Value buildScale(OpBuilder &builder, Location loc, const Totals &totals) {
+    auto constant = [&](double value) -> Value {
+      return FullOp::create(builder, loc, scalar, builder.getF64FloatAttr(value));
+    };
+    Value scale = DivOp::create(builder, loc, constant(1), totals.valid);
+    if (!(maxNorm > 0))
+      return scale;
+    Value bounded = AddOp::create(builder, loc, totals.norm, constant(kClipEpsilon));
+    Value clip = DivOp::create(builder, loc, constant(maxNorm), bounded);
+    clip = MinimumOp::create(builder, loc, clip, constant(1));
+    return MulOp::create(builder, loc, clip, scale);
+  }
+
+  void buildUpdate(ModuleOp module) {
+    OpBuilder builder(module.getContext());
+    createFunction(builder, module, module.getLoc(), names::kUpdate);
+    const SmallVector<Value> values = loadGradients(builder, std::nullopt);
+    Value squares = SumOfSquaresOp::create(builder, module.getLoc(), scalar, values);
+    const Totals totals = storeTotals(builder, module, squares);
+    updateParameters(builder, std::nullopt, values, totals);
+  }
+
+  /// The update of a pipeline: each rank's sum of squares, the totals on all ranks, and each rank's
+  /// parameters.
+  void buildPipelineUpdate(ModuleOp module) {
+    OpBuilder builder(module.getContext());
+    Location loc = module.getLoc();
+    for (std::optional<int64_t> rank : pipelineRanks) {
+      createFunction(builder, module, loc, names::kGradientSquares, rank);
+      addToVariable(builder, loc, names::kSquaresSum,
+                    SumOfSquaresOp::create(builder, loc, scalar, loadGradients(builder, rank)));
+    }
+    createFunction(builder, module, loc, names::kTotals);
+    storeTotals(builder, module, load(builder, loc, names::kSquaresSum, scalar));
+    for (std::optional<int64_t> rank : pipelineRanks) {
+      createFunction(builder, module, loc, names::kUpdate, rank);
+      const Totals totals = {load(builder, loc, names::kGradientNorm, scalar),
+                             load(builder, loc, names::kValidTokens, scalar),
+                             load(builder, loc, names::kFinite, scalar)};
+      updateParameters(builder, rank, loadGradients(builder, rank), totals);
+    }
+  }
+
+  SmallVector<Value> loadGradients(OpBuilder &builder, std::optional<int64_t> rank) {
+    SmallVector<Value> values;
+    for (auto [parameter, gradient] : llvm::zip(parameters, gradients))
+      if (isOn(gradient, rank))
+        values.push_back(loadGradient(builder, parameter, gradient));
+    return values;
+  }
+
+  /// With the gradients of all parameters of the rank.
+  void updateParameters(OpBuilder &builder, std::optional<int64_t> rank, ArrayRef<Value> values,
+                        const Totals &totals) {
+    Value scale = buildScale(builder, builder.getInsertionBlock()->getTerminator()->getLoc(), totals);
+    for (auto [parameter, gradient] : llvm::zip(parameters, gradients)) {
+      if (!isOn(gradient, rank))
+        continue;
+      updateParameter(builder, parameter, values.front(), scale, totals.finite);
+      values = values.drop_front();
+    }
   }
 
   /// The step's gradient, laid out like its parameter: what ranks have added up for themselves is
@@ -154,15 +251,17 @@ private:
     StoreOp::create(builder, loc, update.getNewExpAvgSq(), expAvgSq);
   }
 
-  /// @eval's results become additions to variables.
+  /// The results of the function that ends with them become additions to variables.
   LogicalResult buildEvaluation(ModuleOp module, func::FuncOp eval) {
     if (eval.getNumResults() != 2)
-      return eval.emitError() << "expects @eval to return the summed loss and the number of valid "
+      return eval.emitError() << "expects @" << eval.getSymName()
+                              << " to return the summed loss and the number of valid "
                                  "tokens, found "
                               << eval.getFunctionType();
     Operation *end = eval.getBody().front().getTerminator();
     OpBuilder builder(end);
     const StringRef variables[] = {names::kEvalLossSum, names::kEvalValidTokens};
+    SmallVector<std::string> accumulators;
     for (auto [name, value] : llvm::zip(variables, end->getOperands())) {
       // The host reads the sum after each batch.
       ShardingAttr sharding = getSharding(value.getType());
@@ -172,17 +271,31 @@ private:
                                   GatherPlacement::per_function, StringAttr());
       }
       createVariable(module, eval.getLoc(), name, Role::output, tensorType(value));
-      addToVariable(builder, eval.getLoc(), name, value);
+      accumulators.push_back((isPipeline() ? names::kAccumulatedPrefix + name : name).str());
+      if (isPipeline())
+        createAccumulator(module, accumulators.back());
+      addToVariable(builder, eval.getLoc(), accumulators.back(), value);
     }
     end->setOperands(ValueRange());
     eval.setType(builder.getFunctionType(eval.getArgumentTypes(), {}));
-    createFunction(builder, module, eval.getLoc(), names::kEvalPrologue);
-    for (StringRef name : variables)
-      storeZero(builder, eval.getLoc(), name, scalar);
+    for (std::optional<int64_t> rank : pipelineRanks) {
+      createFunction(builder, module, eval.getLoc(), names::kEvalPrologue, rank);
+      for (StringRef name : accumulators)
+        storeZero(builder, eval.getLoc(), name, scalar);
+    }
+    if (!isPipeline())
+      return success();
+    createFunction(builder, module, eval.getLoc(), names::kEvalTotals);
+    for (auto [name, accumulator] : llvm::zip(variables, accumulators))
+      StoreOp::create(builder, eval.getLoc(), load(builder, eval.getLoc(), accumulator, scalar),
+                      name);
     return success();
   }
 
   SmallVector<VariableOp> parameters, gradients;
+  llvm::StringMap<int64_t> owners; ///< pipeline ranks of variables that one rank has
+  /// Those that have functions of their own; one entry without a number where there is no pipeline.
+  SmallVector<std::optional<int64_t>> pipelineRanks = {std::nullopt};
   RankedTensorType scalar, scalarVariable;
 };
 

@@ -17,22 +17,25 @@ namespace {
 class BackwardBuilder {
 public:
   /// With `unreduced` the gradients of stored parameters stay sums that the ranks have for
-  /// themselves.
-  BackwardBuilder(func::FuncOp function, OpBuilder &builder, bool unreduced)
-      : builder(builder), unreduced(unreduced) {
+  /// themselves. `received` are the arguments that parameters of other functions reach.
+  BackwardBuilder(func::FuncOp function, OpBuilder &builder, bool unreduced,
+                  ArrayRef<Value> received)
+      : builder(builder), unreduced(unreduced), active(received.begin(), received.end()) {
     markActive(function);
   }
 
   /// Whether some parameter reaches the value.
   bool isActive(Value value) const { return active.contains(value); }
 
-  /// Appends the backward ops of the block, given the cotangent of the loss.
-  LogicalResult run(Block &block, Value loss, Value seed) {
-    cotangents[loss] = seed;
+  /// Says what the cotangent of a value is, before run().
+  void seed(Value value, Value cotangent) { cotangents[value] = cotangent; }
+
+  /// Appends the backward ops of the ops up to `lastForward`.
+  LogicalResult run(Operation *lastForward) {
     SmallVector<Operation *> forward;
-    for (Operation &op : block.without_terminator())
-      forward.push_back(&op);
-    for (Operation *op : llvm::reverse(forward))
+    for (Operation *op = lastForward; op; op = op->getPrevNode())
+      forward.push_back(op);
+    for (Operation *op : forward)
       if (failed(differentiate(op)))
         return failure();
     return success();
@@ -120,10 +123,13 @@ private:
 /// value is either a residual or computed again in the backward. Computed again is what costs no
 /// memory traffic worth keeping: loads, constants, views, and pointwise functions of values that
 /// cross anyway.
+/// Arguments of the forward that only the backward takes, the cotangents of what it sends, come last
+/// in the backward too; `results` are what the backward returns.
 class FunctionSplitter {
 public:
-  FunctionSplitter(func::FuncOp forward, func::FuncOp backward, ArrayRef<Operation *> moved)
-      : forward(forward), backward(backward), moved(moved) {}
+  FunctionSplitter(func::FuncOp forward, func::FuncOp backward, ArrayRef<Operation *> moved,
+                   ArrayRef<Value> results)
+      : forward(forward), backward(backward), moved(moved), results(results) {}
 
   void run() {
     collectNeeded();
@@ -131,10 +137,14 @@ public:
       if (!isRecomputable(value))
         residuals.push_back(value);
     Block &block = backward.getBody().front();
-    for (auto [argument, copy] : llvm::zip(forward.getArguments(), block.getArguments()))
+    const unsigned shared = block.getNumArguments();
+    for (auto [argument, copy] :
+         llvm::zip(forward.getArguments().take_front(shared), block.getArguments()))
       mapping.map(argument, copy);
     for (Value residual : residuals)
       mapping.map(residual, block.addArgument(residual.getType(), residual.getLoc()));
+    for (BlockArgument argument : forward.getArguments().drop_front(shared))
+      mapping.map(argument, block.addArgument(argument.getType(), argument.getLoc()));
     OpBuilder builder(backward.getContext());
     Operation *end = block.getTerminator();
     for (Operation *op : moved) {
@@ -144,7 +154,13 @@ public:
           operand.set(getInBackward(builder, operand.get()));
       op->moveBefore(end);
     }
-    backward.setType(builder.getFunctionType(block.getArgumentTypes(), {}));
+    builder.setInsertionPoint(end);
+    SmallVector<Value> returned;
+    for (Value result : results)
+      returned.push_back(isMoved(result) ? result : getInBackward(builder, result));
+    end->setOperands(returned);
+    backward.setType(
+        builder.getFunctionType(block.getArgumentTypes(), ValueRange(returned).getTypes()));
   }
 
   ArrayRef<Value> getResiduals() const { return residuals; }
@@ -163,6 +179,9 @@ private:
       for (Value operand : op->getOperands())
         if (!isMoved(operand))
           used.insert(operand);
+    for (Value result : results)
+      if (!isMoved(result))
+        used.insert(result);
     // A view crosses as what it is a view of.
     SmallVector<Value> pending(used.begin(), used.end());
     while (!pending.empty()) {
@@ -230,6 +249,7 @@ private:
 
   func::FuncOp forward, backward;
   ArrayRef<Operation *> moved;
+  ArrayRef<Value> results;
   llvm::DenseSet<Operation *> movedSet;
   llvm::SetVector<Value> needed;
   llvm::DenseMap<Value, bool> recomputable;
@@ -237,71 +257,153 @@ private:
   IRMapping mapping;
 };
 
+/// One function while its backward is built behind it.
+struct Stage {
+  Stage(func::FuncOp function, OpBuilder &builder, bool unreduced, ArrayRef<Value> received)
+      : function(function), end(function.getBody().front().getTerminator()),
+        lastForward(end->getPrevNode()), numResults(end->getNumOperands()),
+        received(received), backward(function, builder, unreduced, received) {}
+
+  func::FuncOp function;
+  Operation *end;         ///< the return
+  Operation *lastForward; ///< behind it stands what has been added
+  unsigned numResults;    ///< of the forward; behind them stand those of the backward
+  SmallVector<Value> received; ///< arguments that have cotangents
+  unsigned numCotangents = 0;  ///< arguments at the end that are cotangents of results
+  BackwardBuilder backward;
+  /// Gradients of parameters that the function loads, and where it loads them.
+  llvm::DenseMap<StringAttr, std::pair<Value, Location>> gradients;
+};
+
 struct Differentiate : impl::DifferentiateBase<Differentiate> {
   using DifferentiateBase::DifferentiateBase;
 
   void runOnOperation() override {
-    func::FuncOp function = lookupFunction(getOperation(), names::kLoss);
-    if (!function || failed(verifyLoss(function)) || failed(run(function)))
+    SmallVector<func::FuncOp> functions = getFamily(getOperation(), names::kLoss);
+    if (functions.empty() && !lookupFunction(getOperation(), names::kLoss))
+      return signalPassFailure();
+    for (func::FuncOp function : functions)
+      if (failed(verifyStage(function)))
+        return signalPassFailure();
+    if (failed(verifyLoss(functions.back())) || failed(run(functions)))
       signalPassFailure();
   }
 
-  LogicalResult verifyLoss(func::FuncOp function) {
+  LogicalResult verifyStage(func::FuncOp function) {
     if (!function.getBody().hasOneBlock())
-      return function.emitError("expects @loss to have one block");
+      return function.emitError("expects @") << function.getSymName() << " to have one block";
+    for (auto store : function.getOps<StoreOp>())
+      return store.emitOpError("stands in @")
+             << function.getSymName()
+             << ", which may not change variables: the backward loads them again";
+    return success();
+  }
+
+  LogicalResult verifyLoss(func::FuncOp function) {
     auto scalar = [](Type type) {
       auto tensor = dyn_cast<RankedTensorType>(type);
       return tensor && tensor.getRank() == 0 && tensor.getElementType().isF32();
     };
-    for (auto store : function.getOps<StoreOp>())
-      return store.emitOpError("stands in @loss, which may not change variables: the backward "
-                               "loads them again");
     if (function.getNumResults() != 2 || !llvm::all_of(function.getResultTypes(), scalar))
       return function.emitError()
-             << "expects @loss to return two f32 scalars, the summed loss and the "
+             << "expects @" << function.getSymName()
+             << " to return two f32 scalars, the summed loss and the "
                 "number of valid tokens, found "
              << function.getFunctionType();
     return success();
   }
 
-  LogicalResult run(func::FuncOp function) {
-    Block &block = function.getBody().front();
-    Operation *end = block.getTerminator();
-    Operation *lastForward = end->getPrevNode();
-    Location loc = function.getLoc();
-    OpBuilder builder(end);
-
-    Value loss = end->getOperand(0), valid = end->getOperand(1);
-    BackwardBuilder backward(function, builder, reducePerStep);
-    if (!backward.isActive(loss))
-      return function.emitError("the loss depends on no parameter");
-    Value seed = FullOp::create(builder, loc, loss.getType(), builder.getF64FloatAttr(1));
-    const bool sharded = isSharded(function);
-    if (failed(backward.run(block, loss, seed)) ||
-        failed(addGradients(builder, function, lastForward, backward)) ||
-        (sharded && failed(layOut(function, lastForward, backward))))
+  LogicalResult run(ArrayRef<func::FuncOp> functions) {
+    std::vector<std::unique_ptr<Stage>> stages;
+    std::vector<std::unique_ptr<OpBuilder>> builders;
+    for (func::FuncOp function : functions) {
+      OpBuilder &builder = *builders.emplace_back(
+          std::make_unique<OpBuilder>(function.getBody().front().getTerminator()));
+      stages.push_back(std::make_unique<Stage>(
+          function, builder, reducePerStep,
+          stages.empty() ? SmallVector<Value>() : getActive(*stages.back(), function)));
+      if (failed(buildBackward(*stages.back(), builder, function == functions.back())))
+        return failure();
+    }
+    if (failed(addGradients(stages)))
       return failure();
-    addResult(builder, loc, names::kLossSum, backward.replacement(loss));
-    addResult(builder, loc, names::kValidTokens, backward.replacement(valid));
+    for (auto [stage, builder] : llvm::zip_equal(stages, builders)) {
+      if (isSharded(stage->function) && failed(layOut(*stage)))
+        return failure();
+      if (stage != stages.back())
+        continue;
+      addResult(*stage, *builder, names::kLossSum, 0);
+      addResult(*stage, *builder, names::kValidTokens, 1);
+    }
+    for (std::unique_ptr<Stage> &stage : stages)
+      split(*stage, stage == stages.back());
+    return success();
+  }
 
-    SmallVector<Operation *> moved;
-    for (Operation *op = lastForward->getNextNode(); op != end; op = op->getNextNode())
-      moved.push_back(op);
-    split(function, moved);
+  /// The arguments of a stage that parameters of earlier stages reach.
+  static SmallVector<Value> getActive(const Stage &before, func::FuncOp function) {
+    SmallVector<Value> received, active;
+    for (BlockArgument argument : function.getArguments())
+      if (function.getArgAttr(argument.getArgNumber(), kReceived))
+        received.push_back(argument);
+    for (auto [result, argument] :
+         llvm::zip_equal(before.end->getOperands().take_front(before.numResults), received))
+      if (before.backward.isActive(result))
+        active.push_back(argument);
+    return active;
+  }
+
+  /// What the cotangent of a value looks like that one function hands to another: as the value, and
+  /// whole where that is a sum.
+  static RankedTensorType getDual(Value value) {
+    RankedTensorType type = tensorType(value);
+    ShardingAttr sharding = getSharding(type);
+    return sharding ? withSharding(type, sharding.withPartial({})) : type;
+  }
+
+  /// Appends the backward of a stage, whose results become further operands of the return.
+  LogicalResult buildBackward(Stage &stage, OpBuilder &builder, bool isLast) {
+    const Location loc = stage.function.getLoc();
+    SmallVector<Value> results(stage.end->getOperands());
+    if (isLast) {
+      if (!stage.backward.isActive(results[0]))
+        return stage.function.emitError("the loss depends on no parameter");
+      stage.backward.seed(results[0], FullOp::create(builder, loc, results[0].getType(),
+                                                     builder.getF64FloatAttr(1)));
+    }
+    for (Value result : isLast ? SmallVector<Value>() : results) {
+      if (!stage.backward.isActive(result))
+        continue;
+      const unsigned index = stage.function.getNumArguments();
+      if (failed(stage.function.insertArgument(index, getDual(result), {}, result.getLoc())))
+        return failure();
+      stage.backward.seed(result, stage.function.getArgument(index));
+      ++stage.numCotangents;
+    }
+    if (failed(stage.backward.run(stage.lastForward)))
+      return failure();
+    for (Value argument : stage.received) {
+      RankedTensorType type = getDual(argument);
+      Value cotangent = stage.backward.cotangent(argument);
+      if (!cotangent)
+        cotangent = FullOp::create(builder, loc, type, builder.getF64FloatAttr(0));
+      if (ShardingAttr sharding = getSharding(type))
+        cotangent = ShardingConstraintOp::create(builder, loc, cotangent, sharding);
+      results.push_back(cotangent);
+    }
+    stage.end->setOperands(results);
     return success();
   }
 
   /// Lays out what has been added behind `lastForward`: a cotangent is split like its primal as far
   /// as the ops allow, and a partial sum until it has to be whole.
-  LogicalResult layOut(func::FuncOp function, Operation *lastForward,
-                       const BackwardBuilder &backward) {
+  LogicalResult layOut(Stage &stage) {
     PropagationHints hints;
-    hints.seeds = backward.getPrimals();
-    Operation *end = lastForward->getBlock()->getTerminator();
-    for (Operation *op = lastForward->getNextNode(); op != end; op = op->getNextNode())
+    hints.seeds = stage.backward.getPrimals();
+    for (Operation *op = stage.lastForward->getNextNode(); op != stage.end; op = op->getNextNode())
       if (!isa<LoadOp, ReshardOp>(op))
         hints.open.insert(op->result_begin(), op->result_end());
-    return propagateShardings(function, MeshShape::get(getOperation()), hints);
+    return propagateShardings(stage.function, MeshShape::get(getOperation()), hints);
   }
 
   /// The layout of a gradient that is reduced once a step (otherwise gradients are kept like their
@@ -318,37 +420,50 @@ struct Differentiate : impl::DifferentiateBase<Differentiate> {
     return storage.withoutFlat().withPartial(partial.getArrayRef());
   }
 
-  /// Stores gradient.NAME = load + cotangent for each parameter.
-  LogicalResult addGradients(OpBuilder &builder, func::FuncOp function, Operation *lastForward,
-                             BackwardBuilder &backward) {
-    Block &block = *lastForward->getBlock();
-    llvm::MapVector<StringAttr, Value> gradients;
-    llvm::DenseMap<StringAttr, Location> locations;
-    for (Operation &op : block) {
+  /// Finds the gradients of the parameters that a stage loads.
+  static void collectGradients(Stage &stage) {
+    for (Operation &op : stage.function.getBody().front()) {
       auto load = dyn_cast<LoadOp>(op);
-      if (load && backward.isActive(load)) {
-        StringAttr name = load.getVariableAttr().getAttr();
-        locations.try_emplace(name, load.getLoc());
-        Value &sum = gradients[name], part = backward.cotangent(load);
-        sum = sum && part ? AddOp::create(builder, load.getLoc(), sum.getType(), sum, part)
-                          : (part ? part : sum);
+      if (Value part = load ? stage.backward.cotangent(load) : Value()) {
+        auto [known, isNew] = stage.gradients.try_emplace(load.getVariableAttr().getAttr(), part,
+                                                          load.getLoc());
+        if (!isNew) {
+          OpBuilder builder(stage.end);
+          Value &sum = known->second.first;
+          sum = AddOp::create(builder, load.getLoc(), sum.getType(), sum, part);
+        }
       }
-      if (&op == lastForward)
+      if (&op == stage.lastForward)
         break;
     }
+  }
+
+  /// Stores gradient.NAME = load + cotangent for each parameter, in each stage that uses it.
+  LogicalResult addGradients(ArrayRef<std::unique_ptr<Stage>> stages) {
+    for (const std::unique_ptr<Stage> &stage : stages)
+      collectGradients(*stage);
     for (VariableOp variable : getVariables(getOperation(), Role::parameter)) {
-      Value gradient = gradients.lookup(variable.getSymNameAttr());
-      if (!gradient)
+      const std::string name = (names::kGradientPrefix + variable.getSymName()).str();
+      RankedTensorType type;
+      for (const std::unique_ptr<Stage> &stage : stages) {
+        auto gradient = stage->gradients.find(variable.getSymNameAttr());
+        if (gradient == stage->gradients.end())
+          continue;
+        auto [value, at] = gradient->second;
+        if (!type) {
+          type = withoutSharding(tensorType(value));
+          if (ShardingAttr storage = getSharding(variable.getType()))
+            type = withSharding(type,
+                                reducePerStep ? getUnreduced(storage, stage->function) : storage);
+          createVariable(getOperation(), variable.getLoc(), name, Role::gradient, type);
+        }
+        OpBuilder builder(stage->end);
+        Value old = loadAtStart(stage->lastForward, at, name, type);
+        StoreOp::create(builder, at, AddOp::create(builder, at, type, old, value), name);
+      }
+      if (!type)
         return variable.emitError()
                << "the loss does not depend on parameter @" << variable.getSymName();
-      const std::string name = (names::kGradientPrefix + variable.getSymName()).str();
-      auto type = withoutSharding(tensorType(gradient));
-      if (ShardingAttr storage = getSharding(variable.getType()))
-        type = withSharding(type, reducePerStep ? getUnreduced(storage, function) : storage);
-      createVariable(getOperation(), variable.getLoc(), name, Role::gradient, type);
-      Location at = locations.at(variable.getSymNameAttr());
-      Value old = loadAtStart(lastForward, at, name, type);
-      StoreOp::create(builder, at, AddOp::create(builder, at, type, old, gradient), name);
     }
     return success();
   }
@@ -360,37 +475,70 @@ struct Differentiate : impl::DifferentiateBase<Differentiate> {
     return LoadOp::create(builder, loc, type, name);
   }
 
-  /// Adds a result of the loss to a variable: the output, or if the value is a partial sum one that
+  /// Adds a result of the loss to a variable: the output, or if ranks have parts of it one that
   /// titan-build-optimizer sums up once a step.
-  void addResult(OpBuilder &builder, Location loc, StringRef name, Value value) {
+  void addResult(Stage &stage, OpBuilder &builder, StringRef name, unsigned index) {
+    Location loc = stage.function.getLoc();
+    Value value = stage.backward.replacement(stage.end->getOperand(index));
     ShardingAttr sharding = getSharding(value.getType());
-    const bool isPartial = sharding && !sharding.getPartial().empty();
-    const std::string variable = ((isPartial ? names::kAccumulatedPrefix : "") + name).str();
-    createVariable(getOperation(), loc, variable, isPartial ? Role::counter : Role::output,
-                   tensorType(value));
+    SmallVector<StringAttr> partial;
+    if (getPipelineRank(stage.function))
+      partial.push_back(builder.getStringAttr(kPipelineAxis));
+    if (sharding)
+      llvm::append_range(partial, sharding.getPartial());
+    RankedTensorType type = tensorType(value);
+    if (sharding)
+      type = withSharding(type, sharding.withPartial(partial));
+    const std::string variable = ((partial.empty() ? "" : names::kAccumulatedPrefix) + name).str();
+    createVariable(getOperation(), loc, variable, partial.empty() ? Role::output : Role::counter,
+                   type);
     addToVariable(builder, loc, variable, value);
   }
 
-  void split(func::FuncOp function, ArrayRef<Operation *> moved) {
+  /// Moves what has been added to a stage into its backward.
+  void split(Stage &stage, bool isLast) {
+    func::FuncOp function = stage.function;
+    SmallVector<Operation *> moved;
+    for (Operation *op = stage.lastForward->getNextNode(); op != stage.end; op = op->getNextNode())
+      moved.push_back(op);
+    const unsigned numShared = function.getNumArguments() - stage.numCotangents;
+    StringRef suffix = function.getSymName().drop_front(names::kLoss.size());
     OpBuilder builder(&getContext());
     builder.setInsertionPointAfter(function);
-    auto backward = func::FuncOp::create(builder, function.getLoc(), names::kBackward,
-                                         builder.getFunctionType(function.getArgumentTypes(), {}));
+    auto backward = func::FuncOp::create(
+        builder, function.getLoc(), (names::kBackward + suffix).str(),
+        builder.getFunctionType(function.getArgumentTypes().take_front(numShared), {}));
     builder.setInsertionPointToStart(backward.addEntryBlock());
     func::ReturnOp::create(builder, function.getLoc());
+    if (Attribute rank = function->getAttr(kPipelineRank))
+      backward->setAttr(kPipelineRank, rank);
 
-    FunctionSplitter splitter(function, backward, moved);
+    SmallVector<Value> forwardResults(stage.end->getOperands().take_front(stage.numResults));
+    if (isLast)
+      forwardResults.clear();
+    SmallVector<Value> returned(stage.end->getOperands().drop_front(stage.numResults));
+    FunctionSplitter splitter(function, backward, moved, returned);
     splitter.run();
-    for (unsigned i = 0; i < function.getNumArguments(); ++i)
+    for (unsigned i = 0; i < numShared; ++i)
       if (auto name = function.getArgAttr(i, names::kInputName))
         backward.setArgAttr(i, names::kInputName, name);
+    for (unsigned i = 0; i < stage.numCotangents; ++i)
+      backward.setArgAttr(backward.getNumArguments() - 1 - i, kReceived, builder.getUnitAttr());
 
-    function.setName(names::kForward);
+    llvm::append_range(forwardResults, splitter.getResiduals());
+    function.setName((names::kForward + suffix).str());
+    stage.end->setOperands(forwardResults);
     Block &block = function.getBody().front();
-    block.getTerminator()->setOperands(splitter.getResiduals());
     eraseDeadOps(block);
-    function.setType(builder.getFunctionType(function.getArgumentTypes(),
-                                             block.getTerminator()->getOperandTypes()));
+    block.eraseArguments(numShared, stage.numCotangents);
+    SmallVector<DictionaryAttr> attributes;
+    for (unsigned i = 0; i < numShared; ++i) {
+      DictionaryAttr given = function.getArgAttrDict(i);
+      attributes.push_back(given ? given : builder.getDictionaryAttr({}));
+    }
+    function.setType(builder.getFunctionType(block.getArgumentTypes(),
+                                             stage.end->getOperandTypes()));
+    function.setAllArgAttrs(attributes);
   }
 };
 

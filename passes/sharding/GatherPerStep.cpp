@@ -2,6 +2,8 @@
 #include "passes/Functions.h"
 #include "passes/Passes.h"
 
+#include <map>
+
 using namespace mlir;
 
 namespace titan {
@@ -14,17 +16,25 @@ namespace {
 struct GatherPerStep : impl::GatherPerStepBase<GatherPerStep> {
   void runOnOperation() override {
     ModuleOp module = getOperation();
-    OpBuilder builder(module.getContext());
-    // Which variable a parameter is gathered into, by the layout that is asked for.
-    llvm::MapVector<std::pair<StringAttr, Type>, std::string> gathered;
+    // By pipeline rank, which variable a parameter is gathered into, by the layout that is asked for.
+    std::map<std::optional<int64_t>, GatheredVariables> gathered;
     for (StringRef name : {StringRef(names::kForward), StringRef(names::kBackward)})
-      if (auto function = module.lookupSymbol<func::FuncOp>(name))
+      for (func::FuncOp function : getFamily(module, name))
         for (auto reshard : llvm::make_early_inc_range(function.getOps<ReshardOp>()))
-          replace(module, reshard, gathered);
-    if (gathered.empty())
-      return;
-    createFunction(builder, module, module.getLoc(), names::kUnshard);
-    for (auto &[key, variable] : gathered) {
+          replace(module, reshard, gathered[getPipelineRank(function)]);
+    for (auto &[rank, variables] : gathered)
+      if (!variables.empty())
+        buildUnshard(module, rank, variables);
+  }
+
+private:
+  using GatheredVariables = llvm::MapVector<std::pair<StringAttr, Type>, std::string>;
+
+  void buildUnshard(ModuleOp module, std::optional<int64_t> rank,
+                    const GatheredVariables &variables) {
+    OpBuilder builder(module.getContext());
+    createFunction(builder, module, module.getLoc(), names::kUnshard, rank);
+    for (auto &[key, variable] : variables) {
       auto parameter = module.lookupSymbol<VariableOp>(key.first);
       Location loc = parameter.getLoc();
       Value slice = LoadOp::create(builder, loc, parameter.getType(), key.first.getValue());
@@ -34,9 +44,7 @@ struct GatherPerStep : impl::GatherPerStepBase<GatherPerStep> {
     }
   }
 
-private:
-  void replace(ModuleOp module, ReshardOp reshard,
-               llvm::MapVector<std::pair<StringAttr, Type>, std::string> &gathered) {
+  void replace(ModuleOp module, ReshardOp reshard, GatheredVariables &gathered) {
     auto load = reshard.getInput().getDefiningOp<LoadOp>();
     if (reshard.getPlacement() != GatherPlacement::per_step || !load)
       return;

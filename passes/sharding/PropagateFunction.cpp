@@ -172,7 +172,9 @@ LogicalResult FunctionPropagation::addArguments() {
 
 FailureOr<ShardingAttr> FunctionPropagation::getStorage(Operation *op, FlatSymbolRefAttr name) {
   auto variable = symbols.lookupNearestSymbolFrom<VariableOp>(op, name);
-  ShardingAttr sharding = variable ? getSharding(variable.getType()) : ShardingAttr();
+  ShardingAttr sharding =
+      variable ? getSharding(getSeenType(cast<RankedTensorType>(variable.getType()), op))
+               : ShardingAttr();
   if (!sharding)
     return op->emitOpError() << "variable " << name << " has no sharding";
   return sharding;

@@ -68,7 +68,7 @@ static LogicalResult verifyAccess(Operation *op, FlatSymbolRefAttr name, Type ty
   auto variable = symbols.lookupNearestSymbolFrom<VariableOp>(op, name);
   if (!variable)
     return op->emitOpError() << "there is no variable " << name;
-  auto variableType = cast<RankedTensorType>(variable.getType());
+  auto variableType = getSeenType(cast<RankedTensorType>(variable.getType()), op);
   if (variableType != type && withoutSharding(variableType) != type)
     return op->emitOpError() << "variable " << name << " has type " << variable.getType()
                              << ", found " << type;
