@@ -36,8 +36,8 @@ LogicalResult checkFunctions(ModuleOp module, ArrayRef<StringRef> present,
       return module.emitError() << "expects a function @" << name << " at this phase's end";
   for (StringRef name : absent)
     for (func::FuncOp function : getFamily(module, name))
-      return function->emitOpError() << "expects no function @" << function.getSymName()
-                                     << " at this phase's end";
+      return function->emitOpError()
+             << "expects no function @" << function.getSymName() << " at this phase's end";
   return success();
 }
 

@@ -52,8 +52,8 @@ inline constexpr llvm::StringLiteral kInputName = "titan.name";
 /// The function of that name, or an error at the module.
 mlir::func::FuncOp lookupFunction(mlir::ModuleOp module, llvm::StringRef name);
 
-/// The functions of a pipeline by stage or by rank, @NAME.0, @NAME.1 and so on, or @NAME alone; empty
-/// if there is none.
+/// The functions of a pipeline by stage or by rank, @NAME.0, @NAME.1 and so on, or @NAME alone;
+/// empty if there is none.
 llvm::SmallVector<mlir::func::FuncOp> getFamily(mlir::ModuleOp module, llvm::StringRef name);
 /// The name of a member of such a family; that of the family itself without an index.
 std::string getMemberName(llvm::StringRef family, std::optional<int64_t> index);

@@ -52,9 +52,9 @@ def PropagateShardings : Pass<"titan-propagate-shardings", "::mlir::ModuleOp"> {
 def GatherPerStep : Pass<"titan-gather-per-step", "::mlir::ModuleOp"> {
   let summary = "gather weights once a step, before the first microbatch";
   let description = [{
-    For every gather of a parameter in `@fwd` and `@bwd` whose placement is per_step: a variable
+    For every gather of a parameter in `@fwd` and `@bwd`, or a pipeline's `@fwd.s` and `@bwd.s`, whose placement is per_step: a variable
     `gathered.NAME` of the gathered layout takes its place, and a new function `@unshard`, which runs
-    after `@prologue`, fills these variables. Weights then take their whole memory throughout the
+    after `@prologue`, fills these variables (`@unshard.r` for pipeline rank r). Weights then take their whole memory throughout the
     step, and are communicated once in it, however many microbatches it has.
 
     Input:
@@ -141,6 +141,12 @@ def Differentiate : Pass<"titan-differentiate", "::mlir::ModuleOp"> {
     results the variables `loss_sum` and `valid_tokens`. A parameter that the loss does not depend
     on is an error.
 
+    If titan-split-stages has cut `@loss`, each stage `@loss.s` becomes `@fwd.s`, which returns what
+    the next stage takes and then the residuals, and `@bwd.s`, which takes the arguments and
+    residuals of `@fwd.s` and then, marked `titan.received`, the cotangents of what it handed on, and
+    returns the cotangents of what it had received. What ranks have of the loss and of the tokens is
+    then summed up in `accumulated.loss_sum` and `accumulated.valid_tokens`.
+
     Input:
     ```mlir
     titan.variable parameter @w : tensor<8x4xf32>
@@ -178,6 +184,11 @@ def BuildOptimizer : Pass<"titan-build-optimizer", "::mlir::ModuleOp"> {
     - `@update`: grad_norm = sqrt(sum of squares of all gradients) / valid_tokens; finite = whether
       it is; every parameter takes one step with its gradient scaled by min(1, max_norm /
       (grad_norm + 1e-6)) / valid_tokens, or keeps its value if finite is 0.
+
+    Of a pipeline, each rank has its `@prologue.r` and `@update.r` for its parameters; between the
+    last backward and these come `@gradient_squares.r`, each rank's sum of squares, and `@totals`,
+    which all ranks run together: it sums up over the ranks and stores the outputs, which the updates
+    then read. `@eval_totals` does the same for `@eval`.
 
     `max_norm` 0 clips nothing. If the module has `@eval`, its results are added to `eval_loss_sum`
     and `eval_valid_tokens`, which `@eval_prologue` sets to zero.

@@ -166,16 +166,29 @@ Status reportDeviation(const Deviation &deviation, double tolerance, raw_ostream
                                        deviation.value, tolerance));
 }
 
-/// Variables that some function of the programs stores, by name.
-llvm::SetVector<StringRef> findStoredVariables(ArrayRef<const Program *> programs) {
+/// Whether a variable may be one program's own: what a step sums up or gathers on its way.
+bool isIntermediate(Program &program, StringRef name) {
+  auto variable = program.module->lookupSymbol<VariableOp>(name);
+  return variable && (variable.getRole() == Role::counter || variable.getRole() == Role::derived);
+}
+
+/// Variables that some function of the programs stores, by name, without those of one that the
+/// other need not have.
+llvm::SetVector<StringRef> findStoredVariables(Program &first, Program &second) {
   llvm::SetVector<StringRef> names;
-  for (const Program *program : programs)
-    program->module.get()->walk([&](StoreOp store) { names.insert(store.getVariable()); });
+  for (Program *program : {&first, &second}) {
+    Program &other = program == &first ? second : first;
+    program->module.get()->walk([&](StoreOp store) {
+      StringRef name = store.getVariable();
+      if (other.module->lookupSymbol<VariableOp>(name) || !isIntermediate(*program, name))
+        names.insert(name);
+    });
+  }
   return names;
 }
 
 Status compareVariables(Program &first, Program &second, Deviation &deviation) {
-  for (StringRef name : findStoredVariables({&first, &second})) {
+  for (StringRef name : findStoredVariables(first, second)) {
     HostTensor *expected = first.interpreter->findVariable(name);
     HostTensor *found = second.interpreter->findVariable(name);
     if (!expected || !found)

@@ -17,8 +17,9 @@ enum class Padding {
 HostTensor scatterToRank(const HostTensor &tensor, mlir::RankedTensorType global,
                          const MeshShape &mesh, int64_t rank, Padding padding);
 
-/// The tensor of which the ranks hold `parts`, null for ranks that do not have it: partial sums are added in the order of ranks; fails
-/// when ranks that have to hold the same do not, bit for bit, saying which differ.
+/// The tensor of which the ranks hold `parts`, null for ranks that do not have it: partial sums are
+/// added in the order of ranks; fails when ranks that have to hold the same do not, bit for bit,
+/// saying which differ.
 struct GatherError {
   int64_t first, second; ///< ranks
   int64_t element;       ///< in the global tensor, row-major

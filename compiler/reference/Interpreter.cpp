@@ -76,8 +76,7 @@ static bool isPerDevice(ModuleOp module) {
 Interpreter::Interpreter(ModuleOp module, InterpreterOptions options)
     : module(module), symbols(module), options(options),
       mesh(isPerDevice(module) ? MeshShape::get(module) : MeshShape()), ranks(mesh.getNumRanks()),
-      variableRanks(getVariableRanks(module)),
-      context(std::make_unique<Context>(mesh)) {}
+      variableRanks(getVariableRanks(module)), context(std::make_unique<Context>(mesh)) {}
 
 Interpreter::~Interpreter() = default;
 

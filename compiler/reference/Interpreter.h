@@ -34,9 +34,9 @@ struct InterpreterOptions {
 /// are cut into what the ranks hold and results and variables put together again, and it is an
 /// error if ranks that should hold the same do not, bit for bit. Slices' padding is poisoned.
 ///
-/// A function of one pipeline rank is evaluated on the ranks of that coordinate alone, and a variable
-/// that only functions of one pipeline rank use is read from them. What stages hand to each other
-/// goes through the caller.
+/// A function of one pipeline rank is evaluated on the ranks of that coordinate alone, and a
+/// variable that only functions of one pipeline rank use is read from them. What stages hand to
+/// each other goes through the caller.
 class Interpreter {
 public:
   explicit Interpreter(mlir::ModuleOp module, InterpreterOptions options = {});

@@ -55,11 +55,9 @@ LogicalResult runMicrobatch(Interpreter &interpreter, ArrayRef<HostTensor> input
   for (func::FuncOp function : forward) {
     SmallVector<HostTensor> &arguments = saved.emplace_back();
     for (unsigned i = 0, next = 0; i < function.getNumArguments(); ++i)
-      arguments.push_back(isReceived(function, i)
-                              ? handed[next++]
-                              : find(getInputName(function, i)));
-    FailureOr<SmallVector<HostTensor>> results =
-        interpreter.call(function.getSymName(), arguments);
+      arguments.push_back(isReceived(function, i) ? handed[next++]
+                                                  : find(getInputName(function, i)));
+    FailureOr<SmallVector<HostTensor>> results = interpreter.call(function.getSymName(), arguments);
     if (failed(results))
       return failure();
     size_t numSent = 0;
@@ -74,8 +72,7 @@ LogicalResult runMicrobatch(Interpreter &interpreter, ArrayRef<HostTensor> input
   for (func::FuncOp function : llvm::reverse(backward)) {
     SmallVector<HostTensor> &arguments = saved.back();
     arguments.append(handed);
-    FailureOr<SmallVector<HostTensor>> results =
-        interpreter.call(function.getSymName(), arguments);
+    FailureOr<SmallVector<HostTensor>> results = interpreter.call(function.getSymName(), arguments);
     if (failed(results))
       return failure();
     handed = std::move(*results);
@@ -96,8 +93,8 @@ LogicalResult callFamily(Interpreter &interpreter, StringRef name) {
 }
 
 LogicalResult runUpdate(Interpreter &interpreter) {
-  for (StringRef name : {StringRef(names::kGradientSquares), StringRef(names::kTotals),
-                         StringRef(names::kUpdate)})
+  for (StringRef name :
+       {StringRef(names::kGradientSquares), StringRef(names::kTotals), StringRef(names::kUpdate)})
     if (failed(callFamily(interpreter, name)))
       return failure();
   return success();

@@ -6,8 +6,8 @@
 namespace titan {
 
 /// Runs @fwd on `inputs` and @bwd on the inputs and what @fwd returned; of a pipeline each stage's,
-/// with what it gets from the stage before or after. Inputs that several stages take are given once,
-/// in the order of their first use.
+/// with what it gets from the stage before or after. Inputs that several stages take are given
+/// once, in the order of their first use.
 mlir::LogicalResult runMicrobatch(Interpreter &interpreter, llvm::ArrayRef<HostTensor> inputs);
 
 /// Calls @NAME, or @NAME.0, @NAME.1 and so on, if the module has them.

@@ -25,8 +25,8 @@ inline constexpr llvm::StringLiteral kPipelineAxis = "pp";
 inline constexpr llvm::StringLiteral kPipelineRank = "titan.pipeline_rank";
 /// What a stage's function gets from the stage before, or its backward from the one after.
 inline constexpr llvm::StringLiteral kReceived = "titan.received";
-/// Attributes of a module that titan-split-stages is to cut: per stage the names of its modules, and
-/// the pipeline rank of each stage.
+/// Attributes of a module that titan-split-stages is to cut: per stage the names of its modules,
+/// and the pipeline rank of each stage.
 inline constexpr llvm::StringLiteral kStages = "titan.stages";
 inline constexpr llvm::StringLiteral kStageRanks = "titan.stage_ranks";
 

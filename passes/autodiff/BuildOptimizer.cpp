@@ -74,8 +74,8 @@ private:
   void createAccumulator(ModuleOp module, const Twine &name) {
     RankedTensorType type = scalarVariable;
     if (ShardingAttr sharding = getSharding(type))
-      type = withSharding(type, sharding.withPartial(
-                                    {StringAttr::get(module.getContext(), kPipelineAxis)}));
+      type = withSharding(
+          type, sharding.withPartial({StringAttr::get(module.getContext(), kPipelineAxis)}));
     createVariable(module, module.getLoc(), name, Role::counter, type);
   }
 
@@ -212,7 +212,8 @@ private:
   /// With the gradients of all parameters of the rank.
   void updateParameters(OpBuilder &builder, std::optional<int64_t> rank, ArrayRef<Value> values,
                         const Totals &totals) {
-    Value scale = buildScale(builder, builder.getInsertionBlock()->getTerminator()->getLoc(), totals);
+    Value scale =
+        buildScale(builder, builder.getInsertionBlock()->getTerminator()->getLoc(), totals);
     for (auto [parameter, gradient] : llvm::zip(parameters, gradients)) {
       if (!isOn(gradient, rank))
         continue;

@@ -123,8 +123,8 @@ private:
 /// value is either a residual or computed again in the backward. Computed again is what costs no
 /// memory traffic worth keeping: loads, constants, views, and pointwise functions of values that
 /// cross anyway.
-/// Arguments of the forward that only the backward takes, the cotangents of what it sends, come last
-/// in the backward too; `results` are what the backward returns.
+/// Arguments of the forward that only the backward takes, the cotangents of what it sends, come
+/// last in the backward too; `results` are what the backward returns.
 class FunctionSplitter {
 public:
   FunctionSplitter(func::FuncOp forward, func::FuncOp backward, ArrayRef<Operation *> moved,
@@ -261,13 +261,13 @@ private:
 struct Stage {
   Stage(func::FuncOp function, OpBuilder &builder, bool unreduced, ArrayRef<Value> received)
       : function(function), end(function.getBody().front().getTerminator()),
-        lastForward(end->getPrevNode()), numResults(end->getNumOperands()),
-        received(received), backward(function, builder, unreduced, received) {}
+        lastForward(end->getPrevNode()), numResults(end->getNumOperands()), received(received),
+        backward(function, builder, unreduced, received) {}
 
   func::FuncOp function;
-  Operation *end;         ///< the return
-  Operation *lastForward; ///< behind it stands what has been added
-  unsigned numResults;    ///< of the forward; behind them stand those of the backward
+  Operation *end;              ///< the return
+  Operation *lastForward;      ///< behind it stands what has been added
+  unsigned numResults;         ///< of the forward; behind them stand those of the backward
   SmallVector<Value> received; ///< arguments that have cotangents
   unsigned numCotangents = 0;  ///< arguments at the end that are cotangents of results
   BackwardBuilder backward;
@@ -305,11 +305,10 @@ struct Differentiate : impl::DifferentiateBase<Differentiate> {
       return tensor && tensor.getRank() == 0 && tensor.getElementType().isF32();
     };
     if (function.getNumResults() != 2 || !llvm::all_of(function.getResultTypes(), scalar))
-      return function.emitError()
-             << "expects @" << function.getSymName()
-             << " to return two f32 scalars, the summed loss and the "
-                "number of valid tokens, found "
-             << function.getFunctionType();
+      return function.emitError() << "expects @" << function.getSymName()
+                                  << " to return two f32 scalars, the summed loss and the "
+                                     "number of valid tokens, found "
+                                  << function.getFunctionType();
     return success();
   }
 
@@ -425,8 +424,8 @@ struct Differentiate : impl::DifferentiateBase<Differentiate> {
     for (Operation &op : stage.function.getBody().front()) {
       auto load = dyn_cast<LoadOp>(op);
       if (Value part = load ? stage.backward.cotangent(load) : Value()) {
-        auto [known, isNew] = stage.gradients.try_emplace(load.getVariableAttr().getAttr(), part,
-                                                          load.getLoc());
+        auto [known, isNew] =
+            stage.gradients.try_emplace(load.getVariableAttr().getAttr(), part, load.getLoc());
         if (!isNew) {
           OpBuilder builder(stage.end);
           Value &sum = known->second.first;
@@ -536,8 +535,8 @@ struct Differentiate : impl::DifferentiateBase<Differentiate> {
       DictionaryAttr given = function.getArgAttrDict(i);
       attributes.push_back(given ? given : builder.getDictionaryAttr({}));
     }
-    function.setType(builder.getFunctionType(block.getArgumentTypes(),
-                                             stage.end->getOperandTypes()));
+    function.setType(
+        builder.getFunctionType(block.getArgumentTypes(), stage.end->getOperandTypes()));
     function.setAllArgAttrs(attributes);
   }
 };

@@ -94,8 +94,8 @@ LogicalResult StageNames::read(ModuleOp module) {
 class FunctionCutter {
 public:
   FunctionCutter(func::FuncOp function, const StageNames &names)
-      : function(function), names(names), mesh(MeshShape::get(function->getParentOfType<ModuleOp>())),
-        needs(names.getNumStages()) {}
+      : function(function), names(names),
+        mesh(MeshShape::get(function->getParentOfType<ModuleOp>())), needs(names.getNumStages()) {}
 
   LogicalResult run();
 
@@ -181,9 +181,8 @@ LogicalResult FunctionCutter::assign(Operation *op) {
   if (isa<StoreOp>(op))
     return op->emitOpError() << "stands in @" << function.getSymName()
                              << ", which may not change variables";
-  const bool isInput = llvm::any_of(op->getOperands(), [&](Value operand) {
-    return !isFree(operand);
-  });
+  const bool isInput =
+      llvm::any_of(op->getOperands(), [&](Value operand) { return !isFree(operand); });
   if (!isInput) {
     free.insert(op);
     return success();
@@ -243,9 +242,9 @@ Value FunctionCutter::getIn(OpBuilder &builder, IRMapping &mapping, Value value)
 LogicalResult FunctionCutter::buildStage(int64_t stage) {
   Block &body = function.getBody().front();
   OpBuilder builder(function);
-  auto cut = func::FuncOp::create(builder, function.getLoc(),
-                                  getMemberName(function.getSymName(), stage),
-                                  builder.getFunctionType({}, {}));
+  auto cut =
+      func::FuncOp::create(builder, function.getLoc(), getMemberName(function.getSymName(), stage),
+                           builder.getFunctionType({}, {}));
   cut->setAttr(kPipelineRank, builder.getI64IntegerAttr(names.getRank(stage)));
   Block *block = cut.addEntryBlock();
   builder.setInsertionPointToStart(block);
@@ -273,8 +272,8 @@ LogicalResult FunctionCutter::buildStage(int64_t stage) {
   }
   const bool isLast = stage + 1 == names.getNumStages();
   SmallVector<Value> results;
-  for (Value value : isLast ? SmallVector<Value>(body.getTerminator()->getOperands())
-                            : needs[stage + 1].received)
+  for (Value value :
+       isLast ? SmallVector<Value>(body.getTerminator()->getOperands()) : needs[stage + 1].received)
     results.push_back(getIn(builder, mapping, value));
   func::ReturnOp::create(builder, function.getLoc(), results);
   eraseDeadOps(*block);
@@ -347,10 +346,9 @@ private:
         if (getPipelineRank(first) == getPipelineRank(function))
           continue;
         auto error = variable.emitError()
-                     << "parameter @" << load.getVariable() << " is used by @"
-                     << first.getSymName() << " of pipeline rank " << *getPipelineRank(first)
-                     << " and by @" << function.getSymName() << " of rank "
-                     << *getPipelineRank(function)
+                     << "parameter @" << load.getVariable() << " is used by @" << first.getSymName()
+                     << " of pipeline rank " << *getPipelineRank(first) << " and by @"
+                     << function.getSymName() << " of rank " << *getPipelineRank(function)
                      << "; stages that share weights have to be of one rank";
         error.attachNote(load.getLoc()) << "used here";
         return error;

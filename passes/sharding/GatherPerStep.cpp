@@ -16,7 +16,8 @@ namespace {
 struct GatherPerStep : impl::GatherPerStepBase<GatherPerStep> {
   void runOnOperation() override {
     ModuleOp module = getOperation();
-    // By pipeline rank, which variable a parameter is gathered into, by the layout that is asked for.
+    // By pipeline rank, which variable a parameter is gathered into, by the layout that is asked
+    // for.
     std::map<std::optional<int64_t>, GatheredVariables> gathered;
     for (StringRef name : {StringRef(names::kForward), StringRef(names::kBackward)})
       for (func::FuncOp function : getFamily(module, name))
