@@ -6,7 +6,7 @@
 
 cmake_minimum_required(VERSION 3.25)
 
-file(GLOB_RECURSE committed RELATIVE "${COMMITTED}" "${COMMITTED}/*.md")
+file(GLOB_RECURSE committed RELATIVE "${COMMITTED}" "${COMMITTED}/*.md" "${COMMITTED}/*.svg")
 set(wrong "")
 foreach(page IN LISTS PAGES)
   execute_process(COMMAND "${CMAKE_COMMAND}" -E compare_files "${RENDERED}/${page}" "${COMMITTED}/${page}"

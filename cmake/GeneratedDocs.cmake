@@ -3,7 +3,7 @@
 # titan_generate_docs(PAGE x.md SOURCE dialects/x.td OPTIONS -gen-... [TITLE "..."]): one page. PAGE is a
 # path below build/docs and, committed, below docs/generated. TITLE is for what mlir-tblgen gives none.
 #
-# titan_generate_docs_by(TOOL titan-x PAGE x.md): one page, what the tool prints.
+# titan_generate_docs_by(TOOL titan-x PAGE x.md [OPTIONS ...]): one page or drawing, what the tool prints.
 #
 # titan_add_docs_targets(), after the last page:
 #   generate-docs   renders the pages and copies them into docs/generated
@@ -40,11 +40,13 @@ function(titan_generate_docs)
 endfunction()
 
 function(titan_generate_docs_by)
-  cmake_parse_arguments(ARG "" "TOOL;PAGE" "" ${ARGN})
+  cmake_parse_arguments(ARG "" "TOOL;PAGE" "OPTIONS" ${ARGN})
   set(page "${CMAKE_BINARY_DIR}/docs/${ARG_PAGE}")
+  get_filename_component(folder "${page}" DIRECTORY)
+  file(MAKE_DIRECTORY "${folder}")
   add_custom_command(
     OUTPUT "${page}"
-    COMMAND ${ARG_TOOL} > "${page}"
+    COMMAND ${ARG_TOOL} ${ARG_OPTIONS} > "${page}"
     DEPENDS ${ARG_TOOL}
     COMMENT "Rendering docs/generated/${ARG_PAGE}"
     VERBATIM)
