@@ -1,5 +1,5 @@
 // titan-schedule: prints a pipeline schedule and its simulation.
-#include "tools/ScheduleCommand.h"
+#include "compiler/report/ScheduleCommand.h"
 
 #include <cstdio>
 #include <vector>

@@ -1,4 +1,4 @@
-#include "tools/ScheduleCommand.h"
+#include "compiler/report/ScheduleCommand.h"
 
 #include "compiler/report/Timetable.h"
 #include "passes/pipeline/ScheduleCsv.h"
