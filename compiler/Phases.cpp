@@ -11,7 +11,10 @@ using namespace mlir;
 
 namespace titan {
 
-static void buildGraphPhase(OpPassManager &, const JobConfig &) {}
+static void buildGraphPhase(OpPassManager &passes, const JobConfig &job) {
+  if (job.training.mixedPrecisionParam == "bfloat16")
+    passes.addPass(createCastPrecision());
+}
 
 static void buildShardedPhase(OpPassManager &passes, const JobConfig &job) {
   PropagateShardingsOptions options;
@@ -111,7 +114,9 @@ void registerPhases() {
                  llvm::function_ref<LogicalResult(const llvm::Twine &)> errorHandler) {
           if (!options.empty())
             return errorHandler("a phase's pipeline takes no options");
-          addPhase(passes, phase, JobConfig());
+          JobConfig job;
+          job.training.mixedPrecisionParam = "float32"; // a printed graph has its casts
+          addPhase(passes, phase, job);
           return success();
         },
         [](llvm::function_ref<void(const mlir::detail::PassOptions &)>) {});

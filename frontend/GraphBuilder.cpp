@@ -47,7 +47,9 @@ RankedTensorType GraphBuilder::i32(ArrayRef<int64_t> shape) {
 // Layouts
 //===----------------------------------------------------------------------===//
 
-void GraphBuilder::declareMesh(ArrayRef<Axis> axes, ArrayRef<StringRef> storage) {
+void GraphBuilder::declareMesh(ArrayRef<Axis> axes, ArrayRef<StringRef> storage,
+                               int64_t granule) {
+  storageGranule = granule;
   assert(!mesh && !lastVariable && "the mesh comes first");
   SmallVector<StringRef> names;
   SmallVector<int64_t> sizes;
@@ -111,13 +113,11 @@ void GraphBuilder::declareParameter(StringRef name, ArrayRef<int64_t> shape, Att
                                     Split split) {
   RankedTensorType type = f32(shape);
   if (mesh) {
-    // 16 bytes: what devices load at once.
-    constexpr int64_t kGranule = 16 / sizeof(float);
     ShardingAttr whole = getSharding(type.getRank(), split);
     type = withSharding(type, storageAxes.empty()
                                   ? whole
                                   : ShardingAttr::get(builder.getContext(), whole.getDimensions(),
-                                                      {}, storageAxes, kGranule));
+                                                      {}, storageAxes, storageGranule));
   }
   declare(Role::parameter, name, type, initializer);
 }

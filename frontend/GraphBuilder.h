@@ -59,13 +59,14 @@ public:
   Scope scope(llvm::StringRef name) { return Scope(*this, name); }
 
   /// The module's mesh, before everything that is laid out on it. Parameters are kept as flat
-  /// slices over the `storage` axes, cut at multiples of 16 bytes. Without a mesh nothing is
-  /// sharded.
+  /// slices over the `storage` axes, cut at multiples of `granule` elements. Without a mesh nothing
+  /// is sharded.
   struct Axis {
     llvm::StringRef name;
     int64_t size;
   };
-  void declareMesh(llvm::ArrayRef<Axis> axes, llvm::ArrayRef<llvm::StringRef> storage);
+  void declareMesh(llvm::ArrayRef<Axis> axes, llvm::ArrayRef<llvm::StringRef> storage,
+                   int64_t granule = 4);
 
   /// For each dimension the axes that split it, outermost first. Axes of size 1 are left out.
   using Split = llvm::ArrayRef<llvm::ArrayRef<llvm::StringRef>>;
@@ -135,6 +136,7 @@ private:
   mlir::Operation *lastVariable = nullptr; ///< variables stand before all functions
   std::optional<MeshShape> mesh;
   llvm::SmallVector<mlir::StringAttr> storageAxes; ///< of sizes above 1
+  int64_t storageGranule = 4; ///< elements
   std::string path;                                ///< of the current scope
   mlir::Location location;                         ///< the scope's, for new ops
   mlir::func::FuncOp function;                     ///< being built

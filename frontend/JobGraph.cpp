@@ -59,6 +59,7 @@ StatusOr<GraphOptions> resolveGraph(const ModelDefinition &definition, const Job
   options.model = overrideModel(flavor->config, job.model);
   TITAN_RETURN_IF_ERROR(checkModel(options.model));
   TITAN_ASSIGN_OR_RETURN(options.mesh, resolveMesh(job.parallelism, worldSize));
+  options.computeBytes = job.training.mixedPrecisionParam == "bfloat16" ? 2 : 4;
   options.sequenceParallel = job.parallelism.enableSequenceParallel;
   const int64_t batchDegree = options.mesh.batchDegree();
   const int64_t rowsAtOnce = job.training.localBatchSize * batchDegree;

@@ -23,6 +23,7 @@ struct BatchShape {
 struct GraphOptions {
   ModelConfig model;
   MeshConfig mesh;
+  int64_t computeBytes = 4;             ///< of an element in forward and backward
   bool sequenceParallel = true;         ///< tp splits the sequence between the layers' matrices
   BatchShape training;                  ///< one microbatch of the whole mesh
   std::optional<BatchShape> validation; ///< absent: no @eval

@@ -5,6 +5,46 @@
 include "mlir/Pass/PassBase.td"
 
 //===----------------------------------------------------------------------===//
+// precision
+//===----------------------------------------------------------------------===//
+
+def CastPrecision : Pass<"titan-cast-precision", "::mlir::ModuleOp"> {
+  let summary = "compute in bfloat16, with casts of the float32 parameters";
+  let description = [{
+    Mixed precision as casts in the IR (Micikevicius et al. 2018, and PyTorch's FSDP2): parameters
+    stay as they are and are cast where they are loaded; whatever is computed from the copies is of
+    the narrow type, as far as each op says (PrecisionOpInterface): a norm's statistics, attention's
+    log-sum-exp and the loss stay float32, and so do tables that no parameter reaches. Operands that
+    meet a narrow one are cast to it. Results of functions, and what is stored, keep their types.
+
+    Since a cast is an op on a parameter's slice, titan-propagate-shardings gathers the narrow copy.
+    The adjoint of a cast takes cotangents in the parameter's type (DifferentiableOpInterface), so
+    gradients are summed, over uses, microbatches and ranks, in float32.
+
+    Input:
+    ```mlir
+    titan.variable parameter @w : tensor<8x4xf32>
+    func.func @f(%x: tensor<6x4xf32>) -> tensor<6x8xf32> {
+      %w = titan.load @w : tensor<8x4xf32>
+      %y = titan.einsum "td,nd->tn" %x, %w : tensor<6x4xf32>, tensor<8x4xf32> -> tensor<6x8xf32>
+      return %y : tensor<6x8xf32>
+    ```
+    Output:
+    ```mlir
+    func.func @f(%x: tensor<6x4xf32>) -> tensor<6x8xf32> {
+      %0 = titan.cast %x : tensor<6x4xf32> -> tensor<6x4xbf16>
+      %w = titan.load @w : tensor<8x4xf32>
+      %1 = titan.cast %w : tensor<8x4xf32> -> tensor<8x4xbf16>
+      %y = titan.einsum "td,nd->tn" %0, %1 : tensor<6x4xbf16>, tensor<8x4xbf16> -> tensor<6x8xbf16>
+      %2 = titan.cast %y : tensor<6x8xbf16> -> tensor<6x8xf32>
+      return %2 : tensor<6x8xf32>
+    ```
+  }];
+  let options = [Option<"type", "type", "std::string", "\"bf16\"", "bf16 or f16">];
+  let dependentDialects = ["::titan::TitanDialect"];
+}
+
+//===----------------------------------------------------------------------===//
 // sharding
 //===----------------------------------------------------------------------===//
 
@@ -54,8 +94,10 @@ def GatherPerStep : Pass<"titan-gather-per-step", "::mlir::ModuleOp"> {
   let description = [{
     For every gather of a parameter in `@fwd` and `@bwd`, or a pipeline's `@fwd.s` and `@bwd.s`, whose placement is per_step: a variable
     `gathered.NAME` of the gathered layout takes its place, and a new function `@unshard`, which runs
-    after `@prologue`, fills these variables (`@unshard.r` for pipeline rank r). Weights then take their whole memory throughout the
-    step, and are communicated once in it, however many microbatches it has.
+    after `@prologue`, fills these variables (`@unshard.r` for pipeline rank r). Weights then take their
+    whole memory throughout the step, and are communicated once in it, however many microbatches it
+    has. What is computed from a parameter's slice element by element, such as its bfloat16 copy, is
+    gathered likewise.
 
     Input:
     ```mlir

@@ -450,9 +450,21 @@ LogicalResult StageEmitter::emitEvaluation(unsigned number) {
   // The interface is not const.
   FusibleOpInterface op = evaluation.op;
   values[number] = op.emitScalarBody(builder, inputs, places(evaluation.place));
-  if (values[number].size() != op.getIterationSpace().outputs.size() &&
-      classify(op.getIterationSpace()) == LoopKind::pointwise)
+  const IterationSpace space = op.getIterationSpace();
+  if (classify(space) != LoopKind::pointwise)
+    return success();
+  if (values[number].size() != space.outputs.size())
     return op->emitOpError("emits another number of scalars than its outputs");
+  for (auto [value, output] : llvm::zip(values[number], space.outputs)) {
+    Type element = getElementTypeOrSelf(op->getResult(output.index));
+    // What is only moved has been rounded.
+    const bool isMoved = llvm::any_of(llvm::zip(inputs, space.inputs), [&](auto pair) {
+      auto [input, access] = pair;
+      return input == value && getElementTypeOrSelf(op->getOperand(access.index)) == element;
+    });
+    if (!isMoved)
+      value = roundToElement(builder, loc, value, element);
+  }
   return success();
 }
 

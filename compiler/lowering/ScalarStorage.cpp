@@ -3,6 +3,7 @@
 #include "dialects/interfaces/Fusible.h"
 
 #include "mlir/Dialect/Arith/IR/Arith.h"
+#include "mlir/Dialect/Utils/StaticValueUtils.h"
 
 using namespace mlir;
 
@@ -47,12 +48,34 @@ Value widenFromStorage(OpBuilder &builder, Location loc, Value stored, Type elem
   return type == element ? stored : arith::ExtFOp::create(builder, loc, type, stored).getResult();
 }
 
+/// What a scalar has been widened from, if it has been.
+static Value getStored(Value scalar) {
+  if (auto extension = scalar.getDefiningOp<arith::ExtFOp>())
+    return extension.getIn();
+  auto bits = scalar.getDefiningOp<arith::BitcastOp>();
+  auto shift = bits ? bits.getIn().getDefiningOp<arith::ShLIOp>() : arith::ShLIOp();
+  auto extension = shift ? shift.getLhs().getDefiningOp<arith::ExtUIOp>() : arith::ExtUIOp();
+  if (!extension || !extension.getIn().getType().isInteger(16) ||
+      getConstantIntValue(shift.getRhs()) != 16)
+    return {};
+  return extension.getIn();
+}
+
 Value narrowToStorage(OpBuilder &builder, Location loc, Value scalar, Type element) {
-  if (element.isBF16())
-    return narrowToBFloat16(builder, loc, scalar);
   if (scalar.getType() == element)
     return scalar;
+  // Rounding twice changes nothing, but costs, and LLVM does not see it.
+  if (Value stored = getStored(scalar); stored && stored.getType() == getStorageType(element))
+    return stored;
+  if (element.isBF16())
+    return narrowToBFloat16(builder, loc, scalar);
   return arith::TruncFOp::create(builder, loc, element, scalar);
+}
+
+Value roundToElement(OpBuilder &builder, Location loc, Value scalar, Type element) {
+  if (scalar.getType() == element || !isa<FloatType>(element))
+    return scalar;
+  return widenFromStorage(builder, loc, narrowToStorage(builder, loc, scalar, element), element);
 }
 
 } // namespace titan

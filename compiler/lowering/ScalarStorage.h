@@ -17,4 +17,8 @@ mlir::Value widenFromStorage(mlir::OpBuilder &builder, mlir::Location loc, mlir:
 mlir::Value narrowToStorage(mlir::OpBuilder &builder, mlir::Location loc, mlir::Value scalar,
                             mlir::Type element);
 
+/// The scalar rounded to the element type, as it would be after a store and a load.
+mlir::Value roundToElement(mlir::OpBuilder &builder, mlir::Location loc, mlir::Value scalar,
+                           mlir::Type element);
+
 } // namespace titan

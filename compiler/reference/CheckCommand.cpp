@@ -26,7 +26,8 @@ Whole training steps: @prologue, @fwd, @bwd, @update leave equal variables in tw
   --step
   --gradients           instead, @bwd's gradients in the last file equal finite differences of
                         @loss in the first
-Training against reference numbers PREFIX.json, PREFIX.{init,batches,float64}.safetensors
+Training against reference numbers PREFIX.json, PREFIX.{init,batches,float64}.safetensors; prints
+each step's loss and gradient norm
   --golden PREFIX
   --steps N             steps to train (default 20)
 A random program to try passes on, printed: @loss over tokens, labels and parameters
@@ -269,9 +270,13 @@ Status runCheck(const CheckOptions &options, MLIRContext &context, raw_ostream &
   }
   TITAN_ASSIGN_OR_RETURN(Program first, loadProgram(options.files.front(), options, context));
   if (!options.golden.empty()) {
-    TITAN_ASSIGN_OR_RETURN(Deviation found, trainAgainstGolden(*first.module, *first.interpreter,
-                                                               options.golden, options.steps));
-    return reportDeviation(found, options.tolerance, report);
+    TITAN_ASSIGN_OR_RETURN(
+        const GoldenResult found,
+        trainAgainstGolden(*first.module, *first.interpreter, options.golden, options.steps));
+    for (auto [index, step] : llvm::enumerate(found.steps))
+      report << llvm::formatv("step {0}: loss {1:f9}, gradient norm {2:f9}\n", index + 1, step.loss,
+                              step.gradientNorm);
+    return reportDeviation(found.deviation, options.tolerance, report);
   }
   TITAN_ASSIGN_OR_RETURN(Program second, loadProgram(options.files.back(), options, context));
   Deviation deviation;

@@ -133,16 +133,18 @@ public:
     TITAN_RETURN_IF_ERROR(evaluate(runUpdate(interpreter)));
     const double valid = scalar(names::kValidTokens);
     const std::string inStep = " in step " + std::to_string(step);
-    deviation.add(getRelativeDifference(scalar(names::kLossSum) / valid, reference.loss),
-                  "the loss" + inStep);
+    const double loss = scalar(names::kLossSum) / valid;
+    result.deviation.add(getRelativeDifference(loss, reference.loss), "the loss" + inStep);
     if (step == 1)
       TITAN_RETURN_IF_ERROR(compareGradients(valid));
-    deviation.add(getRelativeDifference(scalar(names::kGradientNorm), reference.gradientNorm),
+    const double norm = scalar(names::kGradientNorm);
+    result.deviation.add(getRelativeDifference(norm, reference.gradientNorm),
                   "the gradient norm" + inStep);
+    result.steps.push_back({loss, norm});
     return compareParameters("step" + std::to_string(step) + ".");
   }
 
-  const Deviation &getDeviation() const { return deviation; }
+  GoldenResult takeResult() { return std::move(result); }
 
 private:
   static Status evaluate(LogicalResult result) {
@@ -185,7 +187,7 @@ private:
         value /= valid;
       TITAN_ASSIGN_OR_RETURN(HostTensor reference,
                              readTensor(expected, "grad." + name, gradient.type));
-      deviation.add(getRelativeL2(gradient, reference), "the gradient of " + name);
+      result.deviation.add(getRelativeL2(gradient, reference), "the gradient of " + name);
     }
     return okStatus();
   }
@@ -197,7 +199,7 @@ private:
         continue;
       const HostTensor &found = interpreter.variable(name);
       TITAN_ASSIGN_OR_RETURN(HostTensor reference, readTensor(expected, prefix + name, found.type));
-      deviation.add(getRelativeL2(found, reference), prefix + name);
+      result.deviation.add(getRelativeL2(found, reference), prefix + name);
     }
     return okStatus();
   }
@@ -206,7 +208,7 @@ private:
   const Safetensors &expected;
   SmallVector<VariableOp> parameters;
   func::FuncOp forward;
-  Deviation deviation;
+  GoldenResult result;
 };
 
 /// The program has what a training needs.
@@ -228,7 +230,7 @@ Status checkProgram(ModuleOp module) {
 
 } // namespace
 
-StatusOr<Deviation> trainAgainstGolden(ModuleOp module, Interpreter &interpreter,
+StatusOr<GoldenResult> trainAgainstGolden(ModuleOp module, Interpreter &interpreter,
                                        const std::string &prefix, int64_t steps) {
   TITAN_RETURN_IF_ERROR(checkProgram(module));
   TITAN_ASSIGN_OR_RETURN(const ReferenceRun run, readRun(prefix + ".json"));
@@ -243,7 +245,7 @@ StatusOr<Deviation> trainAgainstGolden(ModuleOp module, Interpreter &interpreter
   TITAN_RETURN_IF_ERROR(training.loadParameters(initial));
   for (int64_t step = 1; step <= steps; ++step)
     TITAN_RETURN_IF_ERROR(training.runStep(step, batches, run));
-  return training.getDeviation();
+  return training.takeResult();
 }
 
 } // namespace titan

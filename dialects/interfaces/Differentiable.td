@@ -21,6 +21,13 @@ def Titan_DifferentiableOpInterface : OpInterface<"DifferentiableOpInterface"> {
       "::llvm::LogicalResult", "buildVjp",
       (ins "::mlir::OpBuilder &":$builder, "::llvm::ArrayRef<::mlir::Value>":$cotangents,
            "const ::llvm::BitVector &":$needed, "::titan::Vjp &":$result)>,
+    InterfaceMethod<[{
+        Whether the op only moves or converts elements, so that buildVjp also takes a cotangent with
+        wider elements than the result's and answers in the type that is asked for. What is
+        accumulated for such a result is then rounded nowhere: the gradient of a parameter that is
+        read as a bfloat16 copy is summed in float32, over uses and ranks.
+      }],
+      "bool", "takesWiderCotangent", (ins), [{}], [{ return false; }]>,
   ];
 }
 

@@ -11,7 +11,9 @@ def Titan_FusibleOpInterface : OpInterface<"FusibleOpInterface"> {
     element of each operand and result one iteration touches, and what it computes there.
 
     A body sees and yields scalars of the *compute type* of an element type: f32 for every float
-    narrower than f64, else the type itself. Conversion to and from storage is the emitter's.
+    narrower than f64, else the type itself. Conversion to and from storage is the emitter's, and so
+    is rounding what a body yields to its result's element type: what a kernel computes does not
+    depend on which ops share it.
   }];
   let methods = [
     InterfaceMethod<[{

@@ -5,6 +5,7 @@
 #include "dialects/interfaces/Differentiable.h"
 #include "dialects/interfaces/Fusible.h"
 #include "dialects/interfaces/Partition.h"
+#include "dialects/interfaces/Precision.h"
 #include "dialects/interfaces/Reference.h"
 #include "dialects/interfaces/ShardingRule.h"
 
@@ -20,6 +21,7 @@ using namespace mlir;
 #include "dialects/interfaces/Differentiable.cpp.inc"
 #include "dialects/interfaces/Fusible.cpp.inc"
 #include "dialects/interfaces/Partition.cpp.inc"
+#include "dialects/interfaces/Precision.cpp.inc"
 #include "dialects/interfaces/Reference.cpp.inc"
 #include "dialects/interfaces/ShardingRule.cpp.inc"
 
@@ -38,6 +40,26 @@ int64_t detail::sumOfBytes(TypeRange types) {
   for (Type type : types)
     bytes += getByteSize(type);
   return bytes;
+}
+
+PrecisionRule PrecisionRule::all(Operation *op) {
+  auto floats = [](TypeRange types) {
+    llvm::BitVector bits(types.size());
+    for (auto [i, type] : llvm::enumerate(types))
+      bits[i] = isa<FloatType>(getElementTypeOrSelf(type));
+    return bits;
+  };
+  return {floats(op->getOperandTypes()), floats(op->getResultTypes())};
+}
+
+PrecisionRule PrecisionRule::of(Operation *op, ArrayRef<unsigned> operands,
+                                ArrayRef<unsigned> results) {
+  PrecisionRule rule{llvm::BitVector(op->getNumOperands()), llvm::BitVector(op->getNumResults())};
+  for (unsigned operand : operands)
+    rule.operands.set(operand);
+  for (unsigned result : results)
+    rule.results.set(result);
+  return rule;
 }
 
 ShardingRule getPointwiseRule(Operation *op) {

@@ -13,6 +13,7 @@ include "dialects/interfaces/Cost.td"
 include "dialects/interfaces/Differentiable.td"
 include "dialects/interfaces/Fusible.td"
 include "dialects/interfaces/Partition.td"
+include "dialects/interfaces/Precision.td"
 include "dialects/interfaces/Reference.td"
 include "dialects/interfaces/ShardingRule.td"
 
@@ -69,8 +70,15 @@ class Titan_ComputeOp<string mnemonic, list<Trait> traits = []>
     : Titan_Op<mnemonic, !listconcat(Titan_ComputeTraits, traits)>;
 
 def Titan_Differentiable : DeclareOpInterfaceMethods<Titan_DifferentiableOpInterface>;
+// Passes wider cotangents on.
+def Titan_DifferentiableWide
+    : DeclareOpInterfaceMethods<Titan_DifferentiableOpInterface, ["takesWiderCotangent"]>;
 def Titan_Fusible : DeclareOpInterfaceMethods<Titan_FusibleOpInterface>;
 def Titan_Decomposable : DeclareOpInterfaceMethods<Titan_DecomposableOpInterface>;
+// Computes in the type that the model computes in; `Ruled` says which of its tensors are of it.
+def Titan_Precision : DeclareOpInterfaceMethods<Titan_PrecisionOpInterface>;
+def Titan_PrecisionRuled
+    : DeclareOpInterfaceMethods<Titan_PrecisionOpInterface, ["getPrecisionRule"]>;
 def Titan_Partitioned : DeclareOpInterfaceMethods<Titan_PartitionOpInterface>;
 def Titan_Chunkable : DeclareOpInterfaceMethods<Titan_ChunkableOpInterface>;
 // Emits its own instruction; `Placed` also says where its results live.

@@ -9,6 +9,7 @@
 #include "dialects/interfaces/Differentiable.h"
 #include "dialects/interfaces/Fusible.h"
 #include "dialects/interfaces/Partition.h"
+#include "dialects/interfaces/Precision.h"
 #include "dialects/interfaces/Reference.h"
 #include "dialects/interfaces/ShardingRule.h"
 

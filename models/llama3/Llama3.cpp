@@ -108,12 +108,14 @@ constexpr ArrayRef<StringRef> kSequenceStream[] = {kBatchAxes, kTensorAxis, {}};
 
 void Llama3Builder::declareMesh() {
   const MeshConfig &mesh = options.mesh;
+  // Slices begin at multiples of what devices load at once, gathered as what is computed with.
+  constexpr int64_t kLoadBytes = 16;
   graph.declareMesh({{"pp", mesh.pipeline},
                      {"dp_replicate", mesh.replicate},
                      {"dp_shard", mesh.shard},
                      {"cp", mesh.context},
                      {"tp", mesh.tensor}},
-                    {"dp_shard", "cp"});
+                    {"dp_shard", "cp"}, kLoadBytes / options.computeBytes);
 }
 
 Value Llama3Builder::constrainStream(Value x) {

@@ -88,6 +88,8 @@ private:
       return op->emitOpError("lies between a parameter and the loss but is no "
                              "DifferentiableOpInterface");
     Vjp vjp;
+    for (Value operand : op->getOperands())
+      vjp.elementTypes.push_back(getCotangentElement(operand));
     if (failed(differentiable.buildVjp(builder, results, needed, vjp)))
       return failure();
     for (auto [i, operand] : llvm::enumerate(op->getOperands()))
@@ -102,8 +104,22 @@ private:
     return getSharding(reshard.getInput().getType()).isFlat();
   }
 
+  /// The element type in which a value's cotangent is summed: that of what it is a copy of, if that
+  /// is wider.
+  Type getCotangentElement(Value value) {
+    Type own = tensorType(value).getElementType();
+    auto op = value.getDefiningOp<DifferentiableOpInterface>();
+    if (!isActive(value) || !op || !op.takesWiderCotangent())
+      return own;
+    Type source = getCotangentElement(op->getOperand(0));
+    return source.getIntOrFloatBitWidth() > own.getIntOrFloatBitWidth() ? source : own;
+  }
+
   void add(Location loc, Value value, Value cotangent) {
     Value &sum = cotangents[value];
+    RankedTensorType type = tensorType(cotangent);
+    if (Type element = getCotangentElement(value); element != type.getElementType())
+      cotangent = CastOp::create(builder, loc, type.clone(element), cotangent);
     primals.try_emplace(cotangent, value);
     // Layouts may differ until they are propagated.
     sum = sum ? AddOp::create(builder, loc, sum.getType(), sum, cotangent) : cotangent;

@@ -22,7 +22,7 @@ StringRef findVariable(CollectiveOpInterface op) {
   while (Operation *definition = value.getDefiningOp()) {
     if (auto load = dyn_cast<LoadOp>(definition))
       return load.getVariable();
-    if (!isView(definition))
+    if (definition->getNumOperands() != 1 || (!isView(definition) && !isPointwise(definition)))
       break;
     value = definition->getOperand(0);
   }

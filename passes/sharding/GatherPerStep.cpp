@@ -1,6 +1,9 @@
 #include "dialects/titan/Sharding.h"
 #include "passes/Functions.h"
 #include "passes/Passes.h"
+#include "passes/sharding/OpMotion.h"
+
+#include "mlir/IR/IRMapping.h"
 
 #include <map>
 
@@ -16,56 +19,78 @@ namespace {
 struct GatherPerStep : impl::GatherPerStepBase<GatherPerStep> {
   void runOnOperation() override {
     ModuleOp module = getOperation();
-    // By pipeline rank, which variable a parameter is gathered into, by the layout that is asked
-    // for.
-    std::map<std::optional<int64_t>, GatheredVariables> gathered;
+    ranks.clear();
     for (StringRef name : {StringRef(names::kForward), StringRef(names::kBackward)})
-      for (func::FuncOp function : getFamily(module, name))
+      for (func::FuncOp function : getFamily(module, name)) {
         for (auto reshard : llvm::make_early_inc_range(function.getOps<ReshardOp>()))
-          replace(module, reshard, gathered[getPipelineRank(function)]);
-    for (auto &[rank, variables] : gathered)
-      if (!variables.empty())
-        buildUnshard(module, rank, variables);
+          if (LoadOp load = getParameter(reshard.getInput());
+              load && reshard.getPlacement() == GatherPlacement::per_step)
+            replace(module, reshard, load.getVariableAttr().getAttr(), getPipelineRank(function));
+        eraseDeadOps(function.getBody().front());
+      }
   }
 
 private:
-  using GatheredVariables = llvm::MapVector<std::pair<StringAttr, Type>, std::string>;
+  /// What one pipeline rank gathers: the variables that take a parameter's place, by the layout and
+  /// type that are asked for, and the function that fills them.
+  struct Rank {
+    llvm::DenseMap<std::pair<StringAttr, Type>, StringAttr> gathered;
+    func::FuncOp unshard;
+  };
 
-  void buildUnshard(ModuleOp module, std::optional<int64_t> rank,
-                    const GatheredVariables &variables) {
-    OpBuilder builder(module.getContext());
-    createFunction(builder, module, module.getLoc(), names::kUnshard, rank);
-    for (auto &[key, variable] : variables) {
-      auto parameter = module.lookupSymbol<VariableOp>(key.first);
-      Location loc = parameter.getLoc();
-      Value slice = LoadOp::create(builder, loc, parameter.getType(), key.first.getValue());
-      Value whole = ReshardOp::create(builder, loc, key.second, slice, GatherPlacement::per_step,
-                                      builder.getStringAttr("kept until the step's end"));
-      StoreOp::create(builder, loc, whole, variable);
-    }
+  /// The parameter whose slice is all that the value is computed from, element by element.
+  static LoadOp getParameter(Value value) {
+    Operation *op = value.getDefiningOp();
+    if (!op || isa<LoadOp>(op))
+      return cast_if_present<LoadOp>(op);
+    return op->getNumOperands() == 1 && isPointwise(op) ? getParameter(op->getOperand(0))
+                                                        : LoadOp();
   }
 
-  void replace(ModuleOp module, ReshardOp reshard, GatheredVariables &gathered) {
-    auto load = reshard.getInput().getDefiningOp<LoadOp>();
-    if (reshard.getPlacement() != GatherPlacement::per_step || !load)
-      return;
-    StringAttr name = load.getVariableAttr().getAttr();
-    std::string &variable = gathered[{name, reshard.getType()}];
-    if (variable.empty()) {
-      variable = (names::kGatheredPrefix + name.getValue()).str();
-      // Another layout of the same parameter, such as of a matrix that two layers share.
-      for (int64_t count = 2; module.lookupSymbol(variable); ++count)
-        variable = (names::kGatheredPrefix + name.getValue() + "." + Twine(count)).str();
-      createVariable(module, load.getLoc(), variable, Role::derived,
-                     cast<RankedTensorType>(reshard.getType()));
-    }
-    OpBuilder builder(reshard);
+  /// What computes the value from the parameter's slice, once more.
+  static Value cloneFromParameter(OpBuilder &builder, Value value) {
+    auto result = cast<OpResult>(value);
+    IRMapping mapping;
+    for (Value operand : result.getOwner()->getOperands())
+      mapping.map(operand, cloneFromParameter(builder, operand));
+    return builder.clone(*result.getOwner(), mapping)->getResult(result.getResultNumber());
+  }
+
+  void replace(ModuleOp module, ReshardOp reshard, StringAttr parameter,
+               std::optional<int64_t> rankNumber) {
+    Rank &rank = ranks[rankNumber];
+    OpBuilder builder(module.getContext());
+    if (!rank.unshard)
+      rank.unshard =
+          createFunction(builder, module, module.getLoc(), names::kUnshard, rankNumber);
+    StringAttr &variable = rank.gathered[{parameter, reshard.getType()}];
+    if (!variable)
+      variable = addVariable(module, reshard, parameter, rank.unshard);
+    builder.setInsertionPoint(reshard);
     reshard.replaceAllUsesWith(
         LoadOp::create(builder, reshard.getLoc(), reshard.getType(), variable).getResult());
     reshard.erase();
-    if (load->use_empty())
-      load.erase();
   }
+
+  /// A new variable, which `unshard` fills.
+  StringAttr addVariable(ModuleOp module, ReshardOp reshard, StringAttr parameter,
+                         func::FuncOp unshard) {
+    Location loc = module.lookupSymbol(parameter)->getLoc();
+    std::string name = (names::kGatheredPrefix + parameter.getValue()).str();
+    // Another layout of the same parameter, such as of a matrix that two layers share.
+    for (int64_t count = 2; module.lookupSymbol(name); ++count)
+      name = (names::kGatheredPrefix + parameter.getValue() + "." + Twine(count)).str();
+    createVariable(module, loc, name, Role::derived, cast<RankedTensorType>(reshard.getType()));
+    OpBuilder builder(unshard.getBody().front().getTerminator());
+    Value slice = cloneFromParameter(builder, reshard.getInput());
+    Value whole = ReshardOp::create(builder, loc, reshard.getType(), slice,
+                                    GatherPlacement::per_step,
+                                    builder.getStringAttr("kept until the step's end"));
+    StoreOp::create(builder, loc, whole, name);
+    return builder.getStringAttr(name);
+  }
+
+  std::map<std::optional<int64_t>, Rank> ranks;
 };
 
 } // namespace

@@ -10,9 +10,18 @@ bool isView(Operation *op) {
          });
 }
 
+bool isPointwise(Operation *op) {
+  if (auto kernel = dyn_cast<KernelOp>(op))
+    return llvm::all_of(kernel.getBody().front().without_terminator(),
+                        [](Operation &inner) { return isPointwise(&inner); });
+  auto fusible = dyn_cast<FusibleOpInterface>(op);
+  return fusible && fusible.getIterationSpace().combiner == Combiner::none;
+}
+
 bool isThereAtEntry(Value value) {
   Operation *op = value.getDefiningOp();
-  return !op || isa<LoadOp>(op) || (isView(op) && llvm::all_of(op->getOperands(), isThereAtEntry));
+  return !op || isa<LoadOp>(op) ||
+         ((isView(op) || isPointwise(op)) && llvm::all_of(op->getOperands(), isThereAtEntry));
 }
 
 bool mayWaitUntilEnd(Value value) {

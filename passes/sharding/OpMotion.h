@@ -12,7 +12,11 @@ using OpSet = llvm::SetVector<mlir::Operation *>;
 /// Whether the op computes nothing: its results are views of its operands.
 bool isView(mlir::Operation *op);
 
-/// Whether a value is there at the function's entry: an argument, a load, or a view of one.
+/// Whether each element of the results is computed from one of each operand, by one op or a kernel.
+bool isPointwise(mlir::Operation *op);
+
+/// Whether a value is there at the function's entry or can be: an argument, a load, or a view or
+/// pointwise function of such values, like the bfloat16 copy of a parameter's slice.
 bool isThereAtEntry(mlir::Value value);
 
 /// What only tells stores, or views of them, apart from `value` and is therefore free to wait until
@@ -31,7 +35,8 @@ OpSet getUsersBefore(mlir::ValueRange values, mlir::Operation *limit);
 /// Moves ops, in their order, to directly before `point`.
 void moveBefore(const OpSet &ops, mlir::Operation *point);
 
-/// Moves views and loads that operands of `op` are made of to before it, where they stand after it.
+/// Moves what operands of `op` that are there at entry are made of to before it, where it stands
+/// after it.
 void hoistViews(mlir::Operation *op);
 
 } // namespace titan

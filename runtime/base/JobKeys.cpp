@@ -289,9 +289,6 @@ void addTraining(TableBuilder &t) {
   JobKey &compute = t.used<training, &TrainingSection::mixedPrecisionParam>(
       "mixed_precision_param", kCompile, "element type of forward and backward");
   compute.choices = {"bfloat16", "float32"};
-  compute.support = KeySupport::refused;
-  compute.accepted = {"\"float32\""};
-  compute.reason = "bfloat16 compute is not supported yet on this target";
   t.used<training, &TrainingSection::mixedPrecisionReduce>("mixed_precision_reduce", kCompile,
                                                            "element type of gradient reductions")
       .choices = {"float32"};

@@ -1,10 +1,12 @@
 #!/usr/bin/env python3
 """Trains a model of test/golden with titan-compile and titan-run, and compares with PyTorch's float64.
 
-    golden.py BUILD_DIR NAME [WORK_DIR [KEY=DEGREE ...]]    NAME is untied or tied
+    golden.py BUILD_DIR NAME [WORK_DIR [bfloat16] [KEY=DEGREE ...]]    NAME is untied or tied
 
 KEY is replicate, shard or tp: degrees of data and tensor parallelism; the reference's rows are divided
 among the data ranks. Sequence parallelism is off, since the references' rows divide by no tensor degree.
+With bfloat16, forward and backward compute in that: the bounds are wider, and the losses are also
+compared with those of the interpreter, which rounds every result likewise.
 Prints a table of the largest deviations and their bounds; exits with 1 if one is exceeded. WORK_DIR
 keeps the job, the program and what titan-run wrote (a temporary folder without it). Needs nothing but
 Python itself.
@@ -14,6 +16,7 @@ import array
 import json
 import math
 import os
+import re
 import struct
 import subprocess
 import sys
@@ -23,6 +26,8 @@ GOLDEN = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))
 STEPS = 20
 # Bounds on relative deviations from float64; a tensor's is the norm of the difference over the norm.
 LOSS, NORM, LEARNING_RATE, TENSOR = 2e-6, 1e-5, 1e-6, 1e-5
+# With bfloat16; PyTorch's own losses in it are up to 4e-3 off, its norms 1.5e-2.
+LOSS_16, NORM_16, TYPED_LOSS_1, TYPED_LOSS = 8e-3, 3e-2, 1e-3, 4e-3
 
 JOB = """\
 [model]
@@ -41,7 +46,7 @@ rope_theta = 500000.0
 [training]
 local_batch_size = {batch}
 seq_len = {seq}
-mixed_precision_param = "float32"
+mixed_precision_param = "{precision}"
 max_norm = {max_norm}
 steps = {steps}
 
@@ -90,7 +95,7 @@ def compile_options(mesh):
     return options
 
 
-def write_job(reference, mesh, path):
+def write_job(reference, mesh, precision, path):
     """The job file for a model of test/golden; every setting comes from its NAME.json."""
     values = {**reference["config"], **reference["optimizer"], "steps": STEPS}
     ranks = mesh["replicate"] * mesh["shard"]
@@ -98,6 +103,7 @@ def write_job(reference, mesh, path):
         sys.exit(f"error: {values['batch']} rows on {ranks} data ranks")
     values["batch"] //= ranks
     values["beta1"], values["beta2"] = values["betas"]
+    values["precision"] = precision
     values["tied"] = str(values["tied"]).lower()
     with open(path, "w") as file:
         file.write(JOB.format(**values))
@@ -201,18 +207,40 @@ class Table:
         self.row(quantity, TENSOR, deviations)
 
 
-def compare(build, name, work, mesh):
-    """Compiles, trains and prints the table; True if every deviation is within its bound."""
+def typed_losses(build, name, work, job):
+    """The losses of the interpreter on one rank, each result rounded to its element type."""
+    program = os.path.join(work, "step.mlir")
+    run([os.path.join(build, "bin", "titan-compile"), job, "--training.local_batch_size",
+         str(read_reference(name)["config"]["batch"]), "--compile-to=step", "-o", program])
+    out = subprocess.run([os.path.join(build, "bin", "titan-check"), program, "--golden", os.path.join(GOLDEN, name),
+                          "--mode", "typed", "--tolerance", "1"], check=True, stdout=subprocess.PIPE, text=True).stdout
+    matches = re.findall(r"^step (\d+): loss ([^,]+)", out, re.MULTILINE)
+    return [{"step": int(step), "loss": float(loss)} for step, loss in matches]
+
+
+def read_reference(name):
     with open(os.path.join(GOLDEN, name + ".json")) as file:
-        reference = json.load(file)
+        return json.load(file)
+
+
+def compare(build, name, work, mesh, precision):
+    """Compiles, trains and prints the table; True if every deviation is within its bound."""
+    reference = read_reference(name)
     tensors = read_safetensors(os.path.join(GOLDEN, name + ".float64.safetensors"))
     job = os.path.join(work, "job.toml")
-    write_job(reference, mesh, job)
+    write_job(reference, mesh, precision, job)
     run([os.path.join(build, "bin", "titan-compile"), job, *compile_options(mesh), "-o", os.path.join(work, "model.tbin")])
     first_metrics, gradients, first = train(build, name, work, 1)
     metrics, _, last = train(build, name, work, STEPS)
 
     table = Table()
+    if precision == "bfloat16":
+        table.steps("loss", "loss", LOSS_16, metrics, reference["float64"])
+        table.steps("gradient norm", "grad_norm", NORM_16, metrics, reference["float64"])
+        typed = typed_losses(build, name, work, job)
+        table.steps("loss 1, interpreter", "loss", TYPED_LOSS_1, metrics, typed[:1])
+        table.steps("losses, interpreter", "loss", TYPED_LOSS, metrics, typed)
+        return not table.failed
     table.steps("loss, run of 1", "loss", LOSS, first_metrics, reference["float64"][:1])
     table.steps("loss, run of 20", "loss", LOSS, metrics, reference["float64"])
     table.steps("gradient norm", "grad_norm", NORM, metrics, reference["float64"])
@@ -230,7 +258,9 @@ def main():
     with tempfile.TemporaryDirectory() as temporary:
         work = sys.argv[3] if len(sys.argv) > 3 else temporary
         os.makedirs(work, exist_ok=True)
-        ok = compare(build, name, work, parse_mesh(sys.argv[4:]))
+        rest = sys.argv[4:]
+        precision = "bfloat16" if "bfloat16" in rest[:1] else "float32"
+        ok = compare(build, name, work, parse_mesh(rest[precision == "bfloat16" :]), precision)
     sys.exit(0 if ok else 1)
 
 

@@ -29,6 +29,8 @@ LogicalResult RopeOp::verify() {
   return success();
 }
 
+PrecisionRule RopeOp::getPrecisionRule() { return PrecisionRule::of(*this, {0}, {0}); }
+
 LogicalResult RopeOp::buildVjp(OpBuilder &builder, ArrayRef<Value> cotangents,
                                const llvm::BitVector &needed, Vjp &result) {
   if (needed[1] || needed[2])
@@ -91,6 +93,10 @@ LogicalResult AttentionGradOp::verify() {
       !isSameTensor(getDvalue().getType(), getValue().getType()))
     return emitOpError("expects each gradient to be of its tensor's type");
   return verifyAttention(*this);
+}
+
+PrecisionRule AttentionOp::getPrecisionRule() {
+  return PrecisionRule::of(*this, {0, 1, 2}, {0});
 }
 
 LogicalResult AttentionOp::buildVjp(OpBuilder &builder, ArrayRef<Value> cotangents,

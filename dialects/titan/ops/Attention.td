@@ -3,7 +3,8 @@
 
 include "dialects/titan/TitanBase.td"
 
-def Titan_RopeOp : Titan_ComputeOp<"rope", [Titan_Fusible, Titan_Differentiable]> {
+def Titan_RopeOp : Titan_ComputeOp<"rope", [
+    Titan_Fusible, Titan_Differentiable, Titan_PrecisionRuled]> {
   let summary = "rotary position embedding over adjacent pairs";
   let description = [{
     Turns each pair (x[2i], x[2i + 1]) of the last dimension of [batch, sequence, heads, dim] by the
@@ -21,7 +22,7 @@ def Titan_RopeOp : Titan_ComputeOp<"rope", [Titan_Fusible, Titan_Differentiable]
 }
 
 def Titan_AttentionOp : Titan_ComputeOp<"attention",
-    [AttrSizedOperandSegments, Titan_Differentiable, Titan_Buffered]> {
+    [AttrSizedOperandSegments, Titan_Differentiable, Titan_PrecisionRuled, Titan_Buffered]> {
   let summary = "scaled dot-product attention with grouped queries";
   let description = [{
     query [batch, queries, heads, dim], key and value [batch, keys, kv_heads, dim]; heads is a

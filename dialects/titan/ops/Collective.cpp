@@ -27,12 +27,14 @@ OpFoldResult ReshardOp::fold(FoldAdaptor) {
 LogicalResult ReshardOp::buildVjp(OpBuilder &builder, ArrayRef<Value> cotangents,
                                   const llvm::BitVector &, Vjp &result) {
   // The cotangent of a partial sum is whole, and that of storage is storage.
-  auto input = tensorType(getInput());
+  RankedTensorType input = result.getType(getInput(), 0);
   Type dual = withSharding(input, getSharding(input).withPartial({}));
   result.operands = {
       ReshardOp::create(builder, getLoc(), dual, cotangents[0], getPlacement(), getReasonAttr())};
   return success();
 }
+
+bool ReshardOp::takesWiderCotangent() { return true; }
 
 //===----------------------------------------------------------------------===//
 // Collectives

@@ -6,7 +6,7 @@ include "dialects/titan/TitanAttrs.td"
 include "mlir/IR/SymbolInterfaces.td"
 
 def Titan_ReshardOp : Titan_Op<"reshard", [
-    Pure, Titan_Differentiable,
+    Pure, Titan_DifferentiableWide,
     DeclareOpInterfaceMethods<Titan_CostOpInterface>,
     DeclareOpInterfaceMethods<Titan_ReferenceOpInterface>]> {
   let summary = "the same global value, laid out differently";

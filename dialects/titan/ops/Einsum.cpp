@@ -147,10 +147,10 @@ LogicalResult EinsumOp::buildVjp(OpBuilder &builder, ArrayRef<Value> cotangents,
   result.operands.assign(getNumOperands(), Value());
   if (needed[0])
     result.operands[0] = buildProduct(builder, getLoc(), spec.out, dout, spec.rhs, getRhs(),
-                                      spec.lhs, batch, getLhs().getType());
+                                      spec.lhs, batch, result.getType(getLhs(), 0));
   if (needed[1])
     result.operands[1] = buildProduct(builder, getLoc(), spec.out, dout, spec.lhs, getLhs(),
-                                      spec.rhs, batch, getRhs().getType());
+                                      spec.rhs, batch, result.getType(getRhs(), 1));
   if (getAcc() && needed[2])
     result.operands[2] = dout;
   return success();

@@ -4,7 +4,7 @@
 include "dialects/titan/TitanBase.td"
 
 def Titan_EinsumOp : Titan_ComputeOp<"einsum",
-    [Titan_Differentiable, Titan_BufferedPlaced]> {
+    [Titan_Differentiable, Titan_Precision, Titan_BufferedPlaced]> {
   let summary = "the one contraction";
   let description = [{
     Multiplies two tensors and sums over the letters that the result lacks, in float32 or wider;

@@ -164,9 +164,14 @@ LogicalResult SiluOp::buildVjp(OpBuilder &builder, ArrayRef<Value> cotangents,
 
 LogicalResult CastOp::buildVjp(OpBuilder &builder, ArrayRef<Value> cotangents,
                                const llvm::BitVector &, Vjp &result) {
-  result.operands = {CastOp::create(builder, getLoc(), getInput().getType(), cotangents[0])};
+  Type type = result.getType(getInput(), 0);
+  result.operands = {builder.createOrFold<CastOp>(getLoc(), type, cotangents[0])};
   return success();
 }
+
+bool CastOp::takesWiderCotangent() { return true; }
+
+PrecisionRule CastOp::getPrecisionRule() { return PrecisionRule::of(*this, {0}, {}); }
 
 LogicalResult FullOp::emitInstructions(OpBuilder &builder, ValueRange, ValueRange results) {
   exec::FillOp::create(builder, getLoc(), results[0], getValueAttr());

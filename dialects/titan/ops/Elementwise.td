@@ -3,15 +3,17 @@
 
 include "dialects/titan/TitanBase.td"
 
+defvar Titan_PointwiseTraits = [SameOperandsAndResultType, Titan_Fusible, Titan_Precision];
+
 class Titan_UnaryOp<string mnemonic, list<Trait> traits = []>
-    : Titan_ComputeOp<mnemonic, !listconcat([SameOperandsAndResultType, Titan_Fusible], traits)> {
+    : Titan_ComputeOp<mnemonic, !listconcat(Titan_PointwiseTraits, traits)> {
   let arguments = (ins Titan_FloatTensor:$input);
   let results = (outs Titan_FloatTensor:$result);
   let assemblyFormat = "$input attr-dict `:` type($result)";
 }
 
 class Titan_BinaryOp<string mnemonic, list<Trait> traits = []>
-    : Titan_ComputeOp<mnemonic, !listconcat([SameOperandsAndResultType, Titan_Fusible], traits)> {
+    : Titan_ComputeOp<mnemonic, !listconcat(Titan_PointwiseTraits, traits)> {
   let arguments = (ins Titan_FloatTensor:$lhs, Titan_FloatTensor:$rhs);
   let results = (outs Titan_FloatTensor:$result);
   let assemblyFormat = "$lhs `,` $rhs attr-dict `:` type($result)";
@@ -59,8 +61,8 @@ def Titan_IsFiniteOp : Titan_UnaryOp<"is_finite"> {
   let summary = "1 where the element is finite, 0 where it is infinite or no number";
 }
 
-def Titan_CastOp : Titan_ComputeOp<"cast",
-    [SameOperandsAndResultShape, Titan_Fusible, Titan_Differentiable]> {
+def Titan_CastOp : Titan_ComputeOp<"cast", [
+    SameOperandsAndResultShape, Titan_Fusible, Titan_DifferentiableWide, Titan_PrecisionRuled]> {
   let summary = "conversion to another float type, rounding to nearest even";
   let arguments = (ins Titan_FloatTensor:$input);
   let results = (outs Titan_FloatTensor:$result);

@@ -87,7 +87,7 @@ TITAN_POINTWISE(CastOp) {
   Type from = inputs[0].getType();
   Type to = getComputeType(tensorType(getResult()).getElementType());
   if (from == to)
-    return {inputs[0]}; // rounding happens where the result is stored
+    return {inputs[0]}; // the emitter rounds it to the result's type
   if (from.getIntOrFloatBitWidth() < to.getIntOrFloatBitWidth())
     return {arith::ExtFOp::create(builder, getLoc(), to, inputs[0])};
   return {arith::TruncFOp::create(builder, getLoc(), to, inputs[0])};

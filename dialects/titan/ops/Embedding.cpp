@@ -34,7 +34,7 @@ LogicalResult EmbeddingGradOp::verify() {
 
 LogicalResult EmbeddingOp::buildVjp(OpBuilder &builder, ArrayRef<Value> cotangents,
                                     const llvm::BitVector &, Vjp &result) {
-  auto table = tensorType(getTable());
+  RankedTensorType table = result.getType(getTable(), 1);
   Type element =
       table.getElementTypeBitWidth() < 32 ? builder.getF32Type() : table.getElementType();
   auto wide = RankedTensorType::get(table.getShape(), element);

@@ -4,7 +4,7 @@
 include "dialects/titan/TitanBase.td"
 
 def Titan_EmbeddingOp : Titan_ComputeOp<"embedding", [
-    Titan_Differentiable, Titan_Buffered, Titan_Partitioned]> {
+    Titan_Differentiable, Titan_Precision, Titan_Buffered, Titan_Partitioned]> {
   let summary = "the table's rows at the tokens";
   let description = [{
     With `from`, the table is a part of the whole one that begins at this row; tokens of other parts

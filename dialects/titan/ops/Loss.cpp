@@ -50,12 +50,16 @@ LogicalResult HeadLossGradOp::verify() {
                     getFirstClass(), getClassAxesAttr());
 }
 
+PrecisionRule CrossEntropyOp::getPrecisionRule() { return PrecisionRule::of(*this, {0}, {}); }
+
+PrecisionRule HeadLossOp::getPrecisionRule() { return PrecisionRule::of(*this, {0, 1}, {}); }
+
 LogicalResult HeadLossOp::buildVjp(OpBuilder &builder, ArrayRef<Value> cotangents,
                                    const llvm::BitVector &, Vjp &result) {
   if (cotangents[1])
     return emitOpError("is not differentiable through the number of valid rows, only through the "
                        "loss");
-  auto weight = tensorType(getWeight());
+  RankedTensorType weight = result.getType(getWeight(), 1);
   Type dweight = RankedTensorType::get(weight.getShape(), tensorType(getLoss()).getElementType());
   auto gradient = HeadLossGradOp::create(
       builder, getLoc(), getLoss().getType(), getValid().getType(), getInput().getType(), dweight,

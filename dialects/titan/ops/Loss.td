@@ -3,7 +3,8 @@
 
 include "dialects/titan/TitanBase.td"
 
-def Titan_CrossEntropyOp : Titan_ComputeOp<"cross_entropy", [Titan_Decomposable, Titan_Partitioned]> {
+def Titan_CrossEntropyOp : Titan_ComputeOp<"cross_entropy", [
+    Titan_Decomposable, Titan_PrecisionRuled, Titan_Partitioned]> {
   let summary = "sum of the cross entropies of the rows of logits";
   let description = [{
     logits [rows, classes], labels [rows]. Rows with a negative label are ignored: they add nothing
@@ -26,7 +27,7 @@ def Titan_CrossEntropyGradOp : Titan_ComputeOp<"cross_entropy_grad",
 }
 
 def Titan_HeadLossOp : Titan_ComputeOp<"head_loss", [
-    Titan_Differentiable, Titan_Chunkable, Titan_Partitioned]> {
+    Titan_Differentiable, Titan_PrecisionRuled, Titan_Chunkable, Titan_Partitioned]> {
   let summary = "output projection and cross entropy in one op";
   let description = [{
     input [.., dim], weight [classes, dim], labels [..]: the logits are input times weight

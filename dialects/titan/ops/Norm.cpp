@@ -37,11 +37,13 @@ LogicalResult RmsNormGradOp::verify() {
   return verifyNorm(*this, tensorType(getInput()), tensorType(getWeight()), tensorType(getRstd()));
 }
 
+PrecisionRule RmsNormOp::getPrecisionRule() { return PrecisionRule::of(*this, {0, 1}, {0}); }
+
 LogicalResult RmsNormOp::buildVjp(OpBuilder &builder, ArrayRef<Value> cotangents,
                                   const llvm::BitVector &, Vjp &result) {
   if (cotangents[1])
     return emitOpError("is not differentiable through rstd, only through its first result");
-  auto weight = tensorType(getWeight());
+  RankedTensorType weight = result.getType(getWeight(), 1);
   Type dweight = RankedTensorType::get(weight.getShape(), tensorType(getRstd()).getElementType());
   auto gradient = RmsNormGradOp::create(builder, getLoc(), getInput().getType(), dweight,
                                         cotangents[0], getInput(), getWeight(), getRstd());

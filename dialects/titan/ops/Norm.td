@@ -3,7 +3,8 @@
 
 include "dialects/titan/TitanBase.td"
 
-def Titan_RmsNormOp : Titan_ComputeOp<"rms_norm", [Titan_Decomposable, Titan_Differentiable]> {
+def Titan_RmsNormOp : Titan_ComputeOp<"rms_norm", [
+    Titan_Decomposable, Titan_Differentiable, Titan_PrecisionRuled]> {
   let summary = "root mean square normalization of the last dimension";
   let description = [{
     y = x * rstd * weight with rstd = 1 / sqrt(mean(x * x) + epsilon), computed in float32; also

@@ -40,6 +40,12 @@ LogicalResult ReduceOp::buildVjp(OpBuilder &builder, ArrayRef<Value> cotangents,
   return success();
 }
 
+PrecisionRule SumOfSquaresOp::getPrecisionRule() {
+  PrecisionRule rule = PrecisionRule::all(*this);
+  rule.results.reset();
+  return rule;
+}
+
 LogicalResult SumOfSquaresOp::verify() {
   if (getInputs().empty())
     return emitOpError("expects at least one operand");

@@ -4,7 +4,8 @@
 include "dialects/titan/TitanBase.td"
 include "dialects/titan/TitanAttrs.td"
 
-def Titan_ReduceOp : Titan_ComputeOp<"reduce", [Titan_Fusible, Titan_Differentiable]> {
+def Titan_ReduceOp : Titan_ComputeOp<"reduce", [
+    Titan_Fusible, Titan_Differentiable, Titan_Precision]> {
   let summary = "sum or maximum over dimensions";
   let description = [{
     The dimensions ascend and vanish from the result. Sums are taken in float32 or wider.
@@ -22,7 +23,8 @@ def Titan_ReduceOp : Titan_ComputeOp<"reduce", [Titan_Fusible, Titan_Differentia
   let hasVerifier = 1;
 }
 
-def Titan_SumOfSquaresOp : Titan_ComputeOp<"sum_of_squares", [Titan_Decomposable]> {
+def Titan_SumOfSquaresOp : Titan_ComputeOp<"sum_of_squares", [
+    Titan_Decomposable, Titan_PrecisionRuled]> {
   let summary = "the sum of the squares of all elements of all operands";
   let arguments = (ins Variadic<Titan_FloatTensor>:$inputs);
   let results = (outs Titan_Scalar:$result);

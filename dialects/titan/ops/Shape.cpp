@@ -34,9 +34,12 @@ OpFoldResult ReshapeOp::fold(FoldAdaptor) {
 
 LogicalResult ReshapeOp::buildVjp(OpBuilder &builder, ArrayRef<Value> cotangents,
                                   const llvm::BitVector &, Vjp &result) {
-  result.operands = {ReshapeOp::create(builder, getLoc(), getInput().getType(), cotangents[0])};
+  result.operands = {
+      ReshapeOp::create(builder, getLoc(), result.getType(getInput(), 0), cotangents[0])};
   return success();
 }
+
+bool ReshapeOp::takesWiderCotangent() { return true; }
 
 ResultPlacement ReshapeOp::getPlacement(unsigned) { return ResultPlacement::view(0, 0); }
 

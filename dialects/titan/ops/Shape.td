@@ -3,7 +3,8 @@
 
 include "dialects/titan/TitanBase.td"
 
-def Titan_ReshapeOp : Titan_ComputeOp<"reshape", [Titan_Differentiable, Titan_BufferedPlaced]> {
+def Titan_ReshapeOp : Titan_ComputeOp<"reshape", [
+    Titan_DifferentiableWide, Titan_Precision, Titan_BufferedPlaced]> {
   let summary = "the same elements in the same order under another shape";
   let arguments = (ins Titan_Tensor:$input);
   let results = (outs Titan_Tensor:$result);
@@ -12,7 +13,7 @@ def Titan_ReshapeOp : Titan_ComputeOp<"reshape", [Titan_Differentiable, Titan_Bu
   let hasFolder = 1;
 }
 
-def Titan_SliceOp : Titan_ComputeOp<"slice", [Titan_BufferedPlaced]> {
+def Titan_SliceOp : Titan_ComputeOp<"slice", [Titan_Precision, Titan_BufferedPlaced]> {
   let summary = "rows [offset, offset + n) of the first dimension";
   let arguments = (ins Titan_Tensor:$input, I64Attr:$offset);
   let results = (outs Titan_Tensor:$result);
@@ -20,7 +21,8 @@ def Titan_SliceOp : Titan_ComputeOp<"slice", [Titan_BufferedPlaced]> {
   let hasVerifier = 1;
 }
 
-def Titan_ConcatOp : Titan_ComputeOp<"concat", [Titan_Differentiable, Titan_BufferedPlaced]> {
+def Titan_ConcatOp : Titan_ComputeOp<"concat", [
+    Titan_Differentiable, Titan_Precision, Titan_BufferedPlaced]> {
   let summary = "tensors one after another along the first dimension";
   let arguments = (ins Variadic<Titan_Tensor>:$inputs);
   let results = (outs Titan_Tensor:$result);
@@ -28,7 +30,8 @@ def Titan_ConcatOp : Titan_ComputeOp<"concat", [Titan_Differentiable, Titan_Buff
   let hasVerifier = 1;
 }
 
-def Titan_BroadcastOp : Titan_ComputeOp<"broadcast", [Titan_Fusible, Titan_Differentiable]> {
+def Titan_BroadcastOp : Titan_ComputeOp<"broadcast", [
+    Titan_Fusible, Titan_Differentiable, Titan_Precision]> {
   let summary = "repeats a tensor along new dimensions";
   let description = [{
     Dimension i of the input is dimension dimensions[i] of the result; the list ascends.
@@ -43,7 +46,8 @@ def Titan_BroadcastOp : Titan_ComputeOp<"broadcast", [Titan_Fusible, Titan_Diffe
   let hasVerifier = 1;
 }
 
-def Titan_TransposeOp : Titan_ComputeOp<"transpose", [Titan_Fusible, Titan_Differentiable]> {
+def Titan_TransposeOp : Titan_ComputeOp<"transpose", [
+    Titan_Fusible, Titan_Differentiable, Titan_Precision]> {
   let summary = "dimensions in another order";
   let description = "Dimension i of the result is dimension permutation[i] of the input.";
   let arguments = (ins Titan_FloatTensor:$input, DenseI64ArrayAttr:$permutation);

@@ -22,7 +22,7 @@ def Titan_MeshOp : Titan_Op<"mesh", [Symbol]> {
 }
 
 def Titan_ShardingConstraintOp : Titan_Op<"sharding_constraint", [
-    Pure, SameOperandsAndResultType,
+    Pure, SameOperandsAndResultType, Titan_Precision,
     DeclareOpInterfaceMethods<Titan_CostOpInterface>,
     DeclareOpInterfaceMethods<Titan_ReferenceOpInterface>]> {
   let summary = "the value, to be laid out as told";

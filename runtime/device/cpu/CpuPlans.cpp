@@ -1,6 +1,7 @@
 #include "runtime/device/cpu/CpuPlans.h"
 
 #include "runtime/device/cpu/Attention.h"
+#include "runtime/device/cpu/BFloat16.h"
 #include "runtime/device/cpu/Embedding.h"
 #include "runtime/device/cpu/Gemm.h"
 #include "runtime/device/cpu/ThreadPool.h"
@@ -10,14 +11,18 @@ namespace {
 
 float *floats(const Operand &operand) { return reinterpret_cast<float *>(operand.data); }
 
+uint16_t *halves(const Operand &operand) { return reinterpret_cast<uint16_t *>(operand.data); }
+
+bool isBFloat16(const Operand &operand) { return operand.view->type == DType::bf16; }
+
 const int32_t *integers(const Operand &operand) {
   return reinterpret_cast<const int32_t *>(operand.data);
 }
 
 Status requireFloat(const char *op, std::initializer_list<const Operand *> operands) {
   for (const Operand *operand : operands)
-    if (operand->view->type != DType::f32)
-      return unavailable(std::string(op) + " on the CPU takes f32, found " +
+    if (operand->view->type != DType::f32 && !isBFloat16(*operand))
+      return unavailable(std::string(op) + " on the CPU takes f32 and bf16, found " +
                          std::string(toString(operand->view->type)));
   return okStatus();
 }
@@ -82,44 +87,86 @@ private:
   float *c;
 };
 
-class AttentionPlan final : public WorkspacePlan {
+/// Matrices some of which are bfloat16.
+class MixedGemmPlan final : public WorkspacePlan {
 public:
-  AttentionPlan(ThreadPool &pool, const AttentionShape &shape, const AttentionInputs &inputs,
-                float *out, float *lse, const Operand *planned)
-      : WorkspacePlan(pool, attentionWorkspaceBytes(shape, pool.size()), planned), shape(shape),
-        inputs(inputs), out(out), lse(lse) {}
+  MixedGemmPlan(ThreadPool &pool, const GemmShape &shape, const MatrixData &a, const MatrixData &b,
+                const MatrixData &c, const Operand *planned)
+      : WorkspacePlan(pool, gemmMixedWorkspaceBytes(shape, a.type, b.type, c.type, pool.size()),
+                      planned),
+        shape(shape), a(a), b(b), c(c) {}
 
-  Status run() override { return attention(pool, shape, inputs, out, lse, workspace); }
+  Status run() override { return gemmMixed(pool, shape, a, b, c, workspace); }
+
+private:
+  GemmShape shape;
+  MatrixData a, b, c;
+};
+
+/// The types and functions of attention on one element type.
+struct FloatAttention {
+  using Element = float;
+  using Inputs = AttentionInputs;
+  using GradInputs = AttentionGradInputs;
+  static constexpr auto workspaceBytes = attentionWorkspaceBytes;
+  static constexpr auto gradWorkspaceBytes = attentionGradWorkspaceBytes;
+  static constexpr auto run = attention;
+  static constexpr auto runGrad = attentionGrad;
+};
+struct BFloat16Attention {
+  using Element = uint16_t;
+  using Inputs = AttentionBf16Inputs;
+  using GradInputs = AttentionBf16GradInputs;
+  static constexpr auto workspaceBytes = attentionBf16WorkspaceBytes;
+  static constexpr auto gradWorkspaceBytes = attentionBf16GradWorkspaceBytes;
+  static constexpr auto run = attentionBf16;
+  static constexpr auto runGrad = attentionBf16Grad;
+};
+
+template <typename Kind> class AttentionPlan final : public WorkspacePlan {
+public:
+  AttentionPlan(ThreadPool &pool, const AttentionShape &shape, const typename Kind::Inputs &inputs,
+                typename Kind::Element *out, float *lse, const Operand *planned)
+      : WorkspacePlan(pool, Kind::workspaceBytes(shape, pool.size(), bestIsa()), planned),
+        shape(shape), inputs(inputs), out(out), lse(lse) {}
+
+  Status run() override {
+    return Kind::run(pool, shape, inputs, out, lse, workspace, bestIsa());
+  }
 
 private:
   AttentionShape shape;
-  AttentionInputs inputs;
-  float *out;
+  typename Kind::Inputs inputs;
+  typename Kind::Element *out;
   float *lse;
 };
 
-class AttentionGradPlan final : public WorkspacePlan {
+template <typename Kind> class AttentionGradPlan final : public WorkspacePlan {
 public:
-  AttentionGradPlan(ThreadPool &pool, const AttentionGradShape &shape,
-                    const AttentionGradInputs &inputs, float *dq, float *dk, float *dv,
-                    const Operand *planned)
-      : WorkspacePlan(pool, attentionGradWorkspaceBytes(shape, pool.size()), planned), shape(shape),
-        inputs(inputs), dq(dq), dk(dk), dv(dv) {}
+  using Element = typename Kind::Element;
 
-  Status run() override { return attentionGrad(pool, shape, inputs, dq, dk, dv, workspace); }
+  AttentionGradPlan(ThreadPool &pool, const AttentionGradShape &shape,
+                    const typename Kind::GradInputs &inputs, Element *dq, Element *dk, Element *dv,
+                    const Operand *planned)
+      : WorkspacePlan(pool, Kind::gradWorkspaceBytes(shape, pool.size(), bestIsa()), planned),
+        shape(shape), inputs(inputs), dq(dq), dk(dk), dv(dv) {}
+
+  Status run() override {
+    return Kind::runGrad(pool, shape, inputs, dq, dk, dv, workspace, bestIsa());
+  }
 
 private:
   AttentionGradShape shape;
-  AttentionGradInputs inputs;
-  float *dq;
-  float *dk;
-  float *dv;
+  typename Kind::GradInputs inputs;
+  Element *dq;
+  Element *dk;
+  Element *dv;
 };
 
-class EmbeddingPlan final : public CpuPlan {
+template <typename T> class EmbeddingPlan final : public CpuPlan {
 public:
   EmbeddingPlan(ThreadPool &pool, const EmbeddingShape &shape, const int32_t *tokens,
-                const float *table, float *out, const int32_t *firstRow)
+                const T *table, T *out, const int32_t *firstRow)
       : pool(pool), shape(shape), tokens(tokens), table(table), out(out), firstRow(firstRow) {}
 
   Status run() override { return embedding(pool, shape, tokens, table, out, firstRow); }
@@ -128,15 +175,15 @@ private:
   ThreadPool &pool;
   EmbeddingShape shape;
   const int32_t *tokens;
-  const float *table;
-  float *out;
+  const T *table;
+  T *out;
   const int32_t *firstRow;
 };
 
-class EmbeddingGradPlan final : public WorkspacePlan {
+template <typename T> class EmbeddingGradPlan final : public WorkspacePlan {
 public:
   EmbeddingGradPlan(ThreadPool &pool, const EmbeddingShape &shape, const int32_t *tokens,
-                    const float *outGrad, float *tableGrad, const int32_t *firstRow,
+                    const T *outGrad, float *tableGrad, const int32_t *firstRow,
                     const Operand *planned)
       : WorkspacePlan(pool, embeddingGradWorkspaceBytes(shape), planned), shape(shape),
         tokens(tokens), outGrad(outGrad), tableGrad(tableGrad), firstRow(firstRow) {}
@@ -148,7 +195,7 @@ public:
 private:
   EmbeddingShape shape;
   const int32_t *tokens;
-  const float *outGrad;
+  const T *outGrad;
   float *tableGrad;
   const int32_t *firstRow;
 };
@@ -184,11 +231,16 @@ private:
     return {q.shape[0], q.shape[1], k.shape[1],    q.shape[2],    k.shape[2],    q.shape[3],
             op.scale,   op.causal,  strides(op.q), strides(op.k), strides(op.v), strides(op.out)};
   }
-  template <typename Op> AttentionInputs attentionInputs(const Op &op) const {
-    const Operand *queries = any(op.queryPositions), *keys = any(op.keyPositions);
-    return {floats(operands[op.q]), floats(operands[op.k]), floats(operands[op.v]),
-            queries ? integers(*queries) : nullptr, keys ? integers(*keys) : nullptr};
+  template <typename T> T *elements(uint32_t index) const {
+    return reinterpret_cast<T *>(operands[index].data);
   }
+  template <typename Kind, typename Op> typename Kind::Inputs attentionInputs(const Op &op) const {
+    using T = typename Kind::Element;
+    return {elements<T>(op.q), elements<T>(op.k), elements<T>(op.v),
+            integersIfAny(op.queryPositions), integersIfAny(op.keyPositions)};
+  }
+  template <typename Kind> std::unique_ptr<Plan> prepareAttention(const format::Attention &op);
+  template <typename Kind> std::unique_ptr<Plan> prepareGrad(const format::AttentionGrad &op);
   EmbeddingShape embeddingShape(uint32_t table, uint32_t rows) const {
     const format::View &matrix = *operands[table].view, &out = *operands[rows].view;
     const int64_t stride = out.rank >= 2 ? out.strides[out.rank - 2] : matrix.shape[1];
@@ -205,41 +257,71 @@ StatusOr<std::unique_ptr<Plan>> LibraryPreparer::operator()(const format::Gemm &
   TITAN_RETURN_IF_ERROR(requireFloat("gemm", {&a, &b, &c}));
   const GemmShape shape{op.m,   op.n,   op.k,     op.transA,  op.transB,  op.accumulate, op.lda,
                         op.ldb, op.ldc, op.batch, op.strideA, op.strideB, op.strideC};
-  return std::unique_ptr<Plan>(
-      std::make_unique<GemmPlan>(pool, shape, floats(a), floats(b), floats(c), any(op.workspace)));
+  if (!isBFloat16(a) && !isBFloat16(b) && !isBFloat16(c))
+    return std::unique_ptr<Plan>(std::make_unique<GemmPlan>(pool, shape, floats(a), floats(b),
+                                                            floats(c), any(op.workspace)));
+  auto matrix = [](const Operand &operand) {
+    return MatrixData{operand.view->type, operand.data};
+  };
+  return std::unique_ptr<Plan>(std::make_unique<MixedGemmPlan>(pool, shape, matrix(a), matrix(b),
+                                                               matrix(c), any(op.workspace)));
+}
+
+template <typename Kind>
+std::unique_ptr<Plan> LibraryPreparer::prepareAttention(const format::Attention &op) {
+  return std::make_unique<AttentionPlan<Kind>>(
+      pool, attentionShape(op), attentionInputs<Kind>(op),
+      elements<typename Kind::Element>(op.out), floats(operands[op.lse]), any(op.scratch));
 }
 
 StatusOr<std::unique_ptr<Plan>> LibraryPreparer::operator()(const format::Attention &op) {
   TITAN_RETURN_IF_ERROR(requireFloat("attention", {&operands[op.q]}));
-  return std::unique_ptr<Plan>(std::make_unique<AttentionPlan>(
-      pool, attentionShape(op), attentionInputs(op), floats(operands[op.out]),
-      floats(operands[op.lse]), any(op.scratch)));
+  return isBFloat16(operands[op.q]) ? prepareAttention<BFloat16Attention>(op)
+                                    : prepareAttention<FloatAttention>(op);
+}
+
+template <typename Kind>
+std::unique_ptr<Plan> LibraryPreparer::prepareGrad(const format::AttentionGrad &op) {
+  using T = typename Kind::Element;
+  const AttentionGradShape shape{attentionShape(op), strides(op.dout), strides(op.dq),
+                                 strides(op.dk), strides(op.dv)};
+  const typename Kind::GradInputs inputs{attentionInputs<Kind>(op), elements<T>(op.out),
+                                         floats(operands[op.lse]), elements<T>(op.dout)};
+  return std::make_unique<AttentionGradPlan<Kind>>(pool, shape, inputs, elements<T>(op.dq),
+                                                   elements<T>(op.dk), elements<T>(op.dv),
+                                                   any(op.scratch));
 }
 
 StatusOr<std::unique_ptr<Plan>> LibraryPreparer::operator()(const format::AttentionGrad &op) {
   TITAN_RETURN_IF_ERROR(requireFloat("attention_grad", {&operands[op.q]}));
-  const AttentionGradShape shape{attentionShape(op), strides(op.dout), strides(op.dq),
-                                 strides(op.dk), strides(op.dv)};
-  const AttentionGradInputs inputs{attentionInputs(op), floats(operands[op.out]),
-                                   floats(operands[op.lse]), floats(operands[op.dout])};
-  return std::unique_ptr<Plan>(std::make_unique<AttentionGradPlan>(
-      pool, shape, inputs, floats(operands[op.dq]), floats(operands[op.dk]),
-      floats(operands[op.dv]), any(op.scratch)));
+  return isBFloat16(operands[op.q]) ? prepareGrad<BFloat16Attention>(op)
+                                    : prepareGrad<FloatAttention>(op);
 }
 
 StatusOr<std::unique_ptr<Plan>> LibraryPreparer::operator()(const format::Embedding &op) {
   TITAN_RETURN_IF_ERROR(requireFloat("embedding", {&operands[op.table], &operands[op.out]}));
-  return std::unique_ptr<Plan>(std::make_unique<EmbeddingPlan>(
-      pool, embeddingShape(op.table, op.out), integers(operands[op.tokens]),
-      floats(operands[op.table]), floats(operands[op.out]), integersIfAny(op.firstRow)));
+  auto make = [&]<typename T>(T *table, T *out) {
+    return std::unique_ptr<Plan>(std::make_unique<EmbeddingPlan<T>>(
+        pool, embeddingShape(op.table, op.out), integers(operands[op.tokens]), table, out,
+        integersIfAny(op.firstRow)));
+  };
+  if (isBFloat16(operands[op.table]))
+    return make(halves(operands[op.table]), halves(operands[op.out]));
+  return make(floats(operands[op.table]), floats(operands[op.out]));
 }
 
 StatusOr<std::unique_ptr<Plan>> LibraryPreparer::operator()(const format::EmbeddingGrad &op) {
-  TITAN_RETURN_IF_ERROR(requireFloat("embedding_grad", {&operands[op.dtable], &operands[op.dout]}));
-  return std::unique_ptr<Plan>(std::make_unique<EmbeddingGradPlan>(
-      pool, embeddingShape(op.dtable, op.dout), integers(operands[op.tokens]),
-      floats(operands[op.dout]), floats(operands[op.dtable]), integersIfAny(op.firstRow),
-      any(op.scratch)));
+  const Operand &dout = operands[op.dout], &dtable = operands[op.dtable];
+  TITAN_RETURN_IF_ERROR(requireFloat("embedding_grad", {&dtable, &dout}));
+  if (dtable.view->type != DType::f32)
+    return unavailable("embedding_grad on the CPU adds to f32, found " +
+                       std::string(toString(dtable.view->type)));
+  auto make = [&]<typename T>(const T *rows) {
+    return std::unique_ptr<Plan>(std::make_unique<EmbeddingGradPlan<T>>(
+        pool, embeddingShape(op.dtable, op.dout), integers(operands[op.tokens]), rows,
+        floats(dtable), integersIfAny(op.firstRow), any(op.scratch)));
+  };
+  return isBFloat16(dout) ? make(halves(dout)) : make(floats(dout));
 }
 
 } // namespace

@@ -88,10 +88,9 @@ std::span<const Entry> sortByRow(const EmbeddingShape &shape, const int32_t *tok
   return {entries, static_cast<size_t>(count)};
 }
 
-} // namespace
-
-Status embedding(ThreadPool &pool, const EmbeddingShape &shape, const int32_t *tokens,
-                 const float *table, float *output, const int32_t *firstRow) {
+template <typename T>
+Status gatherRows(ThreadPool &pool, const EmbeddingShape &shape, const int32_t *tokens,
+                  const T *table, T *output, const int32_t *firstRow) {
   TITAN_RETURN_IF_ERROR(checkShape(shape));
   if (!firstRow)
     TITAN_RETURN_IF_ERROR(checkTokens(shape, tokens));
@@ -104,25 +103,25 @@ Status embedding(ThreadPool &pool, const EmbeddingShape &shape, const int32_t *t
     int64_t last = std::min(end * positionsPerBlock, shape.tokens);
     for (int64_t i = begin * positionsPerBlock; i < last; ++i) {
       const uint32_t row = rowOf(tokens[i], first);
-      float *target = output + i * shape.outputStride;
+      T *target = output + i * shape.outputStride;
       if (row < shape.vocabulary)
-        std::memcpy(target, table + row * shape.tableStride, shape.dim * sizeof(float));
+        std::memcpy(target, table + row * shape.tableStride, shape.dim * sizeof(T));
       else
-        std::memset(target, 0, shape.dim * sizeof(float));
+        std::memset(target, 0, shape.dim * sizeof(T));
     }
   });
   return okStatus();
 }
 
-int64_t embeddingGradWorkspaceBytes(const EmbeddingShape &shape) {
-  Workspace measured;
-  takeEntries(measured, shape);
-  return measured.usedBytes();
+float toFloat(float value) { return value; }
+float toFloat(uint16_t bits) {
+  return std::bit_cast<float>(static_cast<uint32_t>(bits) << 16);
 }
 
-Status embeddingGrad(ThreadPool &pool, const EmbeddingShape &shape, const int32_t *tokens,
-                     const float *outputGrad, float *tableGrad, std::span<std::byte> workspace,
-                     const int32_t *firstRow) {
+template <typename T>
+Status addRows(ThreadPool &pool, const EmbeddingShape &shape, const int32_t *tokens,
+               const T *outputGrad, float *tableGrad, std::span<std::byte> workspace,
+               const int32_t *firstRow) {
   TITAN_RETURN_IF_ERROR(checkShape(shape));
   if (!firstRow)
     TITAN_RETURN_IF_ERROR(checkTokens(shape, tokens));
@@ -153,13 +152,43 @@ Status embeddingGrad(ThreadPool &pool, const EmbeddingShape &shape, const int32_
         if (i >= last && sorted[i].row != sorted[i - 1].row)
           break;
         float *__restrict target = tableGrad + sorted[i].row * shape.tableStride + column;
-        const float *source = outputGrad + sorted[i].position * shape.outputStride + column;
+        const T *source = outputGrad + sorted[i].position * shape.outputStride + column;
         for (int64_t j = 0; j < columns; ++j)
-          target[j] += source[j];
+          target[j] += toFloat(source[j]);
       }
     }
   });
   return okStatus();
+}
+
+} // namespace
+
+Status embedding(ThreadPool &pool, const EmbeddingShape &shape, const int32_t *tokens,
+                 const float *table, float *output, const int32_t *firstRow) {
+  return gatherRows(pool, shape, tokens, table, output, firstRow);
+}
+
+Status embedding(ThreadPool &pool, const EmbeddingShape &shape, const int32_t *tokens,
+                 const uint16_t *table, uint16_t *output, const int32_t *firstRow) {
+  return gatherRows(pool, shape, tokens, table, output, firstRow);
+}
+
+int64_t embeddingGradWorkspaceBytes(const EmbeddingShape &shape) {
+  Workspace measured;
+  takeEntries(measured, shape);
+  return measured.usedBytes();
+}
+
+Status embeddingGrad(ThreadPool &pool, const EmbeddingShape &shape, const int32_t *tokens,
+                     const float *outputGrad, float *tableGrad, std::span<std::byte> workspace,
+                     const int32_t *firstRow) {
+  return addRows(pool, shape, tokens, outputGrad, tableGrad, workspace, firstRow);
+}
+
+Status embeddingGrad(ThreadPool &pool, const EmbeddingShape &shape, const int32_t *tokens,
+                     const uint16_t *outputGrad, float *tableGrad, std::span<std::byte> workspace,
+                     const int32_t *firstRow) {
+  return addRows(pool, shape, tokens, outputGrad, tableGrad, workspace, firstRow);
 }
 
 } // namespace titan::cpu

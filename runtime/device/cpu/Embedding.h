@@ -25,6 +25,9 @@ struct EmbeddingShape {
 /// zeros for tokens of other parts.
 Status embedding(ThreadPool &pool, const EmbeddingShape &shape, const int32_t *tokens,
                  const float *table, float *output, const int32_t *firstRow = nullptr);
+/// The same on bfloat16.
+Status embedding(ThreadPool &pool, const EmbeddingShape &shape, const int32_t *tokens,
+                 const uint16_t *table, uint16_t *output, const int32_t *firstRow = nullptr);
 
 /// Bytes of workspace, aligned to 64, that embeddingGrad() needs.
 int64_t embeddingGradWorkspaceBytes(const EmbeddingShape &shape);
@@ -35,6 +38,10 @@ int64_t embeddingGradWorkspaceBytes(const EmbeddingShape &shape);
 /// Errors: as embedding(), and a workspace below embeddingGradWorkspaceBytes.
 Status embeddingGrad(ThreadPool &pool, const EmbeddingShape &shape, const int32_t *tokens,
                      const float *outputGrad, float *tableGrad, std::span<std::byte> workspace,
+                     const int32_t *firstRow = nullptr);
+/// The same with a bfloat16 outputGrad.
+Status embeddingGrad(ThreadPool &pool, const EmbeddingShape &shape, const int32_t *tokens,
+                     const uint16_t *outputGrad, float *tableGrad, std::span<std::byte> workspace,
                      const int32_t *firstRow = nullptr);
 
 } // namespace titan::cpu
