@@ -159,7 +159,7 @@ def run(command):
         sys.exit(f"error: exit status {status} of {command[0]}")
 
 
-def train(build, name, work, steps):
+def train(build, name, work, steps, *options):
     """Runs `steps` steps; returns (metrics, gradients of the last step, parameters after it)."""
     names = {"metrics": "jsonl", "gradients": "safetensors", "parameters": "safetensors"}
     out = {kind: os.path.join(work, f"{kind}{steps}.{suffix}") for kind, suffix in names.items()}
@@ -172,7 +172,7 @@ def train(build, name, work, steps):
         "--checkpoint.initial_load_path", os.path.join(GOLDEN, name + ".init.safetensors"),
         "--training.steps", str(steps), "--lr_scheduler.total_steps", str(STEPS),
         "--debug.dump_gradients", out["gradients"], "--debug.dump_parameters", out["parameters"],
-        "--metrics.jsonl", out["metrics"],
+        "--metrics.jsonl", out["metrics"], *options,
     ])
     return (read_metrics(out["metrics"]), read_safetensors(out["gradients"]), read_safetensors(out["parameters"]))
 
@@ -240,6 +240,8 @@ def compare(build, name, work, mesh, precision):
         typed = typed_losses(build, name, work, job)
         table.steps("loss 1, interpreter", "loss", TYPED_LOSS_1, metrics, typed[:1])
         table.steps("losses, interpreter", "loss", TYPED_LOSS, metrics, typed)
+        poisoned, _, _ = train(build, name, work, STEPS, "--poison")
+        table.steps("losses, poisoned memory", "loss", 0, poisoned, list(metrics.values()))
         return not table.failed
     table.steps("loss, run of 1", "loss", LOSS, first_metrics, reference["float64"][:1])
     table.steps("loss, run of 20", "loss", LOSS, metrics, reference["float64"])

@@ -38,6 +38,30 @@ func.func @loss(%x: tensor<2x4xf32> {titan.name = "x"}) -> (tensor<f32>, tensor<
 
 // -----
 
+// A parameter that is read as a rounded copy gets its gradient unrounded: products and the
+// embedding's sum come in float32, and both uses are added there.
+titan.variable parameter @table : tensor<9x4xf32>
+// CHECK: titan.variable gradient @gradient.table : tensor<9x4xf32>
+// CHECK-LABEL: func.func @bwd
+// CHECK: %[[G:.*]] = titan.load @gradient.table : tensor<9x4xf32>
+// CHECK: titan.einsum "tn,td->nd" %{{.*}} acc(%[[G]] : tensor<9x4xf32>) : tensor<6x9xbf16>, tensor<6x4xbf16> -> tensor<9x4xf32>
+// CHECK: titan.einsum "tn,nd->td" {{.*}} : tensor<6x9xbf16>, tensor<9x4xbf16> -> tensor<6x4xbf16>
+// CHECK: titan.embedding_grad {{.*}} acc(%{{.*}} : tensor<9x4xf32>) : tensor<6x4xbf16>, tensor<6xi32> -> tensor<9x4xf32>
+// CHECK: titan.store %{{.*}}, @gradient.table : tensor<9x4xf32>
+func.func @loss(%tokens: tensor<6xi32>) -> (tensor<f32>, tensor<f32>) {
+  %w = titan.load @table : tensor<9x4xf32>
+  %c = titan.cast %w : tensor<9x4xf32> -> tensor<9x4xbf16>
+  %x = titan.embedding %tokens, %c : tensor<6xi32>, tensor<9x4xbf16> -> tensor<6x4xbf16>
+  %v = titan.reshape %c : tensor<9x4xbf16> -> tensor<9x4xbf16>
+  %y = titan.einsum "td,nd->tn" %x, %v : tensor<6x4xbf16>, tensor<9x4xbf16> -> tensor<6x9xbf16>
+  %z = titan.exp %y : tensor<6x9xbf16>
+  %wide = titan.cast %z : tensor<6x9xbf16> -> tensor<6x9xf32>
+  %l = titan.reduce sum %wide [0, 1] : tensor<6x9xf32> -> tensor<f32>
+  return %l, %l : tensor<f32>, tensor<f32>
+}
+
+// -----
+
 // An op without a product between a parameter and the loss is named.
 titan.variable parameter @w : tensor<4xf32>
 func.func @loss() -> (tensor<f32>, tensor<f32>) {

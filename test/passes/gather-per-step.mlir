@@ -34,6 +34,27 @@ func.func @bwd() -> tensor<8xf32, #titan.sharding<[{}]>> {
 
 // -----
 
+// The narrow copy of a slice is gathered, and computed where it is.
+// CHECK: titan.variable derived @gathered.w : tensor<8xbf16, #[[WHOLE:.*]]>
+titan.mesh @mesh [dp = 2]
+titan.variable parameter @w : tensor<8xf32, #titan.sharding<[{}], flat {dp} granule 4>>
+// CHECK-LABEL: func.func @fwd
+// CHECK-NEXT: titan.load @gathered.w : tensor<8xbf16, #[[WHOLE]]>
+// CHECK-NEXT: return
+func.func @fwd() -> tensor<8xbf16, #titan.sharding<[{}]>> {
+  %w = titan.load @w : tensor<8xf32, #titan.sharding<[{}], flat {dp} granule 4>>
+  %c = titan.cast %w : tensor<8xf32, #titan.sharding<[{}], flat {dp} granule 4>> -> tensor<8xbf16, #titan.sharding<[{}], flat {dp} granule 4>>
+  %1 = titan.reshard %c placement per_step : tensor<8xbf16, #titan.sharding<[{}], flat {dp} granule 4>> -> tensor<8xbf16, #titan.sharding<[{}]>>
+  return %1 : tensor<8xbf16, #titan.sharding<[{}]>>
+}
+// CHECK: func.func {{.*}}@unshard()
+// CHECK: %[[SLICE:.*]] = titan.load @w
+// CHECK: %[[COPY:.*]] = titan.cast %[[SLICE]]
+// CHECK: %[[GATHERED:.*]] = titan.reshard %[[COPY]] placement per_step
+// CHECK: titan.store %[[GATHERED]], @gathered.w
+
+// -----
+
 // Nothing to gather, no function.
 // CHECK-LABEL: func.func @fwd
 // CHECK-NOT: @unshard

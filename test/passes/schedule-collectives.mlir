@@ -86,3 +86,27 @@ func.func @sums(%x: tensor<1x64xf32>) -> (tensor<1x1xf32>, tensor<1x1xf32>) {
   %f = titan.einsum "mk,nk->mn" %e, %e : tensor<1x64xf32>, tensor<1x64xf32> -> tensor<1x1xf32>
   return %d, %f : tensor<1x1xf32>, tensor<1x1xf32>
 }
+
+// The narrow copy of a slice is made when its gather starts, a layer ahead.
+// CHECK-LABEL: func.func @narrow
+// CHECK: %[[C0:.*]] = titan.cast
+// CHECK: %[[P0:.*]] = titan.start all_gather %[[C0]]
+// CHECK: %[[W0:.*]] = titan.await %[[P0]]
+// CHECK: %[[C1:.*]] = titan.cast
+// CHECK: %[[P1:.*]] = titan.start all_gather %[[C1]]
+// CHECK: titan.einsum
+// CHECK: %[[W1:.*]] = titan.await %[[P1]]
+// CHECK: titan.einsum
+func.func @narrow(%x: tensor<1x64xbf16>) -> tensor<1x64xbf16> {
+  %s0 = titan.load @layers.0.w : tensor<2048xf32>
+  %c0 = titan.cast %s0 : tensor<2048xf32> -> tensor<2048xbf16>
+  %f0 = titan.all_gather %c0 over [dp_shard] dimension 0 : (tensor<2048xbf16>) -> tensor<4096xbf16>
+  %w0 = titan.reshape %f0 : tensor<4096xbf16> -> tensor<64x64xbf16>
+  %a = titan.einsum "mk,nk->mn" %x, %w0 : tensor<1x64xbf16>, tensor<64x64xbf16> -> tensor<1x64xbf16>
+  %s1 = titan.load @layers.1.w : tensor<2048xf32>
+  %c1 = titan.cast %s1 : tensor<2048xf32> -> tensor<2048xbf16>
+  %f1 = titan.all_gather %c1 over [dp_shard] dimension 0 : (tensor<2048xbf16>) -> tensor<4096xbf16>
+  %w1 = titan.reshape %f1 : tensor<4096xbf16> -> tensor<64x64xbf16>
+  %b = titan.einsum "mk,nk->mn" %a, %w1 : tensor<1x64xbf16>, tensor<64x64xbf16> -> tensor<1x64xbf16>
+  return %b : tensor<1x64xbf16>
+}

@@ -324,6 +324,23 @@ TEST(KernelExecution, CrossEntropy) {
   checkCrossEntropy(13, 77, "bf16", 4e-3);
 }
 
+/// What is rounded does not depend on which ops share a kernel: a sum of bfloat16 is one before it is
+/// multiplied, and a cast rounds although nothing is stored between.
+TEST(KernelExecution, RoundsWithinAKernel) {
+  const std::string source = R"(
+    func.func @f(%a: tensor<4xbf16>, %b: tensor<4xbf16>, %w: tensor<4xf32>)
+        -> (tensor<4xbf16>, tensor<4xf32>) {
+      %s = titan.add %a, %b : tensor<4xbf16>
+      %d = titan.sub %s, %a : tensor<4xbf16>
+      %n = titan.cast %w : tensor<4xf32> -> tensor<4xbf16>
+      %c = titan.cast %n : tensor<4xbf16> -> tensor<4xf32>
+      return %d, %c : tensor<4xbf16>, tensor<4xf32>
+    })";
+  // 256 + 1 is 256 in bfloat16, and 256 + 3 is 260; ties go to even.
+  check(source, {{256, 256, 1, -256}, {1, 3, 0.5, -1}, {1.00390625, 1.01171875, -1.005, 3}},
+        {{0, 4, 0.5, 0}, {1, 1.015625, -1.0078125, 3}}, 1e-12);
+}
+
 TEST(KernelExecution, AdamUpdate) {
   const int64_t size = 70001;
   const double lr = 0.01, scale = 0.25, beta1 = 0.9, beta2 = 0.95, epsilon = 1e-8, decay = 0.1;
