@@ -1,5 +1,5 @@
 // RUN: titan-opt %s -split-input-file -titan-cast-precision -verify-diagnostics | FileCheck %s
-// RUN: not titan-opt %s -titan-cast-precision=type=f32 2>&1 | FileCheck %s --check-prefix=TYPE
+// RUN: echo "module {}" | not titan-opt -titan-cast-precision=type=f32 2>&1 | FileCheck %s --check-prefix=TYPE
 
 // TYPE: error: expects the type bf16 or f16, found f32
 
