@@ -47,8 +47,7 @@ RankedTensorType GraphBuilder::i32(ArrayRef<int64_t> shape) {
 // Layouts
 //===----------------------------------------------------------------------===//
 
-void GraphBuilder::declareMesh(ArrayRef<Axis> axes, ArrayRef<StringRef> storage,
-                               int64_t granule) {
+void GraphBuilder::declareMesh(ArrayRef<Axis> axes, ArrayRef<StringRef> storage, int64_t granule) {
   storageGranule = granule;
   assert(!mesh && !lastVariable && "the mesh comes first");
   SmallVector<StringRef> names;

@@ -136,7 +136,7 @@ private:
   mlir::Operation *lastVariable = nullptr; ///< variables stand before all functions
   std::optional<MeshShape> mesh;
   llvm::SmallVector<mlir::StringAttr> storageAxes; ///< of sizes above 1
-  int64_t storageGranule = 4; ///< elements
+  int64_t storageGranule = 4;                      ///< elements
   std::string path;                                ///< of the current scope
   mlir::Location location;                         ///< the scope's, for new ops
   mlir::func::FuncOp function;                     ///< being built

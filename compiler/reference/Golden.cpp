@@ -139,7 +139,7 @@ public:
       TITAN_RETURN_IF_ERROR(compareGradients(valid));
     const double norm = scalar(names::kGradientNorm);
     result.deviation.add(getRelativeDifference(norm, reference.gradientNorm),
-                  "the gradient norm" + inStep);
+                         "the gradient norm" + inStep);
     result.steps.push_back({loss, norm});
     return compareParameters("step" + std::to_string(step) + ".");
   }
@@ -231,7 +231,7 @@ Status checkProgram(ModuleOp module) {
 } // namespace
 
 StatusOr<GoldenResult> trainAgainstGolden(ModuleOp module, Interpreter &interpreter,
-                                       const std::string &prefix, int64_t steps) {
+                                          const std::string &prefix, int64_t steps) {
   TITAN_RETURN_IF_ERROR(checkProgram(module));
   TITAN_ASSIGN_OR_RETURN(const ReferenceRun run, readRun(prefix + ".json"));
   if (steps < 1 || steps > static_cast<int64_t>(run.steps.size()))

@@ -21,6 +21,6 @@ struct GoldenResult {
 /// A batch whose rows are a multiple of @fwd's is accumulated over microbatches. The learning rates
 /// are those of PREFIX.json.
 StatusOr<GoldenResult> trainAgainstGolden(mlir::ModuleOp module, Interpreter &interpreter,
-                                       const std::string &prefix, int64_t steps);
+                                          const std::string &prefix, int64_t steps);
 
 } // namespace titan

@@ -61,8 +61,7 @@ private:
     Rank &rank = ranks[rankNumber];
     OpBuilder builder(module.getContext());
     if (!rank.unshard)
-      rank.unshard =
-          createFunction(builder, module, module.getLoc(), names::kUnshard, rankNumber);
+      rank.unshard = createFunction(builder, module, module.getLoc(), names::kUnshard, rankNumber);
     StringAttr &variable = rank.gathered[{parameter, reshard.getType()}];
     if (!variable)
       variable = addVariable(module, reshard, parameter, rank.unshard);
@@ -83,9 +82,9 @@ private:
     createVariable(module, loc, name, Role::derived, cast<RankedTensorType>(reshard.getType()));
     OpBuilder builder(unshard.getBody().front().getTerminator());
     Value slice = cloneFromParameter(builder, reshard.getInput());
-    Value whole = ReshardOp::create(builder, loc, reshard.getType(), slice,
-                                    GatherPlacement::per_step,
-                                    builder.getStringAttr("kept until the step's end"));
+    Value whole =
+        ReshardOp::create(builder, loc, reshard.getType(), slice, GatherPlacement::per_step,
+                          builder.getStringAttr("kept until the step's end"));
     StoreOp::create(builder, loc, whole, name);
     return builder.getStringAttr(name);
   }

@@ -95,9 +95,7 @@ LogicalResult AttentionGradOp::verify() {
   return verifyAttention(*this);
 }
 
-PrecisionRule AttentionOp::getPrecisionRule() {
-  return PrecisionRule::of(*this, {0, 1, 2}, {0});
-}
+PrecisionRule AttentionOp::getPrecisionRule() { return PrecisionRule::of(*this, {0, 1, 2}, {0}); }
 
 LogicalResult AttentionOp::buildVjp(OpBuilder &builder, ArrayRef<Value> cotangents,
                                     const llvm::BitVector &, Vjp &result) {

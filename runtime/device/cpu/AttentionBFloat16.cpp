@@ -91,8 +91,8 @@ struct WideBackward {
       : forward(space, narrow.forward), outGrad(like(space, forward.out, narrow.outGrad)),
         qGrad(like(space, forward.q, narrow.qGrad)), kGrad(like(space, forward.k, narrow.kGrad)),
         vGrad(like(space, forward.v, narrow.vGrad)),
-        shape{forward.shape, outGrad.strides(), qGrad.strides(), kGrad.strides(),
-              vGrad.strides()} {}
+        shape{forward.shape, outGrad.strides(), qGrad.strides(), kGrad.strides(), vGrad.strides()} {
+  }
 
 private:
   static Wide like(Workspace &space, const Wide &tensor, const HeadStrides &narrow) {
@@ -136,8 +136,8 @@ Status attentionBf16Grad(ThreadPool &pool, const AttentionGradShape &shape,
                          const AttentionBf16GradInputs &inputs, uint16_t *qGrad, uint16_t *kGrad,
                          uint16_t *vGrad, std::span<std::byte> workspace, Isa isa) {
   Workspace space(workspace);
-  TITAN_RETURN_IF_ERROR(space.check("attention gradient",
-                                    attentionBf16GradWorkspaceBytes(shape, pool.size(), isa)));
+  TITAN_RETURN_IF_ERROR(
+      space.check("attention gradient", attentionBf16GradWorkspaceBytes(shape, pool.size(), isa)));
   const WideBackward wide(space, shape);
   const auto inner = takeBytes(space, attentionGradWorkspaceBytes(wide.shape, pool.size(), isa));
   const AttentionGradInputs given{wide.forward.load(pool, inputs.forward),

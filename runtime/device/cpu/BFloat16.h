@@ -37,8 +37,8 @@ int64_t gemmMixedWorkspaceBytes(const GemmShape &shape, DType a, DType b, DType 
 Status gemmMixed(ThreadPool &pool, const GemmShape &shape, const MatrixData &a, const MatrixData &b,
                  const MatrixData &c, std::span<std::byte> workspace, Isa isa = bestIsa());
 
-/// attention() and attentionGrad() on bfloat16 tensors; lse is float32. Data is given as there, with
-/// bfloat16 elements behind the pointers.
+/// attention() and attentionGrad() on bfloat16 tensors; lse is float32. Data is given as there,
+/// with bfloat16 elements behind the pointers.
 struct AttentionBf16Inputs {
   const uint16_t *q = nullptr;
   const uint16_t *k = nullptr;

@@ -130,9 +130,7 @@ public:
       : WorkspacePlan(pool, Kind::workspaceBytes(shape, pool.size(), bestIsa()), planned),
         shape(shape), inputs(inputs), out(out), lse(lse) {}
 
-  Status run() override {
-    return Kind::run(pool, shape, inputs, out, lse, workspace, bestIsa());
-  }
+  Status run() override { return Kind::run(pool, shape, inputs, out, lse, workspace, bestIsa()); }
 
 private:
   AttentionShape shape;
@@ -260,18 +258,16 @@ StatusOr<std::unique_ptr<Plan>> LibraryPreparer::operator()(const format::Gemm &
   if (!isBFloat16(a) && !isBFloat16(b) && !isBFloat16(c))
     return std::unique_ptr<Plan>(std::make_unique<GemmPlan>(pool, shape, floats(a), floats(b),
                                                             floats(c), any(op.workspace)));
-  auto matrix = [](const Operand &operand) {
-    return MatrixData{operand.view->type, operand.data};
-  };
+  auto matrix = [](const Operand &operand) { return MatrixData{operand.view->type, operand.data}; };
   return std::unique_ptr<Plan>(std::make_unique<MixedGemmPlan>(pool, shape, matrix(a), matrix(b),
                                                                matrix(c), any(op.workspace)));
 }
 
 template <typename Kind>
 std::unique_ptr<Plan> LibraryPreparer::prepareAttention(const format::Attention &op) {
-  return std::make_unique<AttentionPlan<Kind>>(
-      pool, attentionShape(op), attentionInputs<Kind>(op),
-      elements<typename Kind::Element>(op.out), floats(operands[op.lse]), any(op.scratch));
+  return std::make_unique<AttentionPlan<Kind>>(pool, attentionShape(op), attentionInputs<Kind>(op),
+                                               elements<typename Kind::Element>(op.out),
+                                               floats(operands[op.lse]), any(op.scratch));
 }
 
 StatusOr<std::unique_ptr<Plan>> LibraryPreparer::operator()(const format::Attention &op) {

@@ -114,9 +114,7 @@ Status gatherRows(ThreadPool &pool, const EmbeddingShape &shape, const int32_t *
 }
 
 float toFloat(float value) { return value; }
-float toFloat(uint16_t bits) {
-  return std::bit_cast<float>(static_cast<uint32_t>(bits) << 16);
-}
+float toFloat(uint16_t bits) { return std::bit_cast<float>(static_cast<uint32_t>(bits) << 16); }
 
 template <typename T>
 Status addRows(ThreadPool &pool, const EmbeddingShape &shape, const int32_t *tokens,

@@ -75,8 +75,8 @@ private:
       block.k = depth;
       block.accumulate = shape.accumulate || k > 0;
       block.ldc = narrow ? part.columns : shape.ldc;
-      const Part partA = shape.transA ? Part{k, depth, part.row, part.rows}
-                                      : Part{part.row, part.rows, k, depth};
+      const Part partA =
+          shape.transA ? Part{k, depth, part.row, part.rows} : Part{part.row, part.rows, k, depth};
       const Part partB = shape.transB ? Part{part.column, part.columns, k, depth}
                                       : Part{k, depth, part.column, part.columns};
       const float *left = load(a, matrix * shape.strideA, block.lda, partA, buffers.a);
@@ -120,8 +120,8 @@ Status gemmMixed(ThreadPool &pool, const GemmShape &shape, const MatrixData &a, 
                  const MatrixData &c, std::span<std::byte> workspace, Isa isa) {
   TITAN_RETURN_IF_ERROR(checkGemmShape(shape));
   Workspace space(workspace);
-  TITAN_RETURN_IF_ERROR(
-      space.check("gemm", gemmMixedWorkspaceBytes(shape, a.type, b.type, c.type, pool.size(), isa)));
+  TITAN_RETURN_IF_ERROR(space.check(
+      "gemm", gemmMixedWorkspaceBytes(shape, a.type, b.type, c.type, pool.size(), isa)));
   const Buffers buffers(space, shape, a.type, b.type, c.type, pool.size(), isa);
   return MixedProduct(pool, shape, a, b, c, buffers, isa).run();
 }

@@ -324,8 +324,8 @@ TEST(KernelExecution, CrossEntropy) {
   checkCrossEntropy(13, 77, "bf16", 4e-3);
 }
 
-/// What is rounded does not depend on which ops share a kernel: a sum of bfloat16 is one before it is
-/// multiplied, and a cast rounds although nothing is stored between.
+/// What is rounded does not depend on which ops share a kernel: a sum of bfloat16 is one before it
+/// is multiplied, and a cast rounds although nothing is stored between.
 TEST(KernelExecution, RoundsWithinAKernel) {
   const std::string source = R"(
     func.func @f(%a: tensor<4xbf16>, %b: tensor<4xbf16>, %w: tensor<4xf32>)
