@@ -44,8 +44,8 @@ titan.variable parameter @table : tensor<9x4xf32>
 // CHECK: titan.variable gradient @gradient.table : tensor<9x4xf32>
 // CHECK-LABEL: func.func @bwd
 // CHECK: %[[G:.*]] = titan.load @gradient.table : tensor<9x4xf32>
-// CHECK: titan.einsum "tn,td->nd" %{{.*}} acc(%[[G]] : tensor<9x4xf32>) : tensor<6x9xbf16>, tensor<6x4xbf16> -> tensor<9x4xf32>
 // CHECK: titan.einsum "tn,nd->td" {{.*}} : tensor<6x9xbf16>, tensor<9x4xbf16> -> tensor<6x4xbf16>
+// CHECK: titan.einsum "tn,td->nd" %{{.*}} acc(%[[G]] : tensor<9x4xf32>) : tensor<6x9xbf16>, tensor<6x4xbf16> -> tensor<9x4xf32>
 // CHECK: titan.embedding_grad {{.*}} acc(%{{.*}} : tensor<9x4xf32>) : tensor<6x4xbf16>, tensor<6xi32> -> tensor<9x4xf32>
 // CHECK: titan.store %{{.*}}, @gradient.table : tensor<9x4xf32>
 func.func @loss(%tokens: tensor<6xi32>) -> (tensor<f32>, tensor<f32>) {
