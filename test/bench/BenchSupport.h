@@ -83,6 +83,7 @@ inline std::string option(int argc, char **argv, const char *name, const char *f
 inline double fmaPeak(ThreadPool &pool, Isa isa, const BenchClock &clock) {
 #if defined(__x86_64__)
   constexpr long iterations = 300000;
+  pool.runOnAll([](int) {}); // wakes them
   double start = clock.now();
   pool.runOnAll([&](int) {
     long n = iterations;

@@ -296,9 +296,9 @@ void addKeyGradients(const Task &task, int64_t key, int64_t keys, int64_t query)
       int64_t to = (key + row) * paddedDim + column;
       TileFunction function = selectTile<Left::inPlace>(count, width / kLanes);
       function(depth, scratch.weights + weightsAt, kWeightStride, scratch.outGradRows + from, width,
-               scratch.vGrad + to, paddedDim, true);
+               scratch.vGrad + to, paddedDim, true, scratch.outGradRows + from);
       function(depth, scratch.scoreGrads + weightsAt, kWeightStride, scratch.queryRows + from,
-               width, scratch.kGrad + to, paddedDim, true);
+               width, scratch.kGrad + to, paddedDim, true, scratch.queryRows + from);
     }
   }
 }

@@ -36,8 +36,11 @@ constexpr int64_t kUnitRows = 4 * kTileRows;
 constexpr int64_t kChunkRows = 5 * kUnitRows;
 /// Up to this many columns a row of A is used too rarely to pay for packing it.
 constexpr int64_t kInPlaceColumns = 768;
-/// Columns of B that are packed together where they are adjacent.
-constexpr int kPackedTogether = 64;
+/// AVX-512 CPUs have second-level caches in which a chunk's rows in place stay as well as packed
+/// ones, unless their stride, a multiple of this many floats, puts them all into a few sets.
+constexpr int64_t kCompetingStride = 2048;
+/// Panels of B that are packed together where their columns are adjacent.
+constexpr int kPanelsTogether = 4;
 /// Keeps panels of A from competing for the same cache sets.
 constexpr int64_t kPanelPadding = 16;
 
@@ -99,7 +102,8 @@ void packPanels(const Block &block, int64_t depthBlock, int64_t firstPanel, int6
       int64_t width = block.panelWidth(panel), padded = block.panelVectors(panel) * kLanes;
       float *to = block.packedPanel(depthBlock, panel) + p * padded;
       if (width == kTileColumns) {
-        hwy::Prefetch(from + ahead * ldb);
+        for (int64_t j = 0; j < kTileColumns; j += kLineFloats)
+          hwy::Prefetch(from + ahead * ldb + j);
         std::memcpy(to, from, kTileColumns * sizeof(float));
         continue;
       }
@@ -110,7 +114,7 @@ void packPanels(const Block &block, int64_t depthBlock, int64_t firstPanel, int6
 
 void packB(ThreadPool &pool, const Block &block) {
   int64_t panels = block.panels();
-  int64_t together = block.shape.transB ? 1 : std::max(kPackedTogether / kTileColumns, 1);
+  int64_t together = block.shape.transB ? 1 : kPanelsTogether;
   int64_t groups = ceilDiv(panels, together);
   pool.parallelFor(block.depths.count * groups, [&](int64_t begin, int64_t end, int) {
     for (int64_t i = begin; i < end; ++i) {
@@ -127,7 +131,7 @@ void packB(ThreadPool &pool, const Block &block) {
 void edgeTile(TileFunction function, int64_t rows, int64_t width, int64_t k, const float *a,
               int64_t lda, const float *b, int64_t ldb, float *c, int64_t ldc, bool accumulate) {
   alignas(64) float result[kTileRows * kTileColumns];
-  function(k, a, lda, b, ldb, result, kTileColumns, false);
+  function(k, a, lda, b, ldb, result, kTileColumns, false, b);
   for (int64_t i = 0; i < rows; ++i)
     for (int64_t j = 0; j < width; ++j)
       c[i * ldc + j] = result[i * kTileColumns + j] + (accumulate ? c[i * ldc + j] : 0.0f);
@@ -150,14 +154,20 @@ void computeChunk(const Block &block, int64_t row, int64_t rows, int64_t firstPa
       int64_t vectors = block.panelVectors(panel), width = block.panelWidth(panel);
       const float *b = block.packedPanel(depthBlock, panel);
       float *c = block.c + row * shape.ldc + panel * kTileColumns;
+      const float *coming =
+          panel + 1 < lastPanel
+              ? block.packedPanel(depthBlock, panel + 1)
+              : block.packedPanel((depthBlock + 1) % block.depths.count, firstPanel);
       for (int64_t i = 0; i < rows; i += kTileRows, c += kTileRows * shape.ldc) {
         int64_t tileRows = std::min<int64_t>(kTileRows, rows - i);
         const float *a = block.inPlace ? block.a + (row + i) * shape.lda + k0
                                        : packedA + i / kTileRows * panelStride;
         TileFunction function = block.inPlace ? selectTile<Left::inPlace>(tileRows, vectors)
                                               : selectTile<Left::packed>(tileRows, vectors);
+        int64_t fetched = i / kTileRows * tilePrefetchFloats(depth);
+        const float *next = fetched < depth * kTileColumns ? coming + fetched : b;
         if (width == vectors * kLanes)
-          function(depth, a, shape.lda, b, vectors * kLanes, c, shape.ldc, accumulate);
+          function(depth, a, shape.lda, b, vectors * kLanes, c, shape.ldc, accumulate, next);
         else
           edgeTile(function, tileRows, width, depth, a, shape.lda, b, vectors * kLanes, c,
                    shape.ldc, accumulate);
@@ -187,6 +197,11 @@ void computeBlock(ThreadPool &pool, const Block &block) {
   });
 }
 
+bool usesRowsInPlace(const GemmShape &shape) {
+  bool compete = shape.lda % kCompetingStride == 0;
+  return shape.n <= kInPlaceColumns || (HWY_TARGET == HWY_AVX3 && !compete);
+}
+
 struct Buffers {
   float *packedB, *packedA;
   Buffers(Workspace &space, const GemmShape &shape, int threads) {
@@ -207,7 +222,7 @@ int64_t tiledWorkspaceBytes(const GemmShape &shape, int threads) {
 void gemmTiled(ThreadPool &pool, const GemmShape &shape, const float *a, const float *b, float *c,
                Workspace space) {
   Buffers buffers(space, shape, pool.size());
-  bool inPlace = !shape.transA && shape.n <= kInPlaceColumns;
+  bool inPlace = !shape.transA && usesRowsInPlace(shape);
   for (int64_t matrix = 0; matrix < shape.batch; ++matrix) {
     const float *matrixA = a + matrix * shape.strideA, *matrixB = b + matrix * shape.strideB;
     float *matrixC = c + matrix * shape.strideC;

@@ -39,12 +39,19 @@ enum class Left {
   inPlace, ///< rows of stride lda, k adjacent
 };
 
+/// A tile's depth is unrolled by this; per step it prefetches one line.
+inline constexpr int64_t kTileUnroll = 4;
+/// Floats from `next` that a tile of depth k prefetches.
+inline constexpr int64_t tilePrefetchFloats(int64_t k) { return k / kTileUnroll * kLineFloats; }
+
 /// sums[rows][vectors] = A B, where B is [k] rows of stride ldb. Every element is one chain of
 /// fused multiply-adds in the order of k, whatever the tile's size: so the bits of a result do not
-/// depend on how a matrix is cut into tiles.
+/// depend on how a matrix is cut into tiles. What the caller reads after it, from `next` on, is
+/// brought into the second-level cache meanwhile: no hardware prefetcher sees where the next panel
+/// lies.
 template <int rows, int vectors, Left left>
 HWY_INLINE void tileSums(int64_t k, const float *HWY_RESTRICT a, int64_t lda,
-                         const float *HWY_RESTRICT b, int64_t ldb,
+                         const float *HWY_RESTRICT b, int64_t ldb, const float *next,
                          FloatVector (&sums)[rows][vectors]) {
   const FloatTag d;
   HWY_UNROLL(16)
@@ -85,13 +92,14 @@ HWY_INLINE void tileSums(int64_t k, const float *HWY_RESTRICT a, int64_t lda,
       }
     }
   };
-  constexpr int64_t unroll = 4;
   int64_t p = 0;
-  for (; p + unroll <= k; p += unroll) {
+  for (; p + kTileUnroll <= k; p += kTileUnroll) {
     HWY_UNROLL(4)
-    for (int64_t u = 0; u < unroll; ++u)
+    for (int64_t u = 0; u < kTileUnroll; ++u)
       step(u);
-    a += unroll * rows;
+    a += kTileUnroll * rows;
+    __builtin_prefetch(next, 0, 2);
+    next += kLineFloats;
   }
   for (; p < k; ++p) {
     step(0);
@@ -99,11 +107,12 @@ HWY_INLINE void tileSums(int64_t k, const float *HWY_RESTRICT a, int64_t lda,
   }
 }
 
-/// C[rows, vectors * kLanes] = A B, or += with `accumulate`.
+/// C[rows, vectors * kLanes] = A B, or += with `accumulate`. A caller with nothing to prefetch
+/// passes b for `next`.
 template <int rows, int vectors, Left left>
 HWY_NOINLINE void tile(int64_t k, const float *HWY_RESTRICT a, int64_t lda,
                        const float *HWY_RESTRICT b, int64_t ldb, float *HWY_RESTRICT c, int64_t ldc,
-                       bool accumulate) {
+                       bool accumulate, const float *next) {
   const FloatTag d;
   FloatVector sums[rows][vectors];
   // C is far away when it is added to, and nothing else hides that: the products do not depend on
@@ -115,7 +124,7 @@ HWY_NOINLINE void tile(int64_t k, const float *HWY_RESTRICT a, int64_t lda,
     for (int j = 0; j < vectors * kLanes; j += kLineFloats)
       hwy::Prefetch(c + i * ldc + j);
   }
-  tileSums<rows, vectors, left>(k, a, lda, b, ldb, sums);
+  tileSums<rows, vectors, left>(k, a, lda, b, ldb, next, sums);
   HWY_UNROLL(16)
   for (int i = 0; i < rows; ++i)
     HWY_UNROLL(8)
@@ -126,7 +135,7 @@ HWY_NOINLINE void tile(int64_t k, const float *HWY_RESTRICT a, int64_t lda,
 }
 
 using TileFunction = void (*)(int64_t k, const float *a, int64_t lda, const float *b, int64_t ldb,
-                              float *c, int64_t ldc, bool accumulate);
+                              float *c, int64_t ldc, bool accumulate, const float *next);
 
 template <int vectors, Left left> TileFunction tileOfRows(int64_t rows) {
   static_assert(kTileRows == 6);
