@@ -3,6 +3,7 @@
 #include "llvm/ADT/STLExtras.h"
 
 #include <cassert>
+#include <utility>
 
 namespace titan {
 
@@ -13,8 +14,8 @@ AcyclicGraph::AcyclicGraph(unsigned size) : nodes(size) {
 
 void AcyclicGraph::addInitialEdge(unsigned from, unsigned to) {
   assert(from < to && "edges first go from lower to higher nodes");
-  nodes[from].successors.push_back(to);
-  nodes[to].predecessors.push_back(from);
+  nodes[from].successors.nodes.push_back(to);
+  nodes[to].predecessors.nodes.push_back(from);
 }
 
 unsigned AcyclicGraph::find(unsigned node) const {
@@ -25,23 +26,28 @@ unsigned AcyclicGraph::find(unsigned node) const {
   return node;
 }
 
-// Replaces merged nodes by what stands for them, drops repetitions and edges to `self`.
-void AcyclicGraph::normalize(llvm::SmallVectorImpl<unsigned> &edges, unsigned self) {
-  for (unsigned &node : edges)
+// Replaces merged nodes by what stands for them, drops repetitions and edges to `self`; only when
+// the list has doubled, for a node that many are merged into has many edges.
+void AcyclicGraph::tidy(Edges &edges, unsigned self) {
+  constexpr size_t few = 16;
+  if (edges.nodes.size() <= 2 * edges.tidied + few)
+    return;
+  for (unsigned &node : edges.nodes)
     node = find(node);
-  llvm::sort(edges);
-  edges.erase(llvm::unique(edges), edges.end());
-  llvm::erase(edges, self);
+  llvm::sort(edges.nodes);
+  edges.nodes.erase(llvm::unique(edges.nodes), edges.nodes.end());
+  llvm::erase(edges.nodes, self);
+  edges.tidied = edges.nodes.size();
 }
 
 // Only nodes whose order lies between the two can be on a path.
 AcyclicGraph::Reach AcyclicGraph::reachesIndirectly(unsigned from, unsigned to, unsigned budget) {
   const unsigned limit = nodes[to].order;
   llvm::SmallVector<unsigned> stack;
-  ++mark;
-  normalize(nodes[from].successors, from);
-  for (unsigned next : nodes[from].successors)
-    if (next != to && nodes[next].order < limit)
+  nodes[from].visited = ++mark;
+  tidy(nodes[from].successors, from);
+  for (unsigned edge : nodes[from].successors.nodes)
+    if (unsigned next = find(edge); next != to && nodes[next].order < limit)
       stack.push_back(next);
   while (!stack.empty()) {
     const unsigned node = stack.pop_back_val();
@@ -50,8 +56,9 @@ AcyclicGraph::Reach AcyclicGraph::reachesIndirectly(unsigned from, unsigned to, 
     nodes[node].visited = mark;
     if (budget-- == 0)
       return Reach::unknown;
-    normalize(nodes[node].successors, node);
-    for (unsigned next : nodes[node].successors) {
+    tidy(nodes[node].successors, node);
+    for (unsigned edge : nodes[node].successors.nodes) {
+      const unsigned next = find(edge);
       if (next == to)
         return Reach::yes;
       if (nodes[next].order < limit)
@@ -76,9 +83,9 @@ void AcyclicGraph::insertEdge(unsigned from, unsigned to) {
         continue;
       nodes[node].visited = mark;
       found.push_back(node);
-      normalize(edges(nodes[node]), node);
-      for (unsigned next : edges(nodes[node]))
-        if (inside(nodes[next].order))
+      tidy(edges(nodes[node]), node);
+      for (unsigned edge : edges(nodes[node]).nodes)
+        if (unsigned next = find(edge); inside(nodes[next].order))
           stack.push_back(next);
     }
     llvm::sort(found, [&](unsigned a, unsigned b) { return nodes[a].order < nodes[b].order; });
@@ -111,26 +118,24 @@ std::optional<unsigned> AcyclicGraph::merge(unsigned a, unsigned b, unsigned bud
   if (reachesIndirectly(a, b, budget) != Reach::no)
     return std::nullopt;
   nodes[b].parent = a;
-  normalize(nodes[a].successors, a);
-  normalize(nodes[a].predecessors, a);
-  auto predecessors = std::move(nodes[b].predecessors);
-  auto successors = std::move(nodes[b].successors);
-  nodes[b].predecessors.clear();
-  nodes[b].successors.clear();
-  normalize(predecessors, a);
-  normalize(successors, a);
-  for (unsigned node : predecessors) {
+  const Edges predecessors = std::exchange(nodes[b].predecessors, {});
+  const Edges successors = std::exchange(nodes[b].successors, {});
+  for (unsigned edge : predecessors.nodes) {
+    const unsigned node = find(edge);
+    if (node == a)
+      continue;
     insertEdge(node, a);
-    nodes[a].predecessors.push_back(node);
-    nodes[node].successors.push_back(a);
+    nodes[a].predecessors.nodes.push_back(node);
   }
-  for (unsigned node : successors) {
+  for (unsigned edge : successors.nodes) {
+    const unsigned node = find(edge);
+    if (node == a)
+      continue;
     insertEdge(a, node);
-    nodes[a].successors.push_back(node);
-    nodes[node].predecessors.push_back(a);
+    nodes[a].successors.nodes.push_back(node);
   }
-  normalize(nodes[a].successors, a);
-  normalize(nodes[a].predecessors, a);
+  tidy(nodes[a].successors, a);
+  tidy(nodes[a].predecessors, a);
   return a;
 }
 

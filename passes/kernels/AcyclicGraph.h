@@ -29,11 +29,16 @@ public:
   unsigned find(unsigned node) const;
 
   /// Nodes that an edge leads to, from a node that stands for itself; may name merged ones.
-  llvm::ArrayRef<unsigned> successors(unsigned node) const { return nodes[node].successors; }
+  llvm::ArrayRef<unsigned> successors(unsigned node) const { return nodes[node].successors.nodes; }
 
 private:
+  /// May name merged nodes, repeat nodes and name the node itself.
+  struct Edges {
+    llvm::SmallVector<unsigned, 4> nodes;
+    size_t tidied = 0; ///< how many there were when last tidied
+  };
   struct Node {
-    llvm::SmallVector<unsigned, 4> predecessors, successors;
+    Edges predecessors, successors;
     unsigned order;
     mutable unsigned parent;
     unsigned visited = 0;
@@ -42,7 +47,7 @@ private:
 
   Reach reachesIndirectly(unsigned from, unsigned to, unsigned budget);
   void insertEdge(unsigned from, unsigned to);
-  void normalize(llvm::SmallVectorImpl<unsigned> &edges, unsigned self);
+  void tidy(Edges &edges, unsigned self);
 
   llvm::SmallVector<Node, 0> nodes;
   unsigned mark = 0;

@@ -103,7 +103,17 @@ Clustering::Clustering(llvm::ArrayRef<FusionNode> nodes, const FusionOptions &op
 
 // Whether nodes in `from` feed nodes in `to` only in ways that one kernel can hold.
 bool Clustering::planEdges(Cluster &from, Cluster &to, Plan &plan) {
-  for (unsigned consumer : llvm::concat<const unsigned>(to.members, to.late)) {
+  // A long sum is merged from many pairs of a large and a small cluster: looks from the smaller.
+  llvm::SmallVector<unsigned> consumers;
+  if (from.members.size() < to.members.size()) {
+    for (unsigned producer : llvm::concat<const unsigned>(from.members, from.late))
+      llvm::copy_if(users[producer], std::back_inserter(consumers),
+                    [&](unsigned user) { return &clusterOf(user) == &to; });
+  } else {
+    consumers.assign(to.members.begin(), to.members.end());
+    consumers.append(to.late);
+  }
+  for (unsigned consumer : consumers) {
     for (const FusionInput &input : nodes[consumer].inputs) {
       if (input.producer < 0 || &clusterOf(input.producer) != &from)
         continue;
@@ -239,10 +249,13 @@ bool Clustering::tryMerge(unsigned a, unsigned b) {
       if (!result.rows)
         result.rows = second.rows;
     }
-    result.members.append(second.members);
-    result.late.append(second.late);
-    llvm::sort(result.members);
-    llvm::sort(result.late);
+    auto add = [](llvm::SmallVector<unsigned> &all, llvm::ArrayRef<unsigned> more) {
+      const size_t middle = all.size();
+      all.append(more.begin(), more.end());
+      std::inplace_merge(all.begin(), all.begin() + middle, all.end());
+    };
+    add(result.members, second.members);
+    add(result.late, second.late);
   }
   result.inputs = std::move(inputs);
   clusters[*merged == a ? b : a] = Cluster();
