@@ -467,6 +467,9 @@ LogicalResult Scheduler::scheduleLate() {
   for (const CrossReduction &reduction : schedule.crossReductions)
     if (!llvm::is_contained(shapes, reduction.shape))
       shapes.push_back(reduction.shape);
+  for (OpInfo &info : ops)
+    if (info.isLate && info.isYielded && !llvm::is_contained(shapes, info.space.bounds))
+      return info.op->emitOpError("has other loops than the reductions over rows that it follows");
   for (llvm::ArrayRef<int64_t> shape : shapes) {
     beginStage();
     stage->isFlat = true;

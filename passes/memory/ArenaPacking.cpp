@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <map>
 #include <numeric>
+#include <set>
 
 namespace titan {
 namespace {
@@ -19,22 +20,18 @@ class FreeRanges {
 public:
   /// The smallest range that fits; else the top grows, from the last range if that touches it.
   int64_t allocate(int64_t bytes) {
-    auto best = ranges.end();
-    for (auto range = ranges.begin(); range != ranges.end(); ++range)
-      if (range->second >= bytes && (best == ranges.end() || range->second < best->second))
-        best = range;
-    if (best != ranges.end()) {
-      const auto [offset, size] = *best;
-      ranges.erase(best);
+    if (auto best = bySize.lower_bound({bytes, 0}); best != bySize.end()) {
+      const auto [size, offset] = *best;
+      erase(ranges.find(offset));
       if (size > bytes)
-        ranges.emplace(offset + bytes, size - bytes);
+        insert(offset + bytes, size - bytes);
       return offset;
     }
     int64_t offset = top;
     if (!ranges.empty())
       if (auto last = std::prev(ranges.end()); last->first + last->second == top) {
         offset = last->first;
-        ranges.erase(last);
+        erase(last);
       }
     top = offset + bytes;
     return offset;
@@ -44,20 +41,33 @@ public:
     auto next = ranges.lower_bound(offset);
     if (next != ranges.end() && offset + bytes == next->first) {
       bytes += next->second;
-      next = ranges.erase(next);
+      next = erase(next);
     }
     if (next != ranges.begin())
       if (auto before = std::prev(next); before->first + before->second == offset) {
-        before->second += bytes;
-        return;
+        offset = before->first;
+        bytes += before->second;
+        erase(before);
       }
-    ranges.emplace_hint(next, offset, bytes);
+    insert(offset, bytes);
   }
 
   int64_t getTop() const { return top; }
 
 private:
-  std::map<int64_t, int64_t> ranges; ///< offset to size; no two touch
+  using Ranges = std::map<int64_t, int64_t>;
+
+  void insert(int64_t offset, int64_t size) {
+    ranges.emplace(offset, size);
+    bySize.emplace(size, offset);
+  }
+  Ranges::iterator erase(Ranges::iterator range) {
+    bySize.erase({range->second, range->first});
+    return ranges.erase(range);
+  }
+
+  Ranges ranges;                                ///< offset to size; no two touch
+  std::set<std::pair<int64_t, int64_t>> bySize; ///< the same as (size, offset)
   int64_t top = 0;
 };
 

@@ -320,14 +320,11 @@ bool hasShardings(ModuleOp module) {
       .wasInterrupted();
 }
 
-LogicalResult partitionVariable(VariableOp variable, const MeshShape &mesh) {
+void partitionVariable(VariableOp variable, const MeshShape &mesh) {
   auto type = cast<RankedTensorType>(variable.getType());
-  if (std::string error = checkSharding(type, mesh); !error.empty())
-    return variable.emitOpError() << "@" << variable.getSymName() << ", " << type << ": " << error;
   if (isDistributed(type))
     variable.setGlobalTypeAttr(TypeAttr::get(type));
   variable.setType(getLocalType(type, mesh));
-  return success();
 }
 
 struct PartitionSpmd : impl::PartitionSpmdBase<PartitionSpmd> {
@@ -340,11 +337,8 @@ struct PartitionSpmd : impl::PartitionSpmdBase<PartitionSpmd> {
     const MeshShape mesh = MeshShape::get(module);
     const ReshardLowering reshards(mesh);
     AxisIndices indices(module);
-    bool failedAny = false;
     for (auto variable : module.getOps<VariableOp>())
-      failedAny |= failed(partitionVariable(variable, mesh));
-    if (failedAny)
-      return signalPassFailure();
+      partitionVariable(variable, mesh);
     for (auto function : llvm::make_early_inc_range(module.getOps<func::FuncOp>()))
       if (failed(FunctionPartitioner(function, mesh, reshards, indices).run()))
         return signalPassFailure();

@@ -99,8 +99,8 @@ public:
   /// lacks a feature of an image (named in the message), or an image lacks a symbol.
   virtual StatusOr<std::unique_ptr<KernelTable>> loadKernels(const format::Program &program) = 0;
 
-  /// Prepares an instruction; `operands` are all buffers of its function. Fails (unavailable) when
-  /// the device has no implementation for the element types.
+  /// Prepares an instruction; `operands` are all buffers of its function. Fails (invalid argument)
+  /// when the device has no implementation for the element types.
   virtual StatusOr<std::unique_ptr<Plan>> prepare(const format::Instruction &instruction,
                                                   std::span<const Operand> operands,
                                                   const format::Program &program,

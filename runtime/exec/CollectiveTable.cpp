@@ -4,7 +4,7 @@ namespace titan {
 
 StatusOr<Communicator *> CollectiveTable::getCommunicator(const std::vector<std::string> &axes) {
   if (!plane)
-    return unavailable("a collective needs the other ranks of the mesh, but there is one rank");
+    return invalidArgument("a collective needs the other ranks of the mesh, but there is one rank");
   TITAN_ASSIGN_OR_RETURN(const int mask, axesMask(program.mesh, axes));
   std::unique_ptr<Communicator> &communicator = communicators[mask];
   if (communicator)

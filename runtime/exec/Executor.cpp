@@ -98,8 +98,8 @@ Status Executor::loadSection(const std::vector<format::Action> &actions,
   for (size_t i = 0; i < actions.size(); ++i) {
     const format::Action &action = actions[i];
     if (action.mode != format::Mode::run)
-      return unavailable("entry " + std::to_string(i) +
-                         " starts or awaits a collective, which needs more than one rank");
+      return invalidArgument("entry " + std::to_string(i) +
+                             " starts or awaits a collective, which needs more than one rank");
     TITAN_ASSIGN_OR_RETURN(const BoundFunction *function, bind(action.function, action.slots));
     Entry &entry = entries.emplace_back(Entry{function, {}});
     if (!options.poison)
@@ -334,8 +334,8 @@ Status Executor::initializeVariable(const format::Variable &variable, uint64_t s
     return target.copyToDevice(place.data, std::as_bytes(std::span(&index, 1)));
   }
   if (!InitialValues::supports(variable.view.type))
-    return unavailable("variable '" + variable.name + "': initial values of type " +
-                       std::string(toString(variable.view.type)) + " are not supported");
+    return invalidArgument("variable '" + variable.name + "': initial values of type " +
+                           std::string(toString(variable.view.type)) + " are not supported");
   const InitialValues values(variable, seed);
   const VariableLayout layout(variable, contents.mesh, options.rank());
   const int64_t element = byteSize(variable.view.type);

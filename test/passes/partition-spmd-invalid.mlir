@@ -1,11 +1,5 @@
 // RUN: titan-opt %s -split-input-file -verify-diagnostics -titan-partition-spmd
 
-titan.mesh @mesh [tp = 4]
-// expected-error @below {{@layers.0.attention.wk.weight, 'tensor<6x4xf32, #titan.sharding<[{tp}, {}]>>': dimension 0 of size 6 cannot be split over tp, of degree 4; it divides by 1, 2, 3, 6}}
-titan.variable parameter @layers.0.attention.wk.weight : tensor<6x4xf32, #titan.sharding<[{tp}, {}]>>
-
-// -----
-
 titan.mesh @mesh [dp = 2, tp = 2]
 // expected-error @below {{argument 0, 'tensor<6xf32, #titan.sharding<[{dp, tp}]>>': dimension 0 of size 6 cannot be split over dp, tp, of degree 4; it divides by 1, 2, 3, 6}}
 func.func @f(%x: tensor<6xf32, #titan.sharding<[{dp, tp}]>>) {
@@ -20,12 +14,6 @@ func.func @f(%x: tensor<3xf32, #titan.sharding<[{}]>>) {
   %y = titan.reshard %x : tensor<3xf32, #titan.sharding<[{}]>> -> tensor<3xf32, #titan.sharding<[{tp}]>>
   return
 }
-
-// -----
-
-titan.mesh @mesh [tp = 2]
-// expected-error @below {{axis 'dp' is not one of the mesh}}
-titan.variable parameter @w : tensor<4xf32, #titan.sharding<[{dp}]>>
 
 // -----
 
@@ -97,5 +85,34 @@ titan.mesh @mesh [tp = 2]
 func.func @f(%x: tensor<4x6xf32, #titan.sharding<[{}, {}]>>) {
   // expected-error @below {{cannot be partitioned: it does not implement ShardingRuleOpInterface}}
   %y = titan.sharding_constraint %x to <[{tp}, {}]> : tensor<4x6xf32, #titan.sharding<[{}, {}]>>
+  return
+}
+
+// -----
+
+// 24 = 3 x 8: four ranks would have parts that are neither whole thirds nor parts of one.
+titan.mesh @mesh [tp = 4]
+func.func @f(%x: tensor<24xf32, #titan.sharding<[{tp}]>>) {
+  // expected-error @below {{operand 0, dimension 0: axes {tp} split no factor of the op}}
+  %y = titan.reshape %x : tensor<24xf32, #titan.sharding<[{tp}]>> -> tensor<3x8xf32, #titan.sharding<[{}, {tp}]>>
+  return
+}
+
+// -----
+
+titan.mesh @mesh [dp = 2]
+func.func @f(%x: tensor<8xf32, #titan.sharding<[{}], flat {dp} granule 4>>) {
+  // expected-error @below {{tensor<8xbf16, #titan.sharding<[{}]>> stands beside flat storage over {dp}, and is not stored so}}
+  %y = titan.cast %x : tensor<8xf32, #titan.sharding<[{}], flat {dp} granule 4>> -> tensor<8xbf16, #titan.sharding<[{}]>>
+  return
+}
+
+// -----
+
+titan.mesh @mesh [tp = 2]
+// expected-error @below {{cannot be partitioned: it has several blocks}}
+func.func @f(%x: tensor<8xf32, #titan.sharding<[{tp}]>>) {
+  llvm.br ^next
+^next:
   return
 }

@@ -63,6 +63,16 @@ LogicalResult VariableOp::verify() {
   return success();
 }
 
+LogicalResult VariableOp::verifySymbolUses(SymbolTableCollection &symbols) {
+  auto mesh =
+      symbols.lookupNearestSymbolFrom<MeshOp>(*this, StringAttr::get(getContext(), kMeshName));
+  const MeshShape shape = mesh ? MeshShape(mesh) : MeshShape();
+  for (Type type : {getType(), getGlobalType().value_or(getType())})
+    if (std::string error = checkSharding(cast<RankedTensorType>(type), shape); !error.empty())
+      return emitOpError() << "@" << getSymName() << ", " << type << ": " << error;
+  return success();
+}
+
 static LogicalResult verifyAccess(Operation *op, FlatSymbolRefAttr name, Type type,
                                   SymbolTableCollection &symbols) {
   auto variable = symbols.lookupNearestSymbolFrom<VariableOp>(op, name);

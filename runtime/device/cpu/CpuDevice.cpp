@@ -107,8 +107,9 @@ StatusOr<std::unique_ptr<KernelTable>> CpuDevice::loadKernels(const format::Prog
   for (const format::Image &image : program.images) {
     for (const std::string &feature : image.features)
       if (!flags.contains(feature))
-        return unavailable("image '" + image.name + "' needs the processor feature '" + feature +
-                           "', which this machine lacks: compile the job on it, or for it");
+        return invalidArgument("image '" + image.name + "' needs the processor feature '" +
+                               feature +
+                               "', which this machine lacks: compile the job on it, or for it");
     const auto bytes = std::as_bytes(std::span(image.contents.data(), image.contents.size()));
     TITAN_ASSIGN_OR_RETURN(DynamicLibrary library, DynamicLibrary::openImage(bytes, image.name));
     table->libraries.push_back(std::move(library));
@@ -138,7 +139,7 @@ StatusOr<std::unique_ptr<Plan>> CpuDevice::prepare(const format::Instruction &in
     return prepareMemoryOp(threads, instruction, operands);
   if (std::holds_alternative<format::Start>(instruction) ||
       std::holds_alternative<format::Await>(instruction))
-    return unavailable("collectives need more than one rank, and this build runs one");
+    return invalidArgument("collectives need more than one rank, and this build runs one");
   return prepareLibraryOp(threads, instruction, operands);
 }
 

@@ -187,7 +187,7 @@ StatusOr<uint64_t> encode(double value, DType type) {
   default:
     if (value == 0)
       return uint64_t{0};
-    return unavailable("fill on the CPU has no conversion to " + std::string(toString(type)));
+    return invalidArgument("fill on the CPU has no conversion to " + std::string(toString(type)));
   }
 }
 
@@ -197,8 +197,8 @@ StatusOr<std::unique_ptr<Plan>> prepareCheckFinite(ThreadPool &pool, const forma
   for (uint32_t value : op.values) {
     const DType type = operands[value].view->type;
     if (type != DType::f32 && type != DType::bf16)
-      return unavailable("check_finite on the CPU takes f32 and bf16, found " +
-                         std::string(toString(type)));
+      return invalidArgument("check_finite on the CPU takes f32 and bf16, found " +
+                             std::string(toString(type)));
     values.push_back(operands[value]);
   }
   return std::unique_ptr<Plan>(std::make_unique<CheckFinitePlan>(

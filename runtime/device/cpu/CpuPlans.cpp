@@ -22,8 +22,8 @@ const int32_t *integers(const Operand &operand) {
 Status requireFloat(const char *op, std::initializer_list<const Operand *> operands) {
   for (const Operand *operand : operands)
     if (operand->view->type != DType::f32 && !isBFloat16(*operand))
-      return unavailable(std::string(op) + " on the CPU takes f32 and bf16, found " +
-                         std::string(toString(operand->view->type)));
+      return invalidArgument(std::string(op) + " on the CPU takes f32 and bf16, found " +
+                             std::string(toString(operand->view->type)));
   return okStatus();
 }
 

@@ -96,3 +96,15 @@ func.func @source(%a: tensor<4xf32>, %b: tensor<4xf32>) -> tensor<4xf32> {
   %r = titan.await %p of %b : (tensor<4xf32>, tensor<4xf32>) -> tensor<4xf32>
   return %r : tensor<4xf32>
 }
+
+// -----
+
+titan.mesh @mesh [tp = 2]
+func.func @block(%a: tensor<4xf32>) {
+  %p = titan.start all_reduce %a over [tp] : (tensor<4xf32>) -> tensor<4xf32>
+  llvm.br ^next
+^next:
+  // expected-error @+1 {{expects to stand in the block of its titan.start}}
+  %r = titan.await %p of %a : (tensor<4xf32>, tensor<4xf32>) -> tensor<4xf32>
+  return
+}

@@ -542,3 +542,11 @@ func.func @f(%x: tensor<4x4xf32>) {
   }
   return
 }
+
+// -----
+
+func.func @f(%q: tensor<1x6x4x8xf32>, %k: tensor<1x6x2x8xf32>, %p: tensor<1x6xi32>) {
+  // expected-error @+1 {{expects query and key positions together}}
+  %o, %l = "titan.attention"(%q, %k, %k, %p) <{scale = 1.0 : f64, operandSegmentSizes = array<i32: 1, 1, 1, 1, 0>}> : (tensor<1x6x4x8xf32>, tensor<1x6x2x8xf32>, tensor<1x6x2x8xf32>, tensor<1x6xi32>) -> (tensor<1x6x4x8xf32>, tensor<1x4x6xf32>)
+  return
+}

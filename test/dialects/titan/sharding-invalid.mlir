@@ -49,6 +49,7 @@ titan.variable derived @i : tensor<2xi32> init #titan.axis_index<{tp} times 1>
 
 // -----
 
+titan.mesh @mesh [tp = 2]
 titan.variable parameter @w : tensor<4xf32, #titan.sharding<[{tp}]>>
 func.func @f() {
   // expected-error @+1 {{variable @w has type 'tensor<4xf32, #titan.sharding<[{tp}]>>', found 'tensor<4xf32, #titan.sharding<[{}]>>'}}
@@ -167,5 +168,49 @@ titan.mesh @mesh [tp = 2]
 func.func @f(%x: tensor<4xf32, #titan.sharding<[{tp}]>>) {
   // expected-error @+1 {{exchanges what ranks hold, found the global tensor}}
   %y = titan.all_reduce sum %x over [tp] : (tensor<4xf32, #titan.sharding<[{tp}]>>) -> tensor<4xf32, #titan.sharding<[{tp}]>>
+  return
+}
+
+// -----
+
+// expected-error @+1 {{expects one size per axis, found 2 axes and 1 sizes}}
+"titan.mesh"() <{sym_name = "mesh", axes = ["dp", "tp"], sizes = array<i64: 2>}> : () -> ()
+
+// -----
+
+titan.mesh @mesh [tp = 2]
+// expected-error @+1 {{expects a global type with a sharding and elements of type 'f32', found 'tensor<4xf32>'}}
+titan.variable parameter @w : tensor<2xf32> global tensor<4xf32>
+
+// -----
+
+titan.mesh @mesh [tp = 4]
+// expected-error @+1 {{@layers.0.attention.wk.weight, 'tensor<6x4xf32, #titan.sharding<[{tp}, {}]>>': dimension 0 of size 6 cannot be split over tp, of degree 4; it divides by 1, 2, 3, 6}}
+titan.variable parameter @layers.0.attention.wk.weight : tensor<6x4xf32, #titan.sharding<[{tp}, {}]>>
+
+// -----
+
+titan.mesh @mesh [tp = 2]
+// expected-error @+1 {{axis 'dp' is not one of the mesh}}
+titan.variable parameter @w : tensor<4xf32, #titan.sharding<[{dp}]>>
+
+// -----
+
+titan.mesh @mesh [tp = 2]
+// expected-error @+1 {{axis 'dp' is not one of the mesh}}
+titan.variable parameter @w : tensor<2xf32> global tensor<4xf32, #titan.sharding<[{dp}]>>
+
+// -----
+
+// A module without a mesh has one rank and no axes.
+// expected-error @+1 {{axis 'tp' is not one of the mesh}}
+titan.variable parameter @w : tensor<4xf32, #titan.sharding<[{}], flat {tp} granule 4>>
+
+// -----
+
+titan.mesh @mesh [tp = 2]
+func.func @f(%x: tensor<6x4xf32>, %w: tensor<9x4xf32>, %l: tensor<6xi32>) {
+  // expected-error @+1 {{expects the first class together with the axes that split the classes}}
+  %a, %v = titan.head_loss %x, %w, %l {class_axes = ["tp"]} : (tensor<6x4xf32>, tensor<9x4xf32>, tensor<6xi32>) -> (tensor<f32>, tensor<f32>)
   return
 }

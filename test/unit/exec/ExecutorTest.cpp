@@ -118,7 +118,7 @@ TEST_F(ExecutorTest, RefusesAnotherTarget) {
 TEST_F(ExecutorTest, NamesTheMissingFeature) {
   program.images[0].features = {"sse2", "warpdrive"};
   const Status status = Executor::load(program, device).status();
-  EXPECT_EQ(status.code(), StatusCode::unavailable);
+  EXPECT_EQ(status.code(), StatusCode::invalidArgument);
   EXPECT_NE(status.message().find("needs the processor feature 'warpdrive'"), std::string::npos);
 }
 
