@@ -164,3 +164,14 @@ func.func @loss() -> (tensor<f32>, tensor<f32>) {
   titan.store %w, @w : tensor<f32>
   return %w, %w : tensor<f32>, tensor<f32>
 }
+
+// -----
+
+titan.variable parameter @w : tensor<f32>
+// expected-error @+1 {{expects @loss to have one block}}
+func.func @loss() -> (tensor<f32>, tensor<f32>) {
+  llvm.br ^next
+^next:
+  %w = titan.load @w : tensor<f32>
+  return %w, %w : tensor<f32>, tensor<f32>
+}

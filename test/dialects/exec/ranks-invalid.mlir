@@ -193,3 +193,10 @@ exec.func @f {
   // expected-error @+1 {{a predicate needs at least 1 mesh axis}}
   exec.fill %0 with 0.0 {exec.when = #exec.when<[], 0>} : memref<4xf32>
 }
+
+// -----
+
+exec.program target "cpu" mesh [#exec.axis<"dp", 2>] flops_per_token 0 job "" sources []
+exec.segment @s size 1024 in device
+// expected-error @+1 {{expects a list of mesh axes per dimension, found "dp"}}
+exec.variable @v : tensor<4xf32> global tensor<8xf32, #exec.sharding<["dp"]>> role gradient in @s + 0

@@ -196,5 +196,27 @@ TEST_F(InterpreterTest, WrongCallsAreErrors) {
   EXPECT_EQ(interpreter->findVariable("x"), nullptr);
 }
 
+TEST_F(InterpreterTest, WhatStandsElsewhereCannotBeEvaluated) {
+  load(R"(
+    titan.mesh @mesh [tp = 2]
+    func.func private @elsewhere()
+    func.func @calls() { call @elsewhere() : () -> () return }
+    func.func @parts(%x: tensor<1x2xf32>, %w: tensor<3x2xf32>, %l: tensor<1xi32>, %c: tensor<i32>) {
+      %a, %v = titan.head_loss %x, %w, %l classes from %c over [tp]
+          : (tensor<1x2xf32>, tensor<3x2xf32>, tensor<1xi32>, tensor<i32>)
+          -> (tensor<f32>, tensor<f32>)
+      return
+    })");
+  EXPECT_TRUE(failed(interpreter->call("calls", {})));
+  EXPECT_EQ(message, "'func.call' op cannot be evaluated: no body of @elsewhere");
+  HostTensor label(RankedTensorType::get({1}, IntegerType::get(&context, 32)));
+  HostTensor first(RankedTensorType::get({}, IntegerType::get(&context, 32)));
+  label.values = first.values = {0};
+  EXPECT_TRUE(failed(interpreter->call(
+      "parts", {make({1, 2}, {1, 2}), make({3, 2}, std::vector<double>(6)), label, first})));
+  EXPECT_EQ(message, "'titan.head_loss' op has a part of the classes, which is evaluated after "
+                     "titan-chunk-loss");
+}
+
 } // namespace
 } // namespace titan
