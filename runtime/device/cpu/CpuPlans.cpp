@@ -310,8 +310,8 @@ StatusOr<std::unique_ptr<Plan>> LibraryPreparer::operator()(const format::Embedd
   const Operand &dout = operands[op.dout], &dtable = operands[op.dtable];
   TITAN_RETURN_IF_ERROR(requireFloat("embedding_grad", {&dtable, &dout}));
   if (dtable.view->type != DType::f32)
-    return unavailable("embedding_grad on the CPU adds to f32, found " +
-                       std::string(toString(dtable.view->type)));
+    return invalidArgument("embedding_grad on the CPU adds to f32, found " +
+                           std::string(toString(dtable.view->type)));
   auto make = [&]<typename T>(const T *rows) {
     return std::unique_ptr<Plan>(std::make_unique<EmbeddingGradPlan<T>>(
         pool, embeddingShape(op.dtable, op.dout), integers(operands[op.tokens]), rows,
