@@ -125,7 +125,8 @@ bool PlacementChecker::mayShare(Operation *op, unsigned result, unsigned operand
   if (isa<KernelOp>(op))
     return placement.getTies(op)[result] == static_cast<int>(operand);
   const ResultPlacement how = getPlacement(op->getResult(result));
-  return how.kind == Kind::inPlace && how.operands.front() == operand;
+  return (how.kind == Kind::reuse || how.kind == Kind::inPlace) &&
+         llvm::is_contained(how.operands, operand);
 }
 
 LogicalResult PlacementChecker::checkOverlaps(Operation *op) {

@@ -183,6 +183,10 @@ LogicalResult ValuePlacement::placeOp(Operation *op) {
     case Kind::fresh:
       placeByHint(op, result, {});
       break;
+    case Kind::reuse:
+      if (!placeByHint(op, result, placement.operands))
+        reuseOperand(op, result, placement.operands);
+      break;
     case Kind::inPlace:
       placeInPlace(op, result.getResultNumber(), placement.operands[0]);
       break;
@@ -277,7 +281,7 @@ bool ValuePlacement::mayAssembleInVariable(Operation *op, Place whole) {
 
 /// Takes over the memory of a dying operand; returns its index, or -1 and leaves the result where
 /// it is.
-int ValuePlacement::reuseOperand(KernelOp op, Value result, ArrayRef<unsigned> operands) {
+int ValuePlacement::reuseOperand(Operation *op, Value result, ArrayRef<unsigned> operands) {
   for (unsigned index : operands) {
     Value operand = op->getOperand(index);
     const Place place = getPlace(operand);

@@ -85,7 +85,7 @@ private:
   /// Places a result where its hint says or in fresh memory; true if the hint was followed.
   bool placeByHint(mlir::Operation *op, mlir::Value result, llvm::ArrayRef<unsigned> mayOverwrite);
   mlir::LogicalResult placeKernel(KernelOp kernel);
-  int reuseOperand(KernelOp op, mlir::Value result, llvm::ArrayRef<unsigned> operands);
+  int reuseOperand(mlir::Operation *op, mlir::Value result, llvm::ArrayRef<unsigned> operands);
   void placeStore(StoreOp store);
   void placeReturn(mlir::Operation *end);
   void orderExitCopies();

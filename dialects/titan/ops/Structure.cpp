@@ -38,6 +38,20 @@ LogicalResult ShardingConstraintOp::verify() {
 // variable, load, store
 //===----------------------------------------------------------------------===//
 
+/// Sharded types name axes of the module's mesh, which divide them.
+static LogicalResult verifyShardings(VariableOp variable) {
+  auto module = variable->getParentOfType<ModuleOp>();
+  for (Type type : {variable.getType(), variable.getGlobalType().value_or(Type())}) {
+    if (!module || !type || !getSharding(type))
+      continue;
+    const std::string error = checkSharding(cast<RankedTensorType>(type), MeshShape::get(module));
+    if (!error.empty())
+      return variable.emitOpError()
+             << "@" << variable.getSymName() << ", " << type << ": " << error;
+  }
+  return success();
+}
+
 LogicalResult VariableOp::verify() {
   auto type = dyn_cast<RankedTensorType>(getType());
   if (!type || !isMemoryShape(type))
@@ -49,6 +63,8 @@ LogicalResult VariableOp::verify() {
       return emitOpError() << "expects a global type with a sharding and elements of type "
                            << type.getElementType() << ", found " << *global;
   }
+  if (failed(verifyShardings(*this)))
+    return failure();
   auto initializer = getInitializer();
   if (!initializer)
     return success();
@@ -60,16 +76,6 @@ LogicalResult VariableOp::verify() {
   if (isa<AxisIndexInitAttr>(*initializer) &&
       (type.getRank() != 0 || !type.getElementType().isInteger(32)))
     return emitOpError() << "expects an axis index to be tensor<i32>, found " << type;
-  return success();
-}
-
-LogicalResult VariableOp::verifySymbolUses(SymbolTableCollection &symbols) {
-  auto mesh =
-      symbols.lookupNearestSymbolFrom<MeshOp>(*this, StringAttr::get(getContext(), kMeshName));
-  const MeshShape shape = mesh ? MeshShape(mesh) : MeshShape();
-  for (Type type : {getType(), getGlobalType().value_or(getType())})
-    if (std::string error = checkSharding(cast<RankedTensorType>(type), shape); !error.empty())
-      return emitOpError() << "@" << getSymName() << ", " << type << ": " << error;
   return success();
 }
 

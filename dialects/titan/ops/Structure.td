@@ -39,8 +39,7 @@ def Titan_ShardingConstraintOp : Titan_Op<"sharding_constraint", [
   let hasVerifier = 1;
 }
 
-def Titan_VariableOp : Titan_Op<"variable", [
-    Symbol, DeclareOpInterfaceMethods<SymbolUserOpInterface>]> {
+def Titan_VariableOp : Titan_Op<"variable", [Symbol]> {
   let summary = "a tensor that lives from step to step";
   let description = [{
     Names are the checkpoint names that users know.
