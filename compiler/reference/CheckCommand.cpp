@@ -8,6 +8,8 @@
 #include "llvm/ADT/MapVector.h"
 #include "llvm/Support/FormatVariadic.h"
 
+#include <map>
+
 using namespace mlir;
 
 namespace titan {
@@ -188,16 +190,47 @@ llvm::SetVector<StringRef> findStoredVariables(Program &first, Program &second) 
   return names;
 }
 
-Status compareVariables(Program &first, Program &second, Deviation &deviation) {
+/// Of the largest magnitude of the variables of one role: less is nothing that a sum left over.
+constexpr double kSmallestScale = 1e-6;
+
+/// Two programs' values of one variable.
+struct VariablePair {
+  std::string name;
+  Role role;
+  HostTensor *expected, *found;
+};
+
+VariableOp findVariableOp(const Program &program, StringRef name) {
+  return ModuleOp(program.module.get()).lookupSymbol<VariableOp>(name);
+}
+
+StatusOr<std::vector<VariablePair>> findPairs(Program &first, Program &second) {
+  std::vector<VariablePair> pairs;
   for (StringRef name : findStoredVariables(first, second)) {
     HostTensor *expected = first.interpreter->findVariable(name);
     HostTensor *found = second.interpreter->findVariable(name);
-    if (!expected || !found)
+    if (!expected || !found) {
+      const Program &lacking = expected ? second : first;
+      if (findVariableOp(lacking, name))
+        return evaluationFailed(lacking);
       return invalidArgument(llvm::formatv("'{0}' has no variable '{1}', which '{2}' stores",
-                                           expected ? second.name : first.name, name,
+                                           lacking.name, name,
                                            expected ? first.name : second.name));
-    deviation.add(getDeviation(*found, *expected), "variable " + name);
+    }
+    const Role role = findVariableOp(first, name).getRole();
+    pairs.push_back({name.str(), role, expected, found});
   }
+  return pairs;
+}
+
+Status compareVariables(Program &first, Program &second, Deviation &deviation) {
+  TITAN_ASSIGN_OR_RETURN(const std::vector<VariablePair> pairs, findPairs(first, second));
+  std::map<Role, double> largest;
+  for (const VariablePair &pair : pairs)
+    largest[pair.role] = std::max(largest[pair.role], getLargestMagnitude(*pair.expected));
+  for (const VariablePair &pair : pairs)
+    deviation.add(getDeviation(*pair.found, *pair.expected, kSmallestScale * largest[pair.role]),
+                  "variable " + pair.name);
   return okStatus();
 }
 

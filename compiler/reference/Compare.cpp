@@ -56,11 +56,19 @@ LogicalResult randomizeVariables(ModuleOp module, Interpreter &interpreter, uint
   return success();
 }
 
-double getDeviation(const HostTensor &found, const HostTensor &expected) {
+double getLargestMagnitude(const HostTensor &tensor) {
+  double largest = 0;
+  for (double value : tensor.values)
+    if (std::isfinite(value))
+      largest = std::max(largest, std::fabs(value));
+  return largest;
+}
+
+double getDeviation(const HostTensor &found, const HostTensor &expected, double smallestScale) {
   constexpr double infinity = std::numeric_limits<double>::infinity();
   if (found.shape() != expected.shape())
     return infinity;
-  double largest = 0, scale = 0;
+  double largest = 0;
   for (auto [a, b] : llvm::zip_equal(found.values, expected.values)) {
     if (a == b || (std::isnan(a) && std::isnan(b)))
       continue;
@@ -69,10 +77,7 @@ double getDeviation(const HostTensor &found, const HostTensor &expected) {
       return infinity;
     largest = std::max(largest, difference);
   }
-  for (double b : expected.values)
-    if (std::isfinite(b))
-      scale = std::max(scale, std::fabs(b));
-  return largest == 0 ? 0 : largest / scale;
+  return largest == 0 ? 0 : largest / std::max(smallestScale, getLargestMagnitude(expected));
 }
 
 double getRelativeL2(const HostTensor &found, const HostTensor &expected) {

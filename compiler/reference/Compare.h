@@ -19,8 +19,13 @@ mlir::LogicalResult randomizeVariables(mlir::ModuleOp module, Interpreter &inter
 
 /// The largest difference of two elements relative to the largest magnitude in `expected`; 0 for
 /// equal tensors, among them equal infinities and places without a number, and infinity for tensors
-/// of unlike shapes or where only one has a number.
-double getDeviation(const HostTensor &found, const HostTensor &expected);
+/// of unlike shapes or where only one has a number. Where `expected` is smaller than
+/// `smallestScale` throughout, the difference is relative to that: what cancels to zero in one
+/// order of summation leaves a rounding error in another.
+double getDeviation(const HostTensor &found, const HostTensor &expected, double smallestScale = 0);
+
+/// The largest magnitude of a tensor's finite elements; 0 without any.
+double getLargestMagnitude(const HostTensor &tensor);
 
 /// ||found - expected|| / ||expected||, Euclidean norms over all elements; infinity for unlike
 /// shapes.

@@ -48,6 +48,21 @@ HostTensor scatterToRank(const HostTensor &tensor, RankedTensorType global, cons
   return part;
 }
 
+static bool isSame(double a, double b) { return a == b || (std::isnan(a) && std::isnan(b)); }
+
+std::optional<GatherError> findDifference(ArrayRef<const HostTensor *> copies) {
+  const auto *owner = llvm::find_if(copies, [](const HostTensor *copy) { return copy; });
+  for (const auto *copy = owner; copy != copies.end(); ++copy) {
+    if (!*copy)
+      continue;
+    for (size_t index = 0; index < (*copy)->values.size(); ++index)
+      if (!isSame((*copy)->values[index], (*owner)->values[index]))
+        return GatherError{owner - copies.begin(), copy - copies.begin(),
+                           static_cast<int64_t>(index)};
+  }
+  return std::nullopt;
+}
+
 std::optional<GatherError> gatherFromRanks(ArrayRef<const HostTensor *> parts,
                                            RankedTensorType global, const MeshShape &mesh,
                                            HostTensor &tensor) {
@@ -74,7 +89,7 @@ std::optional<GatherError> gatherFromRanks(ArrayRef<const HostTensor *> parts,
         return;
       }
       const double other = held[index * addends + addend];
-      if (!error && value != other && !(std::isnan(value) && std::isnan(other)))
+      if (!error && !isSame(value, other))
         error = GatherError{owner, rank, index};
     });
   }

@@ -17,15 +17,19 @@ enum class Padding {
 HostTensor scatterToRank(const HostTensor &tensor, mlir::RankedTensorType global,
                          const MeshShape &mesh, int64_t rank, Padding padding);
 
-/// The tensor of which the ranks hold `parts`, null for ranks that do not have it: partial sums are
-/// added in the order of ranks; fails when ranks that have to hold the same do not, bit for bit,
-/// saying which differ.
+/// The first place where a rank holds another value than another rank that has to hold the same.
 struct GatherError {
   int64_t first, second; ///< ranks
   int64_t element;       ///< in the global tensor, row-major
 };
+
+/// The tensor of which the ranks hold `parts`, null for ranks that do not have it: partial sums are
+/// added in the order of ranks; fails when ranks that have to hold the same do not, bit for bit, saying where.
 std::optional<GatherError> gatherFromRanks(llvm::ArrayRef<const HostTensor *> parts,
                                            mlir::RankedTensorType global, const MeshShape &mesh,
                                            HostTensor &tensor);
+
+/// The same check for a tensor that every rank holds whole.
+std::optional<GatherError> findDifference(llvm::ArrayRef<const HostTensor *> copies);
 
 } // namespace titan

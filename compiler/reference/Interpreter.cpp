@@ -106,16 +106,19 @@ static RankedTensorType getOuterType(Type local, Type global) {
 
 FailureOr<HostTensor> Interpreter::gather(ArrayRef<const HostTensor *> parts, Type local,
                                           Type global, Location location, const Twine &what) {
-  if (!global) {
-    HostTensor tensor = **llvm::find_if(parts, [](const HostTensor *part) { return part; });
-    tensor.type = getOuterType(local, {});
-    return tensor;
-  }
   HostTensor tensor;
-  if (auto error = gatherFromRanks(parts, cast<RankedTensorType>(global), mesh, tensor))
+  std::optional<GatherError> error;
+  if (global) {
+    error = gatherFromRanks(parts, cast<RankedTensorType>(global), mesh, tensor);
+  } else {
+    tensor = **llvm::find_if(parts, [](const HostTensor *part) { return part; });
+    tensor.type = getOuterType(local, {});
+    error = findDifference(parts);
+  }
+  if (error)
     return emitError(location) << what << ": ranks " << error->first << " and " << error->second
                                << " hold different values of element " << error->element << " of "
-                               << global;
+                               << (global ? global : local);
   return tensor;
 }
 
@@ -170,8 +173,11 @@ HostTensor *Interpreter::findVariable(StringRef name) {
   SmallVector<const HostTensor *> parts(ranks.size());
   auto owner = variableRanks.find(name);
   for (int64_t rank :
-       getRanks(owner == variableRanks.end() ? std::nullopt : std::optional(owner->second)))
+       getRanks(owner == variableRanks.end() ? std::nullopt : std::optional(owner->second))) {
     parts[rank] = ranks[rank].variables[name].get();
+    if (isAxisIndex(variable))
+      break;
+  }
   FailureOr<HostTensor> tensor =
       gather(parts, variable.getType(), variable.getGlobalType().value_or(Type()),
              variable.getLoc(), "variable @" + name);

@@ -126,7 +126,8 @@ private:
     case 0:
       return add(a, b);
     case 1:
-      return SubOp::create(builder, loc, rowType, a, b);
+      // A value less itself would make all that comes after it zero, and errors there invisible.
+      return a == b ? silu(a) : SubOp::create(builder, loc, rowType, a, b).getResult();
     case 2: {
       Value left = normalize(a), right = normalize(b);
       return mul(left, right);

@@ -3,7 +3,9 @@
 // RUN: titan-check %S/Inputs/ranks-global.mlir %s --function f | FileCheck %s
 // RUN: not titan-check %S/Inputs/ranks-global.mlir %s --function f --against differs 2>&1 | FileCheck %s --check-prefix=DIFFERS
 // CHECK: largest deviation
+// RUN: not titan-check %S/Inputs/ranks-global.mlir %s --function f --against whole 2>&1 | FileCheck %s --check-prefix=WHOLE
 // DIFFERS: error: result 0 of @differs: ranks 0 and 3 hold different values of element 0 of 'tensor<4x6xf32, #titan.sharding<[{}, {tp}]>>'
+// WHOLE: error: result 0 of @whole: ranks 0 and 3 hold different values of element 0 of 'tensor<8xf32>'
 
 titan.mesh @mesh [dp = 2, tp = 3]
 titan.variable parameter @w : tensor<8xf32> global tensor<5x6xf32, #titan.sharding<[{}, {tp}], flat {dp} granule 4>>
@@ -46,4 +48,10 @@ func.func @differs(%x: tensor<2x5xf32> {titan.global_type = tensor<4x5xf32, #row
   %two = titan.concat %half, %half : tensor<4xf32>, tensor<4xf32> -> tensor<8xf32>
   %y = titan.reshape %two : tensor<8xf32> -> tensor<4x2xf32>
   return %y : tensor<4x2xf32>
+}
+
+// What has no global type is whole on every rank.
+func.func @whole(%x: tensor<2x5xf32> {titan.global_type = tensor<4x5xf32, #rows>}) -> tensor<8xf32> {
+  %slice = titan.load @w : tensor<8xf32>
+  return %slice : tensor<8xf32>
 }

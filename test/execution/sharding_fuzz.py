@@ -1,7 +1,8 @@
 """Random programs with random shardings on random meshes: the program of one device, on all ranks, computes
 the same training step as the program without a mesh.
 
-    sharding_fuzz.py FIRST LAST WORK_DIR [JOBS]    seeds FIRST to LAST, with the tools on PATH
+    sharding_fuzz.py FIRST LAST WORK_DIR [JOBS]            seeds FIRST to LAST, with the tools on PATH
+    sharding_fuzz.py --plant FIRST LAST WORK_DIR [JOBS]    can it fail? Errors are planted and have to be seen
 
 Thousands by hand: PATH=build/bin:$PATH python3 test/execution/sharding_fuzz.py 1 4000 /tmp/fuzz 2
 
@@ -127,13 +128,18 @@ def add_accumulators(path, name):
     return path("plain." + name)
 
 
-def check(seed, path):
-    """All stages at once against the program without a mesh; then, if that fails, one by one."""
+def write_programs(seed, path):
+    """graph.mlir, the same sharded as annotated.mlir, and the step without a mesh as plain.mlir."""
     program = run("titan-check", "--random", str(seed))
     for name, text in (("graph", program), ("annotated", shard(program, seed))):
         with open(path(name), "w") as file:
             file.write(text)
     run("titan-opt", path("graph"), *PLAIN, "-o", path("plain"))
+
+
+def check(seed, path):
+    """All stages at once against the program without a mesh; then, if that fails, one by one."""
+    write_programs(seed, path)
     compare = lambda name: run("titan-check", add_accumulators(path, name), path(name), "--step", "--seed", str(seed),
                                "--tolerance", TOLERANCE)
     try:
@@ -157,30 +163,86 @@ def check(seed, path):
     raise Failure(f"all stages at once: {whole}")
 
 
-def attempt(seed, work):
-    folder = os.path.join(work, str(seed))
-    os.makedirs(folder, exist_ok=True)
-    try:
-        check(seed, lambda name: os.path.join(folder, name + ".mlir"))
-    except (Failure, subprocess.TimeoutExpired) as failure:
-        return f"seed {seed}: {failure}"
-    shutil.rmtree(folder)
+def replacement(line):
+    """The line of a collective on one operand with an error in it that keeps the types, or None: parts are not
+    added up, not exchanged, or added up although they are the same."""
+    match = re.match(r"( *%\w+ = )titan\.(\w+) (?:sum )?(%\w+) over (\[[^\]]*\])(?: dimension (\d+))? : \(?(\S+?)\)?"
+                     r" -> (\S+)$", line)
+    if not match or not match[7].endswith("f32>"):
+        return None
+    begin, op, value, axes, dimension, before, after = match.groups()
+    if op == "all_reduce":
+        return f"{begin}titan.reshape {value} : {before} -> {after}"
+    if op == "reduce_scatter":
+        return f"{begin}titan.axis_slice {value} over {axes} dimension {dimension} : {before} -> {after}"
+    if op == "axis_slice":
+        return f"{begin}titan.reduce_scatter {value} over {axes} dimension {dimension} : ({before}) -> {after}"
+    if op == "all_gather":  # Parts in wrong places would not do: a rank may need no more than its own.
+        return f"{begin}titan.full 3.000000e-01 : {after}"
     return None
 
 
+def plant(seed, path):
+    """The errors of one program that nobody notices, and how many were planted: up to eight."""
+    write_programs(seed, path)
+    run("titan-opt", path("annotated"), *[option for _, passes in STAGES[:5] for option in passes], "-o", path("simplified"))
+    with open(path("simplified")) as file:
+        lines = file.read().split("\n")
+    if not any("titan.variable" in line and " global " in line for line in lines):
+        return [], 0  # One rank.
+    places = [number for number, line in enumerate(lines) if replacement(line)]
+    places = sorted(random.Random(seed).sample(places, min(8, len(places))))
+    plain, unseen = add_accumulators(path, "simplified"), []
+    for place in places:
+        with open(path("planted"), "w") as file:
+            file.write("\n".join([*lines[:place], replacement(lines[place]), *lines[place + 1:]]))
+        try:
+            run("titan-check", plain, path("planted"), "--step", "--seed", str(seed), "--tolerance", TOLERANCE)
+            unseen.append(f"{place + 1}: {lines[place].strip()}")
+        except Failure as failure:
+            if not re.search("deviates by|hold different values", str(failure)):
+                raise Failure(f"line {place + 1}: {failure}") from None
+    return unseen, len(places)
+
+
+def attempt(seed, work, examine):
+    """(what examine says of a seed, None) or (None, how that failed)"""
+    folder = os.path.join(work, str(seed))
+    os.makedirs(folder, exist_ok=True)
+    try:
+        result = examine(seed, lambda name: os.path.join(folder, name + ".mlir"))
+    except (Failure, subprocess.TimeoutExpired) as failure:
+        return None, f"seed {seed}: {failure}"
+    shutil.rmtree(folder)
+    return result, None
+
+
 def main():
-    first, last, work = int(sys.argv[1]), int(sys.argv[2]), sys.argv[3]
-    jobs = int(sys.argv[4]) if len(sys.argv) > 4 else 1
+    planting = sys.argv[1:2] == ["--plant"]
+    arguments = sys.argv[2 if planting else 1:]
+    first, last, work = int(arguments[0]), int(arguments[1]), arguments[2]
+    jobs = int(arguments[3]) if len(arguments) > 3 else 1
     seeds = range(first, last + 1)
-    failed = 0
+    failed, unseen, planted = 0, 0, 0
     with concurrent.futures.ThreadPoolExecutor(jobs) as pool:
-        for failure in pool.map(lambda seed: attempt(seed, work), seeds):
+        for result, failure in pool.map(lambda seed: attempt(seed, work, plant if planting else check), seeds):
             if failure:
                 failed += 1
                 print(failure, flush=True)
+            elif planting:
+                unseen += len(result[0])
+                planted += result[1]
+                for line in result[0]:
+                    print("not seen:", line, flush=True)
     if failed:
         sys.exit(f"{failed} of {len(seeds)} seeds failed")
-    print(f"{len(seeds)} random programs on random meshes compute the same as without")
+    if not planting:
+        print(f"{len(seeds)} random programs on random meshes compute the same as without")
+        return
+    print(f"{planted - unseen} of {planted} planted errors are seen")
+    # The rest sits where a random program happens to have only zeros.
+    if planted < len(seeds) or unseen > 0.03 * planted:
+        sys.exit("too few")
 
 
 if __name__ == "__main__":

@@ -33,6 +33,12 @@ TEST_F(CompareTest, DeviationIsRelativeToTheLargestMagnitude) {
   EXPECT_EQ(getDeviation(make({1}), make({0})), kInfinity);
 }
 
+TEST_F(CompareTest, WhatIsNearlyZeroIsComparedWithTheSmallestScale) {
+  EXPECT_EQ(getDeviation(make({1e-20}), make({0}), 1e-8), 1e-12);
+  EXPECT_EQ(getDeviation(make({3}), make({2}), 1e-8), 0.5);
+  EXPECT_EQ(getDeviation(make({std::nan("")}), make({0}), 1e-8), kInfinity);
+}
+
 TEST_F(CompareTest, WhatIsNotFiniteMustBeEqual) {
   const double nan = std::nan("");
   EXPECT_EQ(getDeviation(make({nan, kInfinity, 1}), make({nan, kInfinity, 1})), 0.0);
