@@ -5,7 +5,7 @@
 // CHECK: largest deviation
 // RUN: not titan-check %S/Inputs/ranks-global.mlir %s --function f --against whole 2>&1 | FileCheck %s --check-prefix=WHOLE
 // DIFFERS: error: result 0 of @differs: ranks 0 and 3 hold different values of element 0 of 'tensor<4x6xf32, #titan.sharding<[{}, {tp}]>>'
-// WHOLE: error: result 0 of @whole: ranks 0 and 3 hold different values of element 0 of 'tensor<8xf32>'
+// WHOLE: error: result 0 of @whole: ranks 0 and 1 hold different values of element 0 of 'tensor<8xf32>'
 
 titan.mesh @mesh [dp = 2, tp = 3]
 titan.variable parameter @w : tensor<8xf32> global tensor<5x6xf32, #titan.sharding<[{}, {tp}], flat {dp} granule 4>>
