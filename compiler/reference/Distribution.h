@@ -24,7 +24,8 @@ struct GatherError {
 };
 
 /// The tensor of which the ranks hold `parts`, null for ranks that do not have it: partial sums are
-/// added in the order of ranks; fails when ranks that have to hold the same do not, bit for bit, saying where.
+/// added in the order of ranks; fails when ranks that have to hold the same do not, bit for bit,
+/// saying where.
 std::optional<GatherError> gatherFromRanks(llvm::ArrayRef<const HostTensor *> parts,
                                            mlir::RankedTensorType global, const MeshShape &mesh,
                                            HostTensor &tensor);

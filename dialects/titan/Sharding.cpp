@@ -165,29 +165,36 @@ static std::string joinNames(ArrayRef<StringAttr> axes) {
   return llvm::join(llvm::map_range(axes, [](StringAttr axis) { return axis.str(); }), ", ");
 }
 
+std::string checkAxes(ShardingAttr sharding, const MeshShape &mesh) {
+  SmallVector<StringAttr> named;
+  for (unsigned dimension = 0; dimension < sharding.getDimensions().size(); ++dimension)
+    llvm::append_range(named, sharding.getAxes(dimension));
+  llvm::append_range(named, sharding.getPartial());
+  llvm::append_range(named, sharding.getFlat());
+  const auto *unknown =
+      llvm::find_if_not(named, [&](StringAttr axis) { return mesh.hasAxis(axis); });
+  if (unknown == named.end())
+    return {};
+  const auto axes = llvm::map_to_vector(mesh.getAxes(), [](const auto &axis) { return axis.name; });
+  return llvm::formatv("axis '{0}' is not one of the mesh, which has {1}", unknown->getValue(),
+                       axes.empty() ? "none" : joinNames(axes));
+}
+
 std::string checkSharding(RankedTensorType type, const MeshShape &mesh) {
   ShardingAttr sharding = getSharding(type);
   if (!sharding)
     return {};
-  auto known = [&](ArrayRef<StringAttr> axes) -> std::string {
-    for (StringAttr axis : axes)
-      if (!mesh.hasAxis(axis))
-        return llvm::formatv("axis '{0}' is not one of the mesh", axis.getValue());
-    return {};
-  };
+  if (std::string error = checkAxes(sharding, mesh); !error.empty())
+    return error;
   for (unsigned dimension = 0; dimension < type.getRank(); ++dimension) {
     const SmallVector<StringAttr> axes = sharding.getAxes(dimension);
-    if (std::string error = known(axes); !error.empty())
-      return error;
     const int64_t size = type.getDimSize(dimension), degree = mesh.getSize(axes);
     if (size % degree)
       return llvm::formatv("dimension {0} of size {1} cannot be split over {2}, of degree {3}; it "
                            "divides by {4}",
                            dimension, size, joinNames(axes), degree, listDivisors(size));
   }
-  if (std::string error = known(sharding.getPartial()); !error.empty())
-    return error;
-  return known(sharding.getFlat());
+  return {};
 }
 
 //===----------------------------------------------------------------------===//

@@ -95,6 +95,9 @@ FlatStorage getFlatStorage(mlir::RankedTensorType type, const MeshShape &mesh);
 llvm::SmallVector<mlir::Type> getGroupedTypes(mlir::ValueRange operands, mlir::Operation *like,
                                               unsigned dimension);
 
+/// The first axis that a sharding names and the mesh lacks, as an error; empty without one.
+std::string checkAxes(ShardingAttr sharding, const MeshShape &mesh);
+
 /// Why a tensor cannot be laid out as its sharding says: an axis that the mesh lacks, or a
 /// dimension that does not divide. Empty when it can.
 std::string checkSharding(mlir::RankedTensorType type, const MeshShape &mesh);

@@ -19,9 +19,16 @@ static double cumulative(double x, double mean, double std) {
   return 0.5 * std::erfc((mean - x) / std / std::numbers::sqrt2);
 }
 
+/// Of the global tensor, if it is a matrix: elements are numbered in it, whatever a rank holds.
+static int64_t countColumns(const format::Variable &variable) {
+  if (variable.sharding)
+    return variable.sharding->shape.size() == 2 ? variable.sharding->shape[1] : 1;
+  return variable.view.rank == 2 ? variable.view.shape[1] : 1;
+}
+
 InitialValues::InitialValues(const format::Variable &variable, uint64_t seed)
     : initializer(variable.initializer.value_or(format::Initializer{Distribution::constant, {0}})),
-      type(variable.view.type), columns(variable.view.rank == 2 ? variable.view.shape[1] : 1) {
+      type(variable.view.type), columns(countColumns(variable)) {
   const uint64_t hash = hash64(variable.name, seed);
   key = {static_cast<uint32_t>(hash), static_cast<uint32_t>(hash >> 32)};
   if (initializer.distribution != Distribution::truncatedNormal)

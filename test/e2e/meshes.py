@@ -51,7 +51,7 @@ seed = 11
 
 REPLICATE, SHARD = "data_parallel_replicate_degree", "data_parallel_shard_degree"
 TENSOR_DEGREE, SEQUENCE = "tensor_parallel_degree", "enable_sequence_parallel"
-RESHARD = "fsdp_reshard_after_forward"
+RESHARD, REDUCTION = "fsdp_reshard_after_forward", "gradient_reduction"
 
 
 class Mesh:
@@ -90,6 +90,9 @@ MESHES = {
     "shard2-tp2": Mesh(shard=2, tp=2),
     "2x2x2": Mesh(replicate=2, shard=2, tp=2),
     "shard2-accumulate": Mesh(shard=2, batches=2),
+    "shard2-once": Mesh(shard=2, batches=2, **{REDUCTION: "per_step"}),
+    "shard2-never": Mesh(shard=2, batches=2, **{RESHARD: "never"}),
+    "hybrid-tp-once": Mesh(replicate=2, shard=2, tp=2, batches=2, **{REDUCTION: "per_step", RESHARD: "never"}),
 }
 
 

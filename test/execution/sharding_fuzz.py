@@ -96,9 +96,8 @@ def shard(program, seed):
         variable = re.match(r"(  titan\.variable (\w+) @\S+ : tensor<)([\dx]+xf32)(> .*)", line)
         result = re.match(r"    (%\w+)(?:, %\w+)? = titan\.(\w+) .*tensor<((?:\d+x)+f32)>(?:, tensor<\S+>)?$", line)
         if variable:
-            begin, role, shape, end = variable.groups()
-            # Rope tables are tables on every rank, not slices.
-            sharding = random_sharding(rng, mesh, shape_of(shape), granule if role == "parameter" else 0)
+            begin, _, shape, end = variable.groups()
+            sharding = random_sharding(rng, mesh, shape_of(shape), granule)
             line = f"{begin}{shape}, #titan.sharding<{sharding}>{end}"
         elif line.startswith("  func.func"):
             line = re.sub(r"(tensor<)([\dx]+xi32)(> \{)", lambda match: match[1] + match[2] + match[3] +

@@ -71,8 +71,9 @@ LogicalResult VariableOp::verify() {
   if (!isa<ConstantInitAttr, NormalInitAttr, TruncatedNormalInitAttr, RopeTableInitAttr,
            AxisIndexInitAttr>(*initializer))
     return emitOpError() << "expects an initializer of the titan dialect, found " << *initializer;
-  if (isa<RopeTableInitAttr>(*initializer) && type.getRank() != 2)
-    return emitOpError() << "expects a rope table [positions, pairs], found " << type;
+  auto whole = cast<RankedTensorType>(getGlobalType().value_or(getType()));
+  if (isa<RopeTableInitAttr>(*initializer) && whole.getRank() != 2)
+    return emitOpError() << "expects a rope table [positions, pairs], found " << whole;
   if (isa<AxisIndexInitAttr>(*initializer) &&
       (type.getRank() != 0 || !type.getElementType().isInteger(32)))
     return emitOpError() << "expects an axis index to be tensor<i32>, found " << type;

@@ -214,3 +214,20 @@ func.func @f(%x: tensor<6x4xf32>, %w: tensor<9x4xf32>, %l: tensor<6xi32>) {
   %a, %v = titan.head_loss %x, %w, %l {class_axes = ["tp"]} : (tensor<6x4xf32>, tensor<9x4xf32>, tensor<6xi32>) -> (tensor<f32>, tensor<f32>)
   return
 }
+
+// -----
+
+titan.mesh @mesh [dp = 2, tp = 2]
+// expected-error @+1 {{axis 'sp' is not one of the mesh, which has dp, tp}}
+titan.variable parameter @w : tensor<4xf32, #titan.sharding<[{sp}]>>
+
+// -----
+
+titan.mesh @mesh [dp = 2, tp = 2]
+// expected-error @+1 {{axis 'sp' is not one of the mesh}}
+titan.variable parameter @w : tensor<2xf32> global tensor<4xf32, #titan.sharding<[{}], flat {sp} granule 1>>
+
+// -----
+
+// expected-error @+1 {{axis 'dp' is not one of the mesh, which has none}}
+titan.variable parameter @w : tensor<4xf32, #titan.sharding<[{}], partial {dp}>>

@@ -149,6 +149,16 @@ TEST(Initializers, RotaryTables) {
   EXPECT_FLOAT_EQ(scaled[7], static_cast<float>(std::sin(std::pow(500000.0, -7.0 / 8) / 8)));
 }
 
+TEST(Initializers, RotaryTablesInPartsAreThoseOfTheWhole) {
+  const std::vector<double> numbers = {10000, 1, 1, 4, 8192};
+  const auto whole = draw(variable(Distribution::ropeSine, numbers, {8, 4}), 0, 0, 32);
+  for (const std::initializer_list<int64_t> local : {std::initializer_list<int64_t>{16}, {8, 2}}) {
+    format::Variable part = variable(Distribution::ropeSine, numbers, local);
+    part.sharding = format::Sharding{{8, 4}, {{}, {}}, {}, {"dp"}};
+    EXPECT_EQ(draw(part, 0, 0, 32), whole);
+  }
+}
+
 TEST(Initializers, RoundsToTheElementType) {
   const auto it = variable(Distribution::constant, {1.00390625 + 1e-6}, {4}, DType::bf16);
   uint16_t bits[4];
