@@ -4,7 +4,7 @@ model's sections: they compile with the same overrides, train, and compute what 
     torchtitan_meshes.py BUILD_DIR WORK_DIR [NAME ...]
 
 The names are torchtitan's. A combination's global batch, whatever its mesh, is trained on one rank too; the
-losses and gradient norms agree. Sequences are short, and bfloat16 compute is off.
+losses and gradient norms agree. Sequences are short, bfloat16 compute is off, and tokens are bytes.
 """
 
 import json
@@ -39,7 +39,6 @@ enable_wandb = false
 [model]
 name = "llama3"
 flavor = "debugmodel"
-hf_assets_path = "./tests/assets/tokenizer"
 
 [optimizer]
 name = "AdamW"
