@@ -40,6 +40,23 @@ static void buildStepPhase(OpPassManager &passes, const JobConfig &job) {
   passes.addPass(createGatherPerStep());
 }
 
+static RematerializeOptions getRematerializeOptions(const JobConfig &job) {
+  const ActivationCheckpointSection &section = job.activationCheckpoint;
+  RematerializeOptions options;
+  if (section.mode == "full")
+    options.mode = RematMode::full;
+  else if (section.mode == "memory_budget")
+    options.mode = RematMode::budget;
+  else if (section.mode == "selective" && section.selectiveAcOption == "op")
+    options.mode = RematMode::perOp;
+  else if (section.mode == "selective")
+    options.mode = RematMode::selective;
+  if (options.mode == RematMode::selective)
+    options.every = std::stoll(section.selectiveAcOption);
+  options.budget = section.memoryBudget;
+  return options;
+}
+
 static void buildLocalPhase(OpPassManager &passes, const JobConfig &job) {
   passes.addPass(createPartitionSpmd());
   ChunkLossOptions options;
@@ -47,6 +64,8 @@ static void buildLocalPhase(OpPassManager &passes, const JobConfig &job) {
   passes.addPass(createChunkLoss(options));
   passes.addPass(createSimplifyCollectives());
   passes.addPass(createCanonicalizerPass());
+  passes.addPass(createCSEPass());
+  passes.addPass(createRematerialize(getRematerializeOptions(job)));
   passes.addPass(createCSEPass());
   passes.addPass(createBucketCollectives());
 }

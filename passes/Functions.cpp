@@ -106,6 +106,25 @@ ResultPlacement getPlacement(OpResult result) {
   return buffering ? buffering.getPlacement(result.getResultNumber()) : ResultPlacement::fresh();
 }
 
+StringRef getLayerOfName(StringRef name) {
+  const size_t begin = name.find("layers.");
+  if (begin == StringRef::npos || (begin && name[begin - 1] != '.'))
+    return {};
+  const size_t digits = begin + StringRef("layers.").size();
+  const size_t end = name.find_first_not_of("0123456789", digits);
+  return end == digits ? StringRef() : name.slice(begin, end);
+}
+
+std::optional<StringRef> getLayerOfLocation(Location location) {
+  std::optional<StringRef> layer;
+  location->walk([&](Location part) {
+    if (auto name = dyn_cast<NameLoc>(part))
+      layer = getLayerOfName(name.getName());
+    return !layer || layer->empty() ? WalkResult::advance() : WalkResult::interrupt();
+  });
+  return layer;
+}
+
 void eraseDeadOps(Block &block) {
   for (Operation *op = block.getTerminator()->getPrevNode(); op;) {
     Operation *previous = op->getPrevNode();

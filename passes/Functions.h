@@ -83,6 +83,15 @@ void addToVariable(mlir::OpBuilder &builder, mlir::Location loc, llvm::StringRef
 /// Where a result lives by its op's BufferingOpInterface; memory of its own if the op has none.
 ResultPlacement getPlacement(mlir::OpResult result);
 
+/// "layers.3" of "layers.3.attention.wq" or "gradient.layers.3.attention.wq.weight"; empty for
+/// names outside of layers.
+llvm::StringRef getLayerOfName(llvm::StringRef name);
+
+/// The layer of the first name in a location that lies in one: what the model's author called the
+/// part of the model that an op was built for. Empty if there are names, but of no layer; none if
+/// there is no name.
+std::optional<llvm::StringRef> getLayerOfLocation(mlir::Location location);
+
 /// Erases the pure ops of a block whose results have no uses, last to first.
 void eraseDeadOps(mlir::Block &block);
 

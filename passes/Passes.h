@@ -2,6 +2,7 @@
 #pragma once
 
 #include "dialects/titan/TitanDialect.h"
+#include "passes/memory/RematMode.h"
 
 #include "mlir/Pass/Pass.h"
 

@@ -349,6 +349,72 @@ def ChunkLoss : Pass<"titan-chunk-loss", "::mlir::ModuleOp"> {
   let dependentDialects = ["::titan::TitanDialect"];
 }
 
+def Rematerialize : Pass<"titan-rematerialize", "::mlir::ModuleOp"> {
+  let summary = "choose what the forward keeps and what the backward computes again";
+  let description = [{
+    Between `@fwd` and `@bwd`: the backward computes values of the forward again, right before it
+    first reads them, from what is kept. Results of `@fwd` that nothing needs vanish, what is kept
+    instead becomes one.
+
+    Modes:
+    - `none`: as few bytes as recomputing pointwise functions alone leaves. They become part of the
+      kernels that read them, and cost no pass over memory.
+    - `full`: a layer keeps its input alone.
+    - `selective`: every N-th layer (`every`) as in `full`, the others as in `none`.
+    - `per-op`: in layers, what the ops say (CostOpInterface) and reduce-scatters are kept, the rest
+      is recomputed.
+    - `budget`: the least work that keeps at most least + b x (none - least) bytes.
+
+    Outside of layers the first four do as `none` does. A layer is what the model's author called
+    `layers.N`, by the locations of ops. What goes from a layer to the next is always kept, if it
+    is needed, so that a layer's backward needs memory for one layer's forward. What depends on
+    variables alone is computed again: how long gathered weights are held is the placement of their
+    gathers.
+
+    Work is counted in flops: an op's own, or if they are more those that the machine could do while
+    it moves the op's bytes through memory (`flops-per-byte`) or, of a collective, over the network
+    (`flops-per-network-byte`). The choice is a minimum cut; see RematPlan.h.
+
+    Input:
+    ```mlir
+    func.func @fwd(%x: tensor<2x4xf32>) -> (tensor<2x4xf32>, tensor<2x8xf32>, tensor<2x8xf32>) {
+      ... %h, then in the layer:
+      %y = titan.einsum "td,nd->tn" %h, %w : ...
+      %z = titan.exp %y : tensor<2x8xf32>
+      return %h, %y, %z : ...
+    func.func @bwd(%x: tensor<2x4xf32>, %h: ..., %y: ..., %z: ...) {
+    ```
+    Output of the mode full:
+    ```mlir
+    func.func @fwd(%x: tensor<2x4xf32>) -> tensor<2x4xf32> {
+      ...
+      return %h : ...
+    func.func @bwd(%x: tensor<2x4xf32>, %h: tensor<2x4xf32>) {
+      ...
+      %w = titan.load @w : ...
+      %y = titan.einsum "td,nd->tn" %h, %w : ...
+      %z = titan.exp %y : ...
+      ...
+    ```
+  }];
+  let options = [
+    Option<"mode", "mode", "::titan::RematMode", "::titan::RematMode::none", "what is recomputed",
+           [{::llvm::cl::values(
+               clEnumValN(::titan::RematMode::none, "none", "pointwise functions"),
+               clEnumValN(::titan::RematMode::full, "full", "layers"),
+               clEnumValN(::titan::RematMode::selective, "selective", "every N-th layer"),
+               clEnumValN(::titan::RematMode::perOp, "per-op", "what the ops say"),
+               clEnumValN(::titan::RematMode::budget, "budget", "as the budget requires"))}]>,
+    Option<"every", "every", "int64_t", "2", "N of the mode selective">,
+    Option<"budget", "budget", "double", "0.5", "b of the mode budget, from 0 to 1">,
+    Option<"flopsPerByte", "flops-per-byte", "double", "10",
+           "flops that the machine does while it moves one byte of memory">,
+    Option<"flopsPerNetworkByte", "flops-per-network-byte", "double", "100",
+           "flops that the machine does while it sends one byte">,
+  ];
+  let dependentDialects = ["::titan::TitanDialect"];
+}
+
 def PlanMemory : Pass<"titan-plan-memory", "::mlir::ModuleOp"> {
   let summary = "give every tensor a buffer and every op its instruction: titan becomes exec";
   let description = [{

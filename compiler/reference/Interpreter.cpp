@@ -104,6 +104,31 @@ static RankedTensorType getOuterType(Type local, Type global) {
   return withoutSharding(cast<RankedTensorType>(global ? global : local));
 }
 
+/// The type that values of one local type have when those of all ranks are stacked.
+static RankedTensorType getStackedType(Type local, const MeshShape &mesh) {
+  auto type = cast<RankedTensorType>(local);
+  SmallVector<int64_t> shape{mesh.getNumRanks()};
+  llvm::append_range(shape, type.getShape());
+  return RankedTensorType::get(shape, type.getElementType());
+}
+
+/// Ranks that hold none get zeros.
+static HostTensor stack(ArrayRef<const HostTensor *> parts, Type local, const MeshShape &mesh) {
+  HostTensor all(getStackedType(local, mesh));
+  const int64_t size = cast<RankedTensorType>(local).getNumElements();
+  for (auto [rank, part] : llvm::enumerate(parts))
+    if (part)
+      llvm::copy(part->values, all.values.begin() + static_cast<int64_t>(rank) * size);
+  return all;
+}
+
+static HostTensor unstack(const HostTensor &all, Type local, int64_t rank) {
+  HostTensor part(cast<RankedTensorType>(local));
+  std::copy_n(all.values.begin() + rank * static_cast<int64_t>(part.values.size()),
+              part.values.size(), part.values.begin());
+  return part;
+}
+
 FailureOr<HostTensor> Interpreter::gather(ArrayRef<const HostTensor *> parts, Type local,
                                           Type global, Location location, const Twine &what) {
   HostTensor tensor;
@@ -398,15 +423,19 @@ FailureOr<SmallVector<HostTensor>> Interpreter::call(StringRef name,
   }
   for (auto [index, argument] : llvm::enumerate(arguments)) {
     auto global = function.getArgAttrOfType<TypeAttr>(index, kGlobalType);
+    const bool isPerRank = function.getArgAttr(index, kPerRank) != nullptr;
     Type type = global ? global.getValue() : function.getArgumentTypes()[index];
+    if (isPerRank)
+      type = getStackedType(type, mesh);
     if (!isSameTensor(argument.type, type))
       return function.emitOpError()
              << "takes " << type << " as argument " << index << ", found " << argument.type;
     for (Frame &frame : frames) {
       auto tensor = std::make_shared<HostTensor>(
-          global ? scatterToRank(argument, cast<RankedTensorType>(type), mesh, frame.rank,
-                                 Padding::poison)
-                 : argument);
+          global      ? scatterToRank(argument, cast<RankedTensorType>(type), mesh, frame.rank,
+                                      Padding::poison)
+          : isPerRank ? unstack(argument, function.getArgumentTypes()[index], frame.rank)
+                      : argument);
       if (options.precision == Precision::typed)
         roundToTypes(*tensor);
       frame.values[function.getArgument(index)] = std::move(tensor);
@@ -422,6 +451,10 @@ FailureOr<SmallVector<HostTensor>> Interpreter::call(StringRef name,
     SmallVector<const HostTensor *> parts(ranks.size());
     for (Frame &frame : frames)
       parts[frame.rank] = frame.results[index].get();
+    if (function.getResultAttr(index, kPerRank)) {
+      results.push_back(stack(parts, type, mesh));
+      continue;
+    }
     auto global = function.getResultAttrOfType<TypeAttr>(index, kGlobalType);
     FailureOr<HostTensor> result =
         gather(parts, type, global ? global.getValue() : Type(), function.getLoc(),

@@ -20,6 +20,12 @@ def Titan_CostOpInterface : OpInterface<"CostOpInterface"> {
       "int64_t", "getBytesWritten", (ins), [{}], [{
         return ::titan::detail::sumOfBytes($_op->getResultTypes());
       }]>,
+    InterfaceMethod<[{
+        What selective activation checkpointing by op does: what is expensive for its size is kept.
+      }],
+      "::titan::RerunChoice", "getRerunChoice", (ins), [{}], [{
+        return ::titan::RerunChoice::rerun;
+      }]>,
   ];
 }
 

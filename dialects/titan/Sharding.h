@@ -14,6 +14,9 @@ namespace titan {
 inline constexpr llvm::StringLiteral kMeshName = "mesh";
 /// Where the function arguments' and results' sharded global types stand in a per-device program.
 inline constexpr llvm::StringLiteral kGlobalType = "titan.global_type";
+/// Marks an argument or result of a per-device program of which every rank holds a value of its
+/// own.
+inline constexpr llvm::StringLiteral kPerRank = "titan.per_rank";
 /// The attribute of a function's argument that says, before propagation, how it arrives.
 inline constexpr llvm::StringLiteral kArgumentSharding = "titan.sharding";
 

@@ -136,9 +136,9 @@ private:
 };
 
 /// Moves the backward ops into a function of their own and decides what crosses over: a forward
-/// value is either a residual or computed again in the backward. Computed again is what costs no
-/// memory traffic worth keeping: loads, constants, views, and pointwise functions of values that
-/// cross anyway.
+/// value is either a residual or computed again in the backward. Computed again are views, and what
+/// depends on variables alone and is pointwise in them, or a layout of them: how long weights are
+/// held is not a question of residuals. All others are choices of titan-rematerialize.
 /// Arguments of the forward that only the backward takes, the cotangents of what it sends, come
 /// last in the backward too; `results` are what the backward returns.
 class FunctionSplitter {
@@ -202,7 +202,7 @@ private:
     SmallVector<Value> pending(used.begin(), used.end());
     while (!pending.empty()) {
       Operation *op = pending.pop_back_val().getDefiningOp();
-      if (op && (isView(op) || isGather(op)))
+      if (op && isView(op))
         for (Value operand : op->getOperands())
           if (used.insert(operand).second)
             pending.push_back(operand);
@@ -232,24 +232,21 @@ private:
   /// Whether the value can be computed in the backward from residuals and inputs.
   bool isRecomputable(Value value) {
     Operation *op = value.getDefiningOp();
-    if (!op)
-      return true;
-    if (auto known = recomputable.find(value); known != recomputable.end())
-      return known->second;
-    bool result = false;
-    if (op->getNumOperands() == 0 || isView(op) || isGather(op))
-      result = true;
-    else if (isPointwise(op))
-      result = llvm::all_of(op->getOperands(), [&](Value operand) {
-        return needed.contains(operand) || isFree(operand);
-      });
-    recomputable[value] = result;
-    return result;
+    return !op || isView(op) || isFree(value);
   }
 
-  static bool isFree(Value value) {
+  /// Whether the value is a pointwise function or layout of variables and constants.
+  bool isFree(Value value) {
     Operation *op = value.getDefiningOp();
-    return !op || op->getNumOperands() == 0;
+    if (!op)
+      return false;
+    if (auto known = free.find(value); known != free.end())
+      return known->second;
+    const bool result =
+        (op->getNumOperands() == 0 || isGather(op) || isView(op) || isPointwise(op)) &&
+        llvm::all_of(op->getOperands(), [&](Value v) { return isFree(v); });
+    free[value] = result;
+    return result;
   }
 
   Value getInBackward(OpBuilder &builder, Value value) {
@@ -268,7 +265,7 @@ private:
   ArrayRef<Value> results;
   llvm::DenseSet<Operation *> movedSet;
   llvm::SetVector<Value> needed;
-  llvm::DenseMap<Value, bool> recomputable;
+  llvm::DenseMap<Value, bool> free;
   SmallVector<Value> residuals;
   IRMapping mapping;
 };

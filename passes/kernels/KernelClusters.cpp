@@ -9,7 +9,6 @@
 #include <functional>
 #include <numeric>
 #include <optional>
-#include <queue>
 
 namespace titan {
 
@@ -309,41 +308,40 @@ void Clustering::visit(unsigned node) {
       tryMerge(sibling, node);
 }
 
-// Kahn's algorithm; among the groups that are ready, the one whose last node came first.
+// Each group comes when its last node's turn is, or before, when an op whose turn it is needs it:
+// what is computed late, such as what the backward computes again, does not move up because it
+// could.
 FusionResult Clustering::order() {
   FusionResult result;
-  std::vector<unsigned> waiting(nodes.size());
-  std::vector<llvm::SmallVector<unsigned, 4>> next(nodes.size());
+  std::vector<llvm::SmallVector<unsigned, 4>> needed(nodes.size());
+  std::vector<llvm::SmallVector<unsigned>> members(nodes.size());
   for (unsigned node = 0; node < nodes.size(); ++node) {
     const unsigned to = graph.find(node);
-    auto addEdge = [&](unsigned from) {
-      from = graph.find(from);
-      if (from == to)
-        return;
-      next[from].push_back(to);
-      ++waiting[to];
-    };
+    members[to].push_back(node);
     for (const FusionInput &input : nodes[node].inputs)
       if (input.producer >= 0)
-        addEdge(input.producer);
+        needed[to].push_back(graph.find(input.producer));
     for (unsigned earlier : nodes[node].after)
-      addEdge(earlier);
+      needed[to].push_back(graph.find(earlier));
   }
-  using Entry = std::pair<unsigned, unsigned>; // last node, cluster
-  std::priority_queue<Entry, std::vector<Entry>, std::greater<>> ready;
-  std::vector<llvm::SmallVector<unsigned>> members(nodes.size());
-  for (unsigned node = 0; node < nodes.size(); ++node)
-    members[graph.find(node)].push_back(node);
-  for (unsigned node = 0; node < nodes.size(); ++node)
-    if (!members[node].empty() && waiting[node] == 0)
-      ready.push({members[node].back(), node});
-  while (!ready.empty()) {
-    const unsigned cluster = ready.top().second;
-    ready.pop();
-    for (unsigned to : next[cluster])
-      if (--waiting[to] == 0)
-        ready.push({members[to].back(), to});
-    result.groups.push_back(std::move(members[cluster]));
+  std::vector<size_t> visited(nodes.size()); // of `needed`
+  std::vector<bool> isDone(nodes.size());
+  llvm::SmallVector<unsigned> path;
+  for (unsigned node = 0; node < nodes.size(); ++node) {
+    if (const unsigned own = graph.find(node); members[own].back() == node && !isDone[own])
+      path.push_back(own);
+    while (!path.empty()) {
+      const unsigned at = path.back();
+      if (visited[at] < needed[at].size()) {
+        const unsigned next = needed[at][visited[at]++];
+        if (next != at && !isDone[next])
+          path.push_back(next);
+        continue;
+      }
+      path.pop_back();
+      isDone[at] = true;
+      result.groups.push_back(members[at]);
+    }
   }
   return result;
 }

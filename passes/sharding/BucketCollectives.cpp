@@ -35,29 +35,12 @@ StringRef findVariable(CollectiveOpInterface op) {
   return {};
 }
 
-/// "layers.3" of "layers.3.attention.wq" or "gradient.layers.3.attention.wq.weight"; empty for
-/// names outside of layers.
-StringRef getLayerOfName(StringRef name) {
-  const size_t begin = name.find("layers.");
-  if (begin == StringRef::npos || (begin && name[begin - 1] != '.'))
-    return {};
-  const size_t digits = begin + StringRef("layers.").size();
-  const size_t end = name.find_first_not_of("0123456789", digits);
-  return end == digits ? StringRef() : name.slice(begin, end);
-}
-
 /// The layer that a collective belongs to: that of its variable or, for activations, of the first
 /// name in its location.
 StringRef getLayer(CollectiveOpInterface op) {
   if (StringRef variable = findVariable(op); !variable.empty())
     return getLayerOfName(variable);
-  StringRef layer;
-  op->getLoc()->walk([&](Location location) {
-    if (auto name = dyn_cast<NameLoc>(location))
-      layer = getLayerOfName(name.getName());
-    return layer.empty() ? WalkResult::advance() : WalkResult::interrupt();
-  });
-  return layer;
+  return getLayerOfLocation(op->getLoc()).value_or(StringRef());
 }
 
 /// One function's collectives. What is only reached from another collective through views (an

@@ -4,6 +4,7 @@
 #include <spdlog/fmt/fmt.h>
 
 #include <algorithm>
+#include <charconv>
 
 namespace titan {
 namespace {
@@ -47,6 +48,14 @@ Status checkRules(const JobConfig &config) {
         training.globalBatchSize, training.localBatchSize,
         std::max<int64_t>(1, training.globalBatchSize / training.localBatchSize) *
             training.localBatchSize));
+  const std::string &option = config.activationCheckpoint.selectiveAcOption;
+  int64_t every = 0;
+  const auto [end, error] = std::from_chars(option.data(), option.data() + option.size(), every);
+  const bool isNumber = error == std::errc() && end == option.data() + option.size();
+  if (option != "op" && (!isNumber || every < 1))
+    return invalidArgument(fmt::format("activation_checkpoint.selective_ac_option = \"{}\" must be "
+                                       "\"op\" or a positive number of layers, such as \"2\"",
+                                       option));
   return okStatus();
 }
 
@@ -67,9 +76,6 @@ StatusOr<std::vector<std::string>> checkJob(std::span<const JobKey> keys, const 
   std::vector<std::string> notes;
   if (!ignored.empty())
     notes.push_back("ignored, since they change no result here: " + join(ignored, ", "));
-  const JobKey *mode = findKey(keys, "activation_checkpoint.mode");
-  if (lastSetting(settings, *mode) && config.activationCheckpoint.mode != "none")
-    notes.push_back("activation_checkpoint: nothing is recomputed yet; results are equal");
   if (config.job.printConfig)
     notes.push_back("effective configuration:\n" + toToml(config));
   return notes;

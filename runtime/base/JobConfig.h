@@ -104,6 +104,7 @@ struct CheckpointSection {
 struct ActivationCheckpointSection {
   std::string mode = "selective";
   std::string selectiveAcOption = "2";
+  double memoryBudget = 0.5;
 };
 
 struct ValidationSection {

@@ -386,15 +386,20 @@ void addCheckpoint(TableBuilder &t) {
   t.section("activation_checkpoint");
   t.used<recompute, &A::mode>("mode", kCompile, "what the backward recomputes").choices = {
       "selective", "full", "memory_budget", "none"};
-  t.used<recompute, &A::selectiveAcOption>("selective_ac_option", kCompile,
-                                           "'op', or every how many layers");
+  t.used<recompute, &A::selectiveAcOption>(
+      "selective_ac_option", kCompile,
+      "mode selective: 'op' for every second matrix product and what is cheap, or N for every "
+      "N-th layer");
   t.inert("per_op_sac_force_recompute_mm_shapes_by_fqns", List{"moe.router.gate"},
           "matrix products to recompute");
-  t.inert("early_stop", false, "PyTorch's recomputation");
-  t.inert("memory_budget", 0.5, "share of the memory");
-  t.inert("visualize_memory_budget_pareto", false, "PyTorch's recomputation");
-  t.inert("preserve_rng_state", true, "PyTorch's recomputation");
-  t.inert("determinism_check", text("default"), "PyTorch's recomputation");
+  t.inert("early_stop", false, "only what the backward needs is recomputed");
+  t.used<recompute, &A::memoryBudget>("memory_budget", kCompile,
+                                      "mode memory_budget: 0 keeps least, 1 what none keeps")
+      .range = kShare;
+  t.inert("visualize_memory_budget_pareto", false,
+          "titan-compile --report draws memory over recomputation");
+  t.inert("preserve_rng_state", true, "nothing random is recomputed");
+  t.inert("determinism_check", text("default"), "what is recomputed is known to be equal");
   t.inert("debug", false, "PyTorch's recomputation");
 }
 

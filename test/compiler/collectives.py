@@ -19,7 +19,8 @@ COLLECTIVE = re.compile(r"titan\.(all_gather|all_reduce|reduce_scatter|all_to_al
 def counts(job, work, layers, options):
     """{(function, kind, axes): [ops, tensors]}"""
     path = os.path.join(work, f"local{layers}.mlir")
-    subprocess.run(["titan-compile", job, "--model.n_layers", str(layers), *options, "--compile-to=local", "-o", path],
+    subprocess.run(["titan-compile", job, "--model.n_layers", str(layers),
+                    "--activation_checkpoint.mode", "none", *options, "--compile-to=local", "-o", path],
                    check=True, stderr=subprocess.DEVNULL)
     found, function = collections.defaultdict(lambda: [0, 0]), None
     with open(path) as file:

@@ -3,7 +3,7 @@
     meshes.py BUILD_DIR WORK_DIR [--layers N] [--poison MESH] MESH ...
     meshes.py BUILD_DIR WORK_DIR --poison shard3 --all      every mesh of the list below: minutes
 
-20 steps of 24 rows of 64 tokens, whatever the mesh. Per mesh: the losses and gradient norms, the parameters
+20 steps of 24 rows of 64 tokens, whatever the mesh; the one rank recomputes nothing. Per mesh: the losses and gradient norms, the parameters
 before the first step (bit-equal: a step with a rate of 0 leaves them alone), and the parameters after the
 last. Prints the deviations, and ends with 1 if one is above its bound. A mesh named by --poison is trained
 once more in memory that holds NaN until it is written: its losses are bit-equal. Without --layers the
@@ -55,9 +55,11 @@ RESHARD, REDUCTION = "fsdp_reshard_after_forward", "gradient_reduction"
 
 
 class Mesh:
-    """Degrees, more parallelism options, and the batches that make up one step."""
+    """Degrees, more parallelism options, the batches that make up one step, and activation_checkpoint (by
+    default torchtitan's: every second layer is recomputed)."""
 
-    def __init__(self, replicate=1, shard=1, tp=1, batches=1, **options):
+    def __init__(self, replicate=1, shard=1, tp=1, batches=1, recompute={}, **options):
+        self.recompute = recompute
         self.world = replicate * shard * tp
         self.rows = ROWS // (replicate * shard * batches)
         self.options = {REPLICATE: replicate, SHARD: shard, TENSOR_DEGREE: tp, **options}
@@ -69,7 +71,13 @@ class Mesh:
                 result.append(f"--parallelism.{key}" if value else f"--parallelism.no_{key}")
             else:
                 result += [f"--parallelism.{key}", str(value)]
+        for key, value in self.recompute.items():
+            result += [f"--activation_checkpoint.{key}", str(value)]
         return result
+
+
+def budget(share):
+    return {"mode": "memory_budget", "memory_budget": share}
 
 
 MESHES = {
@@ -93,6 +101,15 @@ MESHES = {
     "shard2-once": Mesh(shard=2, batches=2, **{REDUCTION: "per_step"}),
     "shard2-never": Mesh(shard=2, batches=2, **{RESHARD: "never"}),
     "hybrid-tp-once": Mesh(replicate=2, shard=2, tp=2, batches=2, **{REDUCTION: "per_step", RESHARD: "never"}),
+    "full": Mesh(recompute={"mode": "full"}),
+    "op": Mesh(recompute={"mode": "selective", "selective_ac_option": "op"}),
+    "budget0": Mesh(recompute=budget(0)),
+    "budget50": Mesh(recompute=budget(0.5)),
+    "budget80": Mesh(recompute=budget(0.8)),
+    "shard2-full": Mesh(shard=2, recompute={"mode": "full"}),
+    "shard2-tp2-full": Mesh(shard=2, tp=2, recompute={"mode": "full"}),
+    "shard2-tp2-budget50": Mesh(shard=2, tp=2, recompute=budget(0.5)),
+    "tp2-whole-budget0": Mesh(tp=2, recompute=budget(0), **{SEQUENCE: False}),
 }
 
 
@@ -218,7 +235,7 @@ def main():
     if not names or not MESHES.keys() >= set(names):
         parser.error("meshes are " + ", ".join(MESHES))
     trainer = Trainer(arguments.build, arguments.work, arguments.layers)
-    reference = trainer.run("one", Mesh(), False)
+    reference = trainer.run("one", Mesh(recompute={"mode": "none"}), False)
     good = [compare(name, trainer.run(name, MESHES[name], name in arguments.poison), reference) for name in names]
     if not all(good):
         sys.exit(f"FAILED: {good.count(False)} of {len(good)} meshes")

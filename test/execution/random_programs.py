@@ -17,6 +17,8 @@ STAGES = [
     ("step", ["--titan-build-optimizer=max-norm=0.5"]),
     ("chunked", ["--titan-chunk-loss=chunks=3"]),
     ("simplified", ["--canonicalize", "--cse"]),
+    ("half kept", ["--titan-rematerialize=mode=budget budget=0.5", "--cse"]),
+    ("least kept", ["--titan-rematerialize=mode=budget budget=0", "--cse"]),
     ("kernels", ["--titan-form-kernels"]),
     ("scheduled", ["--titan-schedule-instructions"]),
 ]
@@ -32,7 +34,7 @@ def run(*command):
 
 
 def check(seed, folder):
-    path = lambda name: os.path.join(folder, f"{seed}.{name}.mlir")
+    path = lambda name: os.path.join(folder, f"{seed}.{name.replace(' ', '-')}.mlir")
     with open(path("graph"), "w") as graph:
         subprocess.run(["titan-check", "--random", str(seed)], stdout=graph, check=True)
     previous = "graph"
@@ -47,6 +49,8 @@ def check(seed, folder):
             run(*compare, "--gradients", "--tolerance", GRADIENT_TOLERANCE)
         elif name != "step":  # titan-build-optimizer adds to the step; golden.test checks it
             run(*compare, "--step", "--tolerance", STEP_TOLERANCE)
+        if name.endswith("kept"):  # the same ops on the same values, only elsewhere
+            run(*compare, "--step", "--mode", "typed", "--tolerance", "0")
         previous = name
 
 

@@ -3,22 +3,24 @@
 titan.variable parameter @w : tensor<8x4xf32>
 titan.variable parameter @b : tensor<8xf32>
 
-// Of the values that the backward uses the forward keeps %h and the loss: silu(%h) is a pointwise
-// function of %h and is computed again.
+// The forward keeps what the backward uses: %h, silu(%h) and the loss. The broadcast weight depends on
+// variables alone and is computed again.
 // CHECK: titan.variable gradient @gradient.w : tensor<8x4xf32>
 // CHECK: titan.variable gradient @gradient.b : tensor<8xf32>
 // CHECK: titan.variable output @loss_sum : tensor<f32>
 // CHECK: titan.variable output @valid_tokens : tensor<f32>
 // CHECK-LABEL: func.func @fwd
-// CHECK-SAME: (%[[X:.*]]: tensor<2x4xf32> {titan.name = "x"}) -> (tensor<2x8xf32>, tensor<f32>)
+// CHECK-SAME: (%[[X:.*]]: tensor<2x4xf32> {titan.name = "x"}) -> (tensor<2x8xf32>, tensor<2x8xf32>, tensor<f32>)
 // CHECK: %[[H:.*]] = titan.einsum "td,nd->tn" %[[X]]
+// CHECK: %[[E:.*]] = titan.silu %[[H]]
 // CHECK: %[[LOSS:.*]] = titan.reduce
-// CHECK: return %[[H]], %[[LOSS]]
+// CHECK: return %[[H]], %[[E]], %[[LOSS]]
 // CHECK-LABEL: func.func @bwd
-// CHECK-SAME: (%[[X:.*]]: tensor<2x4xf32> {titan.name = "x"}, %[[H:.*]]: tensor<2x8xf32>, %{{.*}}: tensor<f32>) {
+// CHECK-SAME: (%[[X:.*]]: tensor<2x4xf32> {titan.name = "x"}, %[[H:.*]]: tensor<2x8xf32>, %[[E:.*]]: tensor<2x8xf32>, %{{.*}}: tensor<f32>) {
 // CHECK-DAG: %[[G:.*]] = titan.load @gradient.w
 // CHECK-DAG: %[[BIAS:.*]] = titan.load @b
-// CHECK: titan.silu %[[H]]
+// CHECK: titan.broadcast %[[BIAS]]
+// CHECK: titan.silu_grad %[[H]]
 // CHECK: titan.einsum "tn,td->nd" %{{.*}}, %[[X]] acc(%[[G]] : tensor<8x4xf32>)
 // CHECK: titan.store %{{.*}}, @gradient.w
 // CHECK: titan.store %{{.*}}, @gradient.b

@@ -43,6 +43,9 @@ def Titan_AttentionOp : Titan_ComputeOp<"attention",
     type($key_positions) `)`)? `scale` $scale attr-dict
     `:` type($query) `,` type($key) `,` type($value) `->` type($result) `,` type($lse)
   }];
+  let extraClassDeclaration = [{
+    ::titan::RerunChoice getRerunChoice() { return ::titan::RerunChoice::keep; }
+  }];
   let hasVerifier = 1;
 }
 

@@ -28,6 +28,9 @@ def Titan_EinsumOp : Titan_ComputeOp<"einsum",
     $equation $lhs `,` $rhs (`acc` `(` $acc^ `:` type($acc) `)`)? attr-dict
     `:` type($lhs) `,` type($rhs) `->` type($result)
   }];
+  let extraClassDeclaration = [{
+    ::titan::RerunChoice getRerunChoice() { return ::titan::RerunChoice::keepEveryOther; }
+  }];
   let hasVerifier = 1;
 }
 

@@ -131,12 +131,22 @@ enable_async_tensor_parallel = true
             "garbage collector), compile.enable (Titan always compiles)");
 }
 
-TEST(JobConfig, RecomputationGetsOneNote) {
-  const LoadedJob job = parseOrFail("[activation_checkpoint]\nmode = \"full\"\nselective_ac_option "
-                                    "= \"op\"\nearly_stop = true\n");
-  ASSERT_EQ(job.notes.size(), 1u);
-  EXPECT_EQ(job.notes[0], "activation_checkpoint: nothing is recomputed yet; results are equal");
-  EXPECT_TRUE(parseOrFail("[activation_checkpoint]\nmode = \"none\"\n").notes.empty());
+TEST(JobConfig, RecomputationByLayersOrByOps) {
+  for (const char *option : {"op", "1", "126"}) {
+    const LoadedJob job =
+        parseOrFail(std::string("[activation_checkpoint]\nselective_ac_option = \"") + option +
+                    "\"\nearly_stop = true\n");
+    EXPECT_EQ(job.config.activationCheckpoint.selectiveAcOption, option);
+    EXPECT_TRUE(job.notes.empty());
+  }
+  for (const char *option : {"", "0", "-1", "2x", "ops", "1.5"})
+    EXPECT_EQ(
+        parseJob(std::string("[activation_checkpoint]\nselective_ac_option = \"") + option + "\"\n",
+                 "job.toml", Strings{kFloat32})
+            .status()
+            .message(),
+        std::string("activation_checkpoint.selective_ac_option = \"") + option +
+            "\" must be \"op\" or a positive number of layers, such as \"2\"");
 }
 
 TEST(JobConfig, PrintsTheConfiguration) {

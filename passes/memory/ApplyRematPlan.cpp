@@ -1,0 +1,139 @@
+#include "dialects/titan/Sharding.h"
+#include "passes/Functions.h"
+#include "passes/memory/RematProblem.h"
+
+#include "mlir/IR/IRMapping.h"
+#include "mlir/Interfaces/FunctionInterfaces.h"
+
+using namespace mlir;
+
+namespace titan {
+namespace {
+
+class PlanApplier {
+public:
+  PlanApplier(const RematProblem &problem, const RematPlan &plan)
+      : problem(problem), plan(plan), forward(problem.functions.forward),
+        backward(problem.functions.backward), returned(forward.getBody().front().getTerminator()) {}
+
+  void run() {
+    for (auto [i, argument] : llvm::enumerate(forward.getArguments()))
+      mapping.map(argument, backward.getArgument(i));
+    keepOldResiduals();
+    addNewResiduals();
+    recompute();
+    (void)backward.eraseArguments(obsolete); // fails for functions without a body only
+    setResults();
+    eraseDeadOps(forward.getBody().front());
+  }
+
+private:
+  void keepOldResiduals();
+  void addNewResiduals();
+  void recompute();
+  void setResults();
+  Value getInBackward(OpBuilder &builder, Value value);
+  DictionaryAttr describe();
+
+  const RematProblem &problem;
+  const RematPlan &plan;
+  func::FuncOp forward, backward;
+  Operation *returned;
+  IRMapping mapping;                      ///< from values of the forward to what the backward has
+  SmallVector<Value> results;             ///< of the forward: what it sends, then the residuals
+  SmallVector<DictionaryAttr> attributes; ///< of the results
+  llvm::DenseMap<Value, Value> missing;   ///< old residual arguments that are no longer given
+  BitVector obsolete;                     ///< arguments of the backward
+};
+
+} // namespace
+
+/// Residuals that stay keep their places and what is known of their layout.
+void PlanApplier::keepOldResiduals() {
+  llvm::DenseSet<Value> kept;
+  for (auto [number, value] : llvm::enumerate(problem.values))
+    if (plan.kept[number])
+      kept.insert(value);
+  obsolete.resize(backward.getNumArguments());
+  const unsigned numSent = problem.functions.numSent;
+  for (auto [i, value] : llvm::enumerate(returned->getOperands())) {
+    DictionaryAttr known = forward.getResultAttrDict(i);
+    if (!known)
+      known = DictionaryAttr::get(forward.getContext());
+    if (i < numSent) {
+      results.push_back(value);
+      attributes.push_back(known);
+      continue;
+    }
+    const unsigned index = forward.getNumArguments() + i - numSent;
+    if (kept.contains(value) && !mapping.contains(value)) {
+      mapping.map(value, backward.getArgument(index));
+      results.push_back(value);
+      attributes.push_back(known);
+      continue;
+    }
+    obsolete.set(index);
+    missing[backward.getArgument(index)] = value;
+  }
+}
+
+/// Ranks may hold different values of what becomes a residual here.
+DictionaryAttr PlanApplier::describe() {
+  MLIRContext *context = forward.getContext();
+  if (MeshShape::get(forward->getParentOfType<ModuleOp>()).getNumRanks() == 1)
+    return DictionaryAttr::get(context);
+  return DictionaryAttr::get(
+      context, NamedAttribute(StringAttr::get(context, kPerRank), UnitAttr::get(context)));
+}
+
+/// New residuals stand behind the old ones, all of which are still there.
+void PlanApplier::addNewResiduals() {
+  unsigned index = forward.getNumArguments() + problem.functions.numResiduals;
+  for (auto [number, value] : llvm::enumerate(problem.values)) {
+    if (!plan.kept[number] || mapping.contains(value))
+      continue;
+    results.push_back(value);
+    attributes.push_back(describe());
+    (void)backward.insertArgument(index, value.getType(), attributes.back(), value.getLoc());
+    mapping.map(value, backward.getArgument(index));
+    ++index;
+  }
+  BitVector shifted(backward.getNumArguments());
+  for (unsigned old : obsolete.set_bits())
+    shifted.set(old);
+  obsolete = std::move(shifted);
+}
+
+Value PlanApplier::getInBackward(OpBuilder &builder, Value value) {
+  if (Value known = mapping.lookupOrNull(value))
+    return known;
+  Operation *op = value.getDefiningOp();
+  for (Value operand : op->getOperands())
+    getInBackward(builder, operand);
+  Operation *copy = builder.clone(*op, mapping);
+  mapping.map(op->getResults(), copy->getResults());
+  return mapping.lookup(value);
+}
+
+/// In the order of the ops, so that each is computed right before its first reader.
+void PlanApplier::recompute() {
+  for (Operation &op : llvm::make_early_inc_range(backward.getBody().front()))
+    for (OpOperand &operand : op.getOpOperands())
+      if (auto found = missing.find(operand.get()); found != missing.end()) {
+        OpBuilder builder(&op);
+        operand.set(getInBackward(builder, found->second));
+      }
+}
+
+void PlanApplier::setResults() {
+  returned->setOperands(results);
+  forward.setType(FunctionType::get(forward.getContext(), forward.getArgumentTypes(),
+                                    returned->getOperandTypes()));
+  function_interface_impl::setAllResultAttrDicts(forward, attributes);
+}
+
+void applyPlan(const RematProblem &problem, const RematPlan &plan) {
+  PlanApplier(problem, plan).run();
+}
+
+} // namespace titan

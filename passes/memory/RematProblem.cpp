@@ -1,0 +1,197 @@
+#include "passes/memory/RematProblem.h"
+
+#include "dialects/interfaces/Collective.h"
+#include "dialects/titan/Sharding.h"
+#include "passes/Functions.h"
+#include "passes/sharding/OpMotion.h"
+
+#include "mlir/Interfaces/SideEffectInterfaces.h"
+
+using namespace mlir;
+
+namespace titan {
+
+/// None if the backward does not fit.
+static std::optional<DirectionPair> pairUp(func::FuncOp forward, func::FuncOp backward) {
+  const unsigned numShared = forward.getNumArguments();
+  unsigned numResiduals = 0;
+  for (unsigned i = numShared; i < backward.getNumArguments(); ++i)
+    numResiduals += !backward.getArgAttr(i, kReceived);
+  if (backward.getNumArguments() < numShared || forward.getNumResults() < numResiduals)
+    return std::nullopt;
+  SmallVector<Type> expected(forward.getArgumentTypes());
+  llvm::append_range(expected, forward.getResultTypes().take_back(numResiduals));
+  if (backward.getArgumentTypes().take_front(expected.size()) != ArrayRef<Type>(expected))
+    return std::nullopt;
+  return DirectionPair{forward, backward, forward.getNumResults() - numResiduals, numResiduals};
+}
+
+FailureOr<SmallVector<DirectionPair>> findDirectionPairs(ModuleOp module) {
+  SmallVector<DirectionPair> pairs;
+  for (auto [forward, backward] :
+       llvm::zip(getFamily(module, names::kForward), getFamily(module, names::kBackward))) {
+    std::optional<DirectionPair> pair = pairUp(forward, backward);
+    if (!pair)
+      return backward.emitError("expects the arguments of @")
+             << forward.getName() << ", then its residuals, found " << backward.getFunctionType();
+    pairs.push_back(*pair);
+  }
+  return pairs;
+}
+
+static bool isPointwise(Operation *op) {
+  auto fusible = dyn_cast<FusibleOpInterface>(op);
+  return fusible && fusible.getIterationSpace().combiner == Combiner::none;
+}
+
+/// What a rank sends when the collective runs over a ring.
+static double getNetworkBytes(CollectiveOpInterface op) {
+  const double ranks = static_cast<double>(
+      MeshShape::get(op->getParentOfType<ModuleOp>()).getSize(op.getGroupAxes()));
+  double bytes = 0;
+  for (auto [operand, result] : llvm::zip_equal(op->getOperandTypes(), op->getResultTypes()))
+    bytes += static_cast<double>(std::max(getByteSize(operand), getByteSize(result)));
+  const double rounds = op.getKind() == CollectiveKind::allReduce ? 2 : 1;
+  return rounds * bytes * (ranks - 1) / ranks;
+}
+
+int64_t getRerunWork(Operation *op, const MachineBalance &balance) {
+  if (isView(op))
+    return 0;
+  auto cost = dyn_cast<CostOpInterface>(op);
+  double work = cost ? static_cast<double>(cost.getFlops()) : 0;
+  if (auto collective = dyn_cast<CollectiveOpInterface>(op))
+    work = std::max(work, getNetworkBytes(collective) * balance.flopsPerNetworkByte);
+  else if (cost && !isPointwise(op)) // which is fused with what reads it, and moves nothing
+    work = std::max(work, static_cast<double>(cost.getBytesRead() + cost.getBytesWritten()) *
+                              balance.flopsPerByte);
+  return static_cast<int64_t>(work);
+}
+
+RematProblem::RematProblem(DirectionPair functions, const MachineBalance &balance)
+    : functions(functions) {
+  for (BlockArgument argument : functions.forward.getArguments()) {
+    valueNumbers[argument] = static_cast<unsigned>(values.size());
+    values.push_back(argument);
+    graph.values.emplace_back();
+  }
+  for (Operation &op : functions.forward.getBody().front().without_terminator())
+    addOp(&op, balance);
+  Operation *end = functions.forward.getBody().front().getTerminator();
+  for (Value result : end->getOperands().drop_front(functions.numSent))
+    if (auto number = valueNumbers.find(result); number != valueNumbers.end())
+      graph.values[number->second].isNeeded = true;
+  markBoundaries();
+}
+
+/// Ops on variables alone stay outside of the graph.
+void RematProblem::addOp(Operation *op, const MachineBalance &balance) {
+  auto isKnown = [&](Value value) { return valueNumbers.contains(value); };
+  if (isPure(op) && llvm::none_of(op->getOperands(), isKnown))
+    return;
+  const auto number = static_cast<unsigned>(ops.size());
+  RematOp info{getRerunWork(op, balance), isPure(op), {}};
+  for (Value operand : op->getOperands())
+    if (isKnown(operand))
+      info.operands.push_back(valueNumbers.lookup(operand));
+  layers.push_back(findLayer(op));
+  opNumbers[op] = number;
+  ops.push_back(op);
+  graph.ops.push_back(std::move(info));
+  for (OpResult result : op->getResults()) {
+    valueNumbers[result] = static_cast<unsigned>(values.size());
+    values.push_back(result);
+    graph.values.push_back(
+        {getByteSize(result.getType()), static_cast<int>(number), false, !isView(op)});
+  }
+}
+
+std::string RematProblem::findLayer(Operation *op) const {
+  if (std::optional<StringRef> layer = getLayerOfLocation(op->getLoc()))
+    return layer->str();
+  for (Value operand : op->getOperands())
+    if (auto found = opNumbers.find(operand.getDefiningOp()); found != opNumbers.end())
+      return layers[found->second];
+  return {};
+}
+
+void RematProblem::markBoundaries() {
+  for (auto [user, info] : llvm::enumerate(graph.ops))
+    for (unsigned operand : info.operands) {
+      int producer = graph.values[operand].producer;
+      if (producer < 0 || layers[producer] == layers[user])
+        continue;
+      while (producer >= 0 && isView(ops[producer]))
+        producer = graph.values[graph.ops[producer].operands.front()].producer;
+      if (producer >= 0)
+        graph.ops[producer].mayRerun = false;
+    }
+}
+
+void RematProblem::keepOutside(RematGraph &result, size_t op) const {
+  if (!isPointwise(ops[op]) && !isView(ops[op]))
+    result.ops[op].mayRerun = false;
+}
+
+RematGraph RematProblem::withFullLayers(function_ref<bool(size_t)> isFull) const {
+  RematGraph result = graph;
+  llvm::StringMap<bool> full{{"", false}};
+  for (size_t op = 0; op < ops.size(); ++op) {
+    const auto [layer, isNew] = full.try_emplace(layers[op], false);
+    if (isNew)
+      layer->second = isFull(full.size() - 1);
+    if (!layer->second)
+      keepOutside(result, op);
+    else if (result.ops[op].mayRerun)
+      for (Value value : ops[op]->getResults())
+        result.values[valueNumbers.lookup(value)].mayKeep = false;
+  }
+  return result;
+}
+
+RematGraph RematProblem::withOpChoices() const {
+  RematGraph result = graph;
+  llvm::StringMap<size_t> counts; // of the ops of which each layer keeps every other one
+  auto isKept = [&](size_t op) {
+    if (auto collective = dyn_cast<CollectiveOpInterface>(ops[op]))
+      return collective.getKind() == CollectiveKind::reduceScatter;
+    auto cost = dyn_cast<CostOpInterface>(ops[op]);
+    const RerunChoice choice = cost ? cost.getRerunChoice() : RerunChoice::rerun;
+    if (choice == RerunChoice::keepEveryOther)
+      return ++counts[layers[op]] % 2 == 1;
+    return choice == RerunChoice::keep;
+  };
+  for (size_t op = 0; op < ops.size(); ++op) {
+    if (layers[op].empty())
+      keepOutside(result, op);
+    else if (isKept(op))
+      result.ops[op].mayRerun = false;
+    else if (result.ops[op].mayRerun)
+      for (Value value : ops[op]->getResults())
+        result.values[valueNumbers.lookup(value)].mayKeep = false;
+  }
+  return result;
+}
+
+RematPlan choosePlan(const RematProblem &problem, RematMode mode, int64_t every, double budget) {
+  switch (mode) {
+  case RematMode::none:
+    return planLeastBytes(problem.withFullLayers([](size_t) { return false; }));
+  case RematMode::full:
+    return planLeastBytes(problem.withFullLayers([](size_t) { return true; }));
+  case RematMode::selective:
+    return planLeastBytes(problem.withFullLayers(
+        [&](size_t layer) { return static_cast<int64_t>(layer) % every == 0; }));
+  case RematMode::perOp:
+    return planLeastBytes(problem.withOpChoices());
+  case RematMode::budget:
+    break;
+  }
+  const RematPlan none = choosePlan(problem, RematMode::none, every, budget);
+  const RematFrontier frontier(problem.graph);
+  const int64_t least = frontier.getPoints().back().bytes;
+  const double allowed = budget * static_cast<double>(none.bytes - least);
+  return *frontier.planWithin(least + static_cast<int64_t>(allowed));
+}
+
+} // namespace titan

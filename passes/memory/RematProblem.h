@@ -1,0 +1,74 @@
+// Between the IR and the algorithm of titan-rematerialize: what the backward needs of the forward.
+#pragma once
+
+#include "passes/memory/RematMode.h"
+#include "passes/memory/RematPlan.h"
+
+#include "mlir/Dialect/Func/IR/FuncOps.h"
+#include "mlir/IR/BuiltinOps.h"
+
+namespace titan {
+
+/// What running an op again costs, in flops: those of the op, or what the machine could compute
+/// while it moves the op's bytes.
+struct MachineBalance {
+  double flopsPerByte = 10;         ///< of memory
+  double flopsPerNetworkByte = 100; ///< sent to, and received from, other ranks
+};
+
+/// A forward function and the backward that continues it, of the whole model or one stage. The
+/// forward returns what it sends on, then the residuals; the backward takes the forward's
+/// arguments, the residuals, then cotangents of what was sent.
+struct DirectionPair {
+  mlir::func::FuncOp forward, backward;
+  unsigned numSent = 0, numResiduals = 0;
+};
+
+/// The pairs of a module. An error at a backward that does not fit its forward.
+mlir::FailureOr<llvm::SmallVector<DirectionPair>> findDirectionPairs(mlir::ModuleOp module);
+
+/// The forward as a graph; numbers of its ops and values are indices here.
+///
+/// What depends on variables alone, such as a weight that is gathered and cast, is there in the
+/// backward at no cost: it is never kept, since how long weights are held is the placement of their
+/// gathers. A view costs nothing and is not kept either, but what it is a view of. What goes from
+/// one layer to the next, or from or to what lies outside of layers, never runs again, so that
+/// a layer's backward needs no more than its own forward. The layer of an op is the one that its
+/// location names; if there is none, that of an operand's op.
+struct RematProblem {
+  DirectionPair functions;
+  RematGraph graph;
+  llvm::SmallVector<mlir::Operation *> ops;
+  llvm::SmallVector<mlir::Value> values;
+  std::vector<std::string> layers; ///< of each op; empty outside of layers
+
+  RematProblem(DirectionPair functions, const MachineBalance &balance);
+
+  /// The graph of a plan in which all layers that `isFull` says keep their inputs alone, and in
+  /// other places only pointwise functions run again. Layers count from 1 in the forward's order.
+  RematGraph withFullLayers(llvm::function_ref<bool(size_t)> isFull) const;
+  /// The graph in which layers keep what their ops say, and other places are as above.
+  RematGraph withOpChoices() const;
+
+private:
+  void addOp(mlir::Operation *op, const MachineBalance &balance);
+  void markBoundaries();
+  void keepOutside(RematGraph &graph, size_t op) const;
+  std::string findLayer(mlir::Operation *op) const;
+
+  llvm::DenseMap<mlir::Value, unsigned> valueNumbers;
+  llvm::DenseMap<mlir::Operation *, unsigned> opNumbers;
+};
+
+/// What running the op again costs; see MachineBalance.
+int64_t getRerunWork(mlir::Operation *op, const MachineBalance &balance);
+
+/// The plan of a mode. `every` is N of the mode selective. The budget b allows least + b * (none -
+/// least) bytes, where `least` is what every plan keeps and `none` what the mode none does.
+RematPlan choosePlan(const RematProblem &problem, RematMode mode, int64_t every, double budget);
+
+/// Makes the plan true: the forward returns what is kept, and what the backward lacks it computes
+/// where it first reads it.
+void applyPlan(const RematProblem &problem, const RematPlan &plan);
+
+} // namespace titan
