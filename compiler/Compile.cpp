@@ -3,6 +3,7 @@
 #include "compiler/Diagnostics.h"
 #include "compiler/KernelImage.h"
 #include "compiler/Phases.h"
+#include "compiler/PipelinePlan.h"
 #include "compiler/emit/Emit.h"
 #include "compiler/report/HtmlReport.h"
 #include "compiler/report/Report.h"
@@ -162,6 +163,7 @@ Status Compiler::emit() {
 }
 
 Status Compiler::runPhases() {
+  TITAN_RETURN_IF_ERROR(planPipeline(module, job));
   for (const Phase &phase : allPhases()) {
     TITAN_RETURN_IF_ERROR(runPhase(phase));
     observe(phase);

@@ -18,7 +18,10 @@ static void buildGraphPhase(OpPassManager &passes, const JobConfig &job) {
 
 static void buildShardedPhase(OpPassManager &passes, const JobConfig &job) {
   PropagateShardingsOptions options;
-  if (job.parallelism.fsdpReshardAfterForward == "never")
+  // As torchtitan does: a pipeline's weights would be gathered for each microbatch.
+  const ParallelismSection &keys = job.parallelism;
+  if (keys.fsdpReshardAfterForward == "never" ||
+      (keys.fsdpReshardAfterForward == "default" && keys.pipelineParallelDegree > 1))
     options.placement = GatherPlacement::per_step;
   passes.addPass(createPropagateShardings(options));
 }

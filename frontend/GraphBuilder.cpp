@@ -67,6 +67,11 @@ void GraphBuilder::declareMesh(ArrayRef<Axis> axes, ArrayRef<StringRef> storage,
       storageAxes.push_back(axis);
 }
 
+void GraphBuilder::declareModules(ArrayRef<std::string> names) {
+  SmallVector<StringRef> list(names.begin(), names.end());
+  (*module)->setAttr(kModules, builder.getStrArrayAttr(list));
+}
+
 ShardingAttr GraphBuilder::getSharding(int64_t rank, Split split) {
   SmallVector<ArrayAttr> dimensions;
   for (int64_t i = 0; i < rank; ++i) {

@@ -68,6 +68,9 @@ public:
   void declareMesh(llvm::ArrayRef<Axis> axes, llvm::ArrayRef<llvm::StringRef> storage,
                    int64_t granule = 4);
 
+  /// Names what a pipeline's stages are made of, as scopes name it, in the order of the forward.
+  void declareModules(llvm::ArrayRef<std::string> names);
+
   /// For each dimension the axes that split it, outermost first. Axes of size 1 are left out.
   using Split = llvm::ArrayRef<llvm::ArrayRef<llvm::StringRef>>;
 

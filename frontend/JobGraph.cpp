@@ -75,7 +75,9 @@ StatusOr<GraphOptions> resolveGraph(const ModelDefinition &definition, const Job
     TITAN_RETURN_IF_ERROR(
         checkMesh(options.mesh, options.model, local.length, options.sequenceParallel)
             .withContext(section));
-    return BatchShape{local.rows * batchDegree, local.length};
+    const int64_t rows =
+        options.mesh.pipeline == 1 ? local.rows : job.parallelism.pipelineParallelMicrobatchSize;
+    return BatchShape{rows * batchDegree, local.length};
   };
   TITAN_ASSIGN_OR_RETURN(options.training, resolveBatch("training", {job.training.localBatchSize,
                                                                      job.training.seqLen}));

@@ -425,6 +425,14 @@ def PlanMemory : Pass<"titan-plan-memory", "::mlir::ModuleOp"> {
     accumulators and stores update in place, pointwise results take over dying operands, and what
     remains is packed by live ranges. Functions never run at once, so their arenas
     share the segment `scratch`.
+
+    A pipeline has its schedule in the module's attributes `titan.schedule` and
+    `titan.eval_schedule`: per pipeline rank a line of actions as in torch.distributed.pipelining's
+    CSV files. Each rank gets a timeline, `train.R`, with the transfers between stages (start and
+    await entries over async functions), and segments of its own, `parameters.R` and so on, for what
+    its functions alone use. A stage has a residual class for each of: its residuals, the activations
+    and cotangents that it gets, and those that it sends; each with as many slots as the timeline has
+    in use at a time. Stages of one rank hand values on without a copy.
   }];
   let dependentDialects = ["::titan::TitanDialect", "::titan::exec::ExecDialect"];
 }

@@ -183,7 +183,8 @@ format::Instruction FunctionExporter::convertOp(exec::StartOp op) {
                        convertStrings(op.getAxes()),
                        op.getPeer().value_or(-1),
                        indices(op.getSources()),
-                       indices(op.getDestinations())};
+                       indices(op.getDestinations()),
+                       op.getChannel()};
 }
 
 format::Function FunctionExporter::run(exec::FuncOp op) {
@@ -261,8 +262,9 @@ LogicalResult ProgramExporter::exportFacts() {
 
 void ProgramExporter::exportMemory() {
   for (auto op : module.getOps<exec::SegmentOp>())
-    program.segments.push_back(
-        {op.getSymName().str(), op.getSize(), convert<format::Space>(op.getSpace())});
+    program.segments.push_back({op.getSymName().str(), op.getSize(),
+                                convert<format::Space>(op.getSpace()),
+                                op.getPipelineRank().value_or(-1)});
   for (auto op : module.getOps<exec::ResidualClassOp>())
     program.residualClasses.push_back({op.getSymName().str(), segments.lookup(op.getSegment()),
                                        op.getOffset(), op.getSlots(), op.getBytes()});
@@ -348,8 +350,8 @@ FailureOr<format::Program> ProgramExporter::run() {
     program.functions.push_back(FunctionExporter(kernels, place).run(op));
   for (auto op : module.getOps<exec::TimelineOp>())
     program.timelines.push_back({op.getSymName().str(), exportSection(op.getPrologue()),
-                                 exportSection(op.getBodyRegion()),
-                                 exportSection(op.getEpilogue())});
+                                 exportSection(op.getBodyRegion()), exportSection(op.getEpilogue()),
+                                 op.getPipelineRank().value_or(-1)});
   return std::move(program);
 }
 

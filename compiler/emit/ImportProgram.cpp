@@ -77,6 +77,8 @@ private:
   }
 
   void importFacts();
+  /// Null for what all ranks have.
+  IntegerAttr getRank(int64_t pipelineRank);
   void importMemory();
   void importKernels();
   void importFunction(const format::Function &function);
@@ -145,9 +147,14 @@ exec::InitializerAttr ProgramImporter::getInitializer(const format::Variable &va
                                     ArrayRef<double>(from.numbers));
 }
 
+IntegerAttr ProgramImporter::getRank(int64_t pipelineRank) {
+  return pipelineRank < 0 ? IntegerAttr() : builder.getI64IntegerAttr(pipelineRank);
+}
+
 void ProgramImporter::importMemory() {
   for (const format::Segment &it : program.segments)
-    exec::SegmentOp::create(builder, location, it.name, it.size, convert<exec::Space>(it.space));
+    exec::SegmentOp::create(builder, location, it.name, it.size, convert<exec::Space>(it.space),
+                            getRank(it.pipelineRank));
   for (const format::ResidualClass &it : program.residualClasses)
     exec::ResidualClassOp::create(builder, location, it.name, program.segments[it.segment].name,
                                   it.offset, it.slots, it.bytes);
@@ -243,7 +250,7 @@ Value ProgramImporter::importOp(const format::Start &op) {
                                convert<exec::Collective>(op.collective),
                                convert<exec::Reduction>(op.reduction), strings(op.axes),
                                op.peer < 0 ? IntegerAttr() : builder.getI64IntegerAttr(op.peer),
-                               list(op.sources), list(op.destinations));
+                               op.channel, list(op.sources), list(op.destinations));
 }
 
 Value ProgramImporter::importOp(const format::Await &op) {
@@ -309,6 +316,7 @@ void ProgramImporter::run() {
     importFunction(function);
   for (const format::Timeline &timeline : program.timelines) {
     auto op = exec::TimelineOp::create(builder, location, timeline.name);
+    op.setPipelineRankAttr(getRank(timeline.pipelineRank));
     importSection(op.getPrologue(), timeline.prologue);
     importSection(op.getBodyRegion(), timeline.body);
     importSection(op.getEpilogue(), timeline.epilogue);

@@ -28,10 +28,21 @@ LogicalResult ProgramOp::verify() {
   return success();
 }
 
+LogicalResult titan::exec::verifyPipelineRank(Operation *op, std::optional<int64_t> rank) {
+  if (!rank)
+    return success();
+  const int64_t size = getNumCoordinates(op->getParentOfType<ModuleOp>(),
+                                         {StringAttr::get(op->getContext(), kPipelineAxis)});
+  if (*rank < 0 || *rank >= size)
+    return op->emitOpError("rank is at least 0 and below the ")
+           << size << " of mesh axis '" << kPipelineAxis << "', found " << *rank;
+  return success();
+}
+
 LogicalResult SegmentOp::verify() {
   if (getSize() < 0)
     return emitOpError("size is at least 0, found ") << getSize();
-  return success();
+  return verifyPipelineRank(*this, getPipelineRank());
 }
 
 LogicalResult ResidualClassOp::verify() {

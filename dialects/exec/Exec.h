@@ -25,6 +25,13 @@ namespace titan::exec {
 /// Every offset of a segment's contents is a multiple of this many bytes, unless it is a view.
 inline constexpr int64_t kAlignment = 64;
 
+/// The mesh axis whose coordinates have memory and timelines of their own.
+inline constexpr llvm::StringLiteral kPipelineAxis = "pp";
+
+/// Channels of one group: a pipeline's activations go through one and its cotangents through
+/// another.
+inline constexpr int64_t kMaxChannels = 2;
+
 /// Most dimensions of a buffer.
 inline constexpr int64_t kMaxRank = 6;
 
@@ -47,6 +54,9 @@ int64_t getSpan(mlir::MemRefType type);
 /// The coordinates that mesh axes of a module's exec.program have together: the product of their
 /// sizes; 0 if one is not the mesh's or stands twice, or there is no program.
 int64_t getNumCoordinates(mlir::ModuleOp module, llvm::ArrayRef<mlir::Attribute> axes);
+
+/// Whether the rank, if there is one, is a coordinate in kPipelineAxis; an error at the op.
+llvm::LogicalResult verifyPipelineRank(mlir::Operation *op, std::optional<int64_t> rank);
 
 /// getSpan in bytes.
 int64_t getSpanBytes(mlir::MemRefType type);

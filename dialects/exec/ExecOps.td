@@ -37,8 +37,12 @@ def Exec_ProgramOp : Exec_Declaration<"program"> {
 
 def Exec_SegmentOp : Exec_Declaration<"segment", [Symbol]> {
   let summary = "a range of memory that is allocated once, when the program is loaded";
-  let arguments = (ins SymbolNameAttr:$sym_name, Exec_I64Attr:$size, Exec_SpaceAttr:$space);
-  let assemblyFormat = "$sym_name `size` $size `in` `` $space attr-dict";
+  let description = [{
+    On all ranks, or on those with the coordinate `rank` in the mesh axis "pp" alone.
+  }];
+  let arguments = (ins SymbolNameAttr:$sym_name, Exec_I64Attr:$size, Exec_SpaceAttr:$space,
+                       OptionalAttr<Exec_I64Attr>:$pipeline_rank);
+  let assemblyFormat = "$sym_name `size` $size `in` `` $space (`rank` $pipeline_rank^)? attr-dict";
   let hasVerifier = 1;
 }
 
@@ -301,15 +305,17 @@ def Exec_StartOp : Exec_Instruction<"start", [AttrSizedOperandSegments]> {
   let description = [{
     Source i and destination i belong together; a send has only sources, a receive only
     destinations. The group are the ranks that differ in the named mesh axes alone. `peer` is the
-    other rank's index in the group for send, receive and broadcast. Until the token is awaited
+    other rank's index in the group for send, receive and broadcast. Collectives of one group and
+    channel meet in the order in which they are started, sends and receives of two ranks in each
+    direction for themselves. Until the token is awaited
     nothing else may write the sources, nor touch the destinations.
   }];
   let arguments = (ins Exec_CollectiveAttr:$collective, Exec_ReductionAttr:$reduction,
                        StrArrayAttr:$axes, OptionalAttr<Exec_I64Attr>:$peer,
-                       Variadic<Exec_Buffer>:$sources, Variadic<Exec_Buffer>:$destinations);
+                       DefaultValuedAttr<Exec_I64Attr, "0">:$channel, Variadic<Exec_Buffer>:$sources, Variadic<Exec_Buffer>:$destinations);
   let results = (outs Exec_Token:$token);
   let assemblyFormat = [{
-    `` $collective `` $reduction `over` $axes (`peer` $peer^)?
+    `` $collective `` $reduction `over` $axes (`peer` $peer^)? (`channel` $channel^)?
     `from` `(` ($sources^ `:` type($sources))? `)`
     `to` `(` ($destinations^ `:` type($destinations))? `)` attr-dict
   }];
@@ -333,13 +339,17 @@ def Exec_TimelineOp
   let description = [{
     The body covers one local batch of every microbatch; gradient accumulation repeats it. In the
     body a microbatch's F comes before its B (or I, and I before W), and a slot of a residual class
-    belongs to one (stage, microbatch) at a time. A start entry is followed by one await entry of
-    the same letter, function, stage and microbatch in the same section.
+    belongs to one microbatch at a time. A start entry is followed by one await entry of the same
+    letter, function, stage and microbatch in the same section; nothing else uses what a receive
+    fills in between.
+
+    A pipeline's timelines are @NAME.R for the ranks with the coordinate `rank` R in the mesh axis
+    "pp", which run what lies in memory that they have.
   }];
-  let arguments = (ins SymbolNameAttr:$sym_name);
+  let arguments = (ins SymbolNameAttr:$sym_name, OptionalAttr<Exec_I64Attr>:$pipeline_rank);
   let regions = (region SizedRegion<1>:$prologue, SizedRegion<1>:$bodyRegion, SizedRegion<1>:$epilogue);
   let assemblyFormat = [{
-    $sym_name attr-dict-with-keyword `prologue` $prologue `body` $bodyRegion `epilogue` $epilogue
+    $sym_name (`rank` $pipeline_rank^)? attr-dict-with-keyword `prologue` $prologue `body` $bodyRegion `epilogue` $epilogue
   }];
   let builders = [OpBuilder<(ins "::llvm::StringRef":$name)>];
   let skipDefaultBuilders = 1;

@@ -247,6 +247,9 @@ LogicalResult StartOp::verify() {
                          << (toOne ? " needs a peer" : " has no peer");
   if (getPeer() && *getPeer() < 0)
     return emitOpError("peer is at least 0, found ") << *getPeer();
+  if (getChannel() < 0 || getChannel() >= kMaxChannels)
+    return emitOpError("channel is at least 0 and below ")
+           << kMaxChannels << ", found " << getChannel();
   for (Value value : getOperands()) {
     MemRefType type = typeOf(value);
     if (getSpan(type) != type.getNumElements())

@@ -35,6 +35,30 @@ static LogicalResult verifyBound(ActionOp op, FuncOp function, SymbolTableCollec
   return success();
 }
 
+// A rank's timeline uses memory that the rank has.
+static LogicalResult verifyMemory(ActionOp op, TimelineOp timeline, FuncOp function,
+                                  SymbolTableCollection &symbols) {
+  for (auto buffer : function.getBody()->getOps<BufferOp>()) {
+    FlatSymbolRefAttr base = buffer.getBaseAttr();
+    if (auto residualClass = symbols.lookupNearestSymbolFrom<ResidualClassOp>(timeline, base))
+      base = residualClass.getSegmentAttr();
+    auto segment = symbols.lookupNearestSymbolFrom<SegmentOp>(timeline, base);
+    if (!segment || !segment.getPipelineRank() ||
+        segment.getPipelineRank() == timeline.getPipelineRank())
+      continue;
+    auto error = op.emitOpError("runs '")
+                 << function.getSymName() << "', which uses segment '" << segment.getSymName()
+                 << "' of rank " << *segment.getPipelineRank();
+    if (timeline.getPipelineRank())
+      error << ", in a timeline of rank " << *timeline.getPipelineRank();
+    else
+      error << ", in a timeline of all ranks";
+    error.attachNote(buffer.getLoc()) << "used here";
+    return error;
+  }
+  return success();
+}
+
 LogicalResult ActionOp::verifySymbolUses(SymbolTableCollection &symbols) {
   auto timeline = (*this)->getParentOfType<TimelineOp>();
   auto function = symbols.lookupNearestSymbolFrom<FuncOp>(timeline, getFunctionAttr());
@@ -54,6 +78,8 @@ LogicalResult ActionOp::verifySymbolUses(SymbolTableCollection &symbols) {
                                   << slot.getResidualClass().getValue()
                                   << "' does not exist: it has " << residualClass.getSlots();
   }
+  if (failed(verifyMemory(*this, timeline, function, symbols)))
+    return failure();
   return verifyBound(*this, function, symbols);
 }
 
@@ -79,15 +105,17 @@ private:
   LogicalResult verifyOrder(ActionOp action, Work work);
   LogicalResult verifyMode(ActionOp action);
   void findLastUses(Block &section);
-  LogicalResult verifySlots(ActionOp action, Work work);
+  LogicalResult verifySlots(ActionOp action);
 
   bool isBody;
   /// Letters that have run, by work.
   llvm::DenseMap<Work, llvm::SmallDenseSet<int>> done;
   llvm::DenseMap<std::tuple<int, Attribute, int64_t, int64_t>, ActionOp> started;
-  /// Slot to its owner, and a work's last entry that binds the slot.
-  llvm::DenseMap<std::pair<Attribute, int64_t>, Work> owners;
-  llvm::DenseMap<std::pair<Attribute, Work>, Operation *> lastUses;
+  /// Slot to the microbatch that owns it, and a microbatch's last entry that binds its slot.
+  llvm::DenseMap<std::pair<Attribute, int64_t>, int64_t> owners;
+  llvm::DenseMap<std::pair<Attribute, int64_t>, Operation *> lastUses;
+  /// Slots that a receive under way fills.
+  llvm::DenseMap<std::pair<Attribute, int64_t>, ActionOp> receiving;
 };
 } // namespace
 
@@ -151,19 +179,30 @@ LogicalResult SectionVerifier::verifyMode(ActionOp action) {
 void SectionVerifier::findLastUses(Block &section) {
   for (auto action : section.getOps<ActionOp>())
     for (auto slot : action.getSlots().getAsRange<SlotAttr>())
-      lastUses[{slot.getResidualClass(), workOf(action)}] = action;
+      lastUses[{slot.getResidualClass(), action.getMicrobatch()}] = action;
 }
 
-LogicalResult SectionVerifier::verifySlots(ActionOp action, Work work) {
+LogicalResult SectionVerifier::verifySlots(ActionOp action) {
+  const int64_t microbatch = action.getMicrobatch();
   for (auto slot : action.getSlots().getAsRange<SlotAttr>()) {
     const std::pair<Attribute, int64_t> key{slot.getResidualClass(), slot.getIndex()};
-    const auto [owner, isNew] = owners.try_emplace(key, work);
-    if (!isNew && owner->second != work)
+    const auto [owner, isNew] = owners.try_emplace(key, microbatch);
+    if (!isNew && owner->second != microbatch)
       return action.emitOpError("slot ")
              << slot.getIndex() << " of residual class '" << slot.getResidualClass().getValue()
-             << "' still belongs to stage " << owner->second.first << " microbatch "
-             << owner->second.second;
-    if (lastUses[{slot.getResidualClass(), work}] == action)
+             << "' still belongs to microbatch " << owner->second;
+    const bool receives = action.getLetter() == Action::Receive;
+    if (receives && action.getMode() == Mode::Await)
+      receiving.erase(key);
+    else if (auto start = receiving.find(key); start != receiving.end()) {
+      auto error = action.emitOpError("uses slot ")
+                   << slot.getIndex() << " of residual class '"
+                   << slot.getResidualClass().getValue() << "', which a receive fills";
+      error.attachNote(start->second.getLoc()) << "started here";
+      return error;
+    } else if (receives && action.getMode() == Mode::Start)
+      receiving[key] = action;
+    if (lastUses[{slot.getResidualClass(), microbatch}] == action)
       owners.erase(key);
   }
   return success();
@@ -177,7 +216,7 @@ LogicalResult SectionVerifier::verify(Block &section) {
       return op.emitOpError("is no action: a timeline holds exec.action only");
     const Work work = workOf(action);
     if (failed(verifyLetter(action)) || failed(verifyOrder(action, work)) ||
-        failed(verifyMode(action)) || failed(verifySlots(action, work)))
+        failed(verifyMode(action)) || failed(verifySlots(action)))
       return failure();
   }
   for (auto &[key, action] : started)
@@ -186,6 +225,8 @@ LogicalResult SectionVerifier::verify(Block &section) {
 }
 
 LogicalResult TimelineOp::verifyRegions() {
+  if (failed(verifyPipelineRank(*this, getPipelineRank())))
+    return failure();
   for (Region *region : {&getPrologue(), &getBodyRegion(), &getEpilogue()})
     if (failed(SectionVerifier(region == &getBodyRegion()).verify(region->front())))
       return failure();

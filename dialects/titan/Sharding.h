@@ -28,6 +28,9 @@ inline constexpr llvm::StringLiteral kPipelineAxis = "pp";
 inline constexpr llvm::StringLiteral kPipelineRank = "titan.pipeline_rank";
 /// What a stage's function gets from the stage before, or its backward from the one after.
 inline constexpr llvm::StringLiteral kReceived = "titan.received";
+/// The attribute of a graph that names the model's modules, in the order of the forward: what a
+/// pipeline does not cut.
+inline constexpr llvm::StringLiteral kModules = "titan.modules";
 /// Attributes of a module that titan-split-stages is to cut: per stage the names of its modules,
 /// and the pipeline rank of each stage.
 inline constexpr llvm::StringLiteral kStages = "titan.stages";

@@ -116,6 +116,13 @@ void Llama3Builder::declareMesh() {
                      {"cp", mesh.context},
                      {"tp", mesh.tensor}},
                     {"dp_shard", "cp"}, kLoadBytes / options.computeBytes);
+  if (mesh.pipeline == 1)
+    return;
+  std::vector<std::string> modules = {"tok_embeddings"};
+  for (int64_t layer = 0; layer < model.numLayers; ++layer)
+    modules.push_back("layers." + std::to_string(layer));
+  modules.insert(modules.end(), {"norm", "output"});
+  graph.declareModules(modules);
 }
 
 Value Llama3Builder::constrainStream(Value x) {

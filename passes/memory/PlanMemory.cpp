@@ -85,8 +85,11 @@ private:
 /// Writes the instructions of one placed function.
 class FunctionEmitter {
 public:
-  FunctionEmitter(exec::FuncOp target, const ValuePlacement &placement, KernelTable &kernels)
-      : builder(target.getContext()), placement(placement), kernels(kernels) {
+  /// `scratch` is the segment of the function's arena.
+  FunctionEmitter(exec::FuncOp target, const ValuePlacement &placement, KernelTable &kernels,
+                  StringRef scratch)
+      : builder(target.getContext()), placement(placement), kernels(kernels),
+        scratch(builder.getStringAttr(scratch)) {
     builder.setInsertionPointToStart(&target.getBodyRegion().front());
     for (const PlacedCopy &copy : placement.getCopies())
       copies[copy.before].push_back(&copy);
@@ -116,8 +119,7 @@ private:
 
   Value getBuffer(Place place, MemRefType type, Location loc) {
     const Storage &storage = placement.getStorage(place);
-    StringAttr base =
-        storage.inArena() ? builder.getStringAttr(segments::kScratch) : storage.fixed.base;
+    StringAttr base = storage.inArena() ? scratch : storage.fixed.base;
     const int64_t offset =
         place.offset + (storage.inArena() ? storage.arenaOffset : storage.fixed.offset);
     Value &buffer = buffers[{base, offset, type}];
@@ -157,6 +159,7 @@ private:
   OpBuilder builder;
   const ValuePlacement &placement;
   KernelTable &kernels;
+  StringAttr scratch;
   llvm::DenseMap<Operation *, SmallVector<const PlacedCopy *>> copies;
   llvm::DenseMap<std::tuple<StringAttr, int64_t, MemRefType>, Value> buffers;
 };
@@ -185,14 +188,6 @@ LogicalResult verifySignature(func::FuncOp function, const FunctionLayout &layou
                                 << layout.arguments.size() << " inputs and residuals and return "
                                 << layout.results.size() << ", found "
                                 << function.getFunctionType();
-  if (function.getSymName() != names::kBackward)
-    return success();
-  auto forward = function->getParentOfType<ModuleOp>().lookupSymbol<func::FuncOp>(names::kForward);
-  SmallVector<Type> wanted(forward.getArgumentTypes());
-  llvm::append_range(wanted, forward.getResultTypes());
-  if (function.getArgumentTypes() != ArrayRef(wanted))
-    return function.emitError() << "expects @bwd to take the inputs and results of @fwd, found "
-                                << function.getFunctionType();
   return success();
 }
 
@@ -201,9 +196,11 @@ struct PlanMemory : impl::PlanMemoryBase<PlanMemory> {
     ModuleOp module = getOperation();
     OpBuilder builder(&getContext());
     ProgramLayout layout(module);
+    if (failed(layout.plan()))
+      return signalPassFailure();
     SmallVector<func::FuncOp> functions(module.getOps<func::FuncOp>());
     KernelTable kernels(module);
-    int64_t arenaBytes = 0;
+    llvm::StringMap<int64_t> arenaBytes; // by segment
     SmallVector<exec::FuncOp> emitted;
     for (func::FuncOp function : functions) {
       FunctionLayout functionLayout = layout.getFunctionLayout(function);
@@ -213,11 +210,13 @@ struct PlanMemory : impl::PlanMemoryBase<PlanMemory> {
       ValuePlacement placement(function, functionLayout);
       if (failed(placement.run()) || failed(checkPlacement(function, functionLayout, placement)))
         return signalPassFailure();
-      arenaBytes = std::max(arenaBytes, placement.getArenaBytes());
+      const std::string scratch = layout.getScratch(function);
+      int64_t &bytes = arenaBytes[scratch];
+      bytes = std::max(bytes, placement.getArenaBytes());
       builder.setInsertionPointToEnd(module.getBody());
       const std::string name = function.getSymName().str();
       auto target = exec::FuncOp::create(builder, function.getLoc(), name);
-      FunctionEmitter emitter(target, placement, kernels);
+      FunctionEmitter emitter(target, placement, kernels, scratch);
       if (failed(emitter.run(function.getBody().front())))
         return signalPassFailure();
     }
@@ -228,6 +227,8 @@ struct PlanMemory : impl::PlanMemoryBase<PlanMemory> {
     for (Operation &op : llvm::make_early_inc_range(*module.getBody()))
       if (isa<VariableOp, MeshOp>(op))
         op.erase();
+    module->removeAttr(kSchedule);
+    module->removeAttr(kEvalSchedule);
   }
 };
 

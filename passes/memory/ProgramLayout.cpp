@@ -2,6 +2,7 @@
 
 #include "dialects/exec/Exec.h"
 #include "dialects/titan/Sharding.h"
+#include "passes/pipeline/ScheduleCsv.h"
 
 using namespace mlir;
 
@@ -20,35 +21,36 @@ MemRefType getScratchType(OpBuilder &builder, int64_t bytes) {
   return MemRefType::get({bytes}, builder.getI8Type());
 }
 
-ProgramLayout::ProgramLayout(ModuleOp module) : module(module) {
-  forward = module.lookupSymbol<func::FuncOp>(names::kForward);
-  evaluation = module.lookupSymbol<func::FuncOp>(names::kEval);
-  for (VariableOp variable : module.getOps<VariableOp>()) {
-    switch (variable.getRole()) {
-    case Role::parameter:
-      placeVariable(variable, segments::kParameters);
-      break;
-    case Role::gradient:
-      placeVariable(variable, segments::kGradients);
-      break;
-    case Role::derived:
-      placeVariable(variable, segments::kDerived);
-      break;
-    case Role::counter:
-    case Role::input:
-    case Role::output:
-      placeVariable(variable, segments::kIo);
-      break;
-    case Role::optimizer_state:
-      placeVariable(variable, segments::kState);
-      break;
-    }
+//===----------------------------------------------------------------------===//
+// Variables
+//===----------------------------------------------------------------------===//
+
+static StringRef getSegment(Role role) {
+  switch (role) {
+  case Role::parameter:
+    return segments::kParameters;
+  case Role::gradient:
+    return segments::kGradients;
+  case Role::derived:
+    return segments::kDerived;
+  case Role::counter:
+  case Role::input:
+  case Role::output:
+    return segments::kIo;
+  case Role::optimizer_state:
+    return segments::kState;
   }
-  batch = layOut(segments::kBatch, forward ? TypeRange(forward.getArgumentTypes()) : TypeRange());
-  residuals = layOut(segments::kForwardToBackward,
-                     forward ? TypeRange(forward.getResultTypes()) : TypeRange());
-  evalBatch = layOut(segments::kEvalBatch,
-                     evaluation ? TypeRange(evaluation.getArgumentTypes()) : TypeRange());
+  llvm_unreachable("every role has a case");
+}
+
+ProgramLayout::ProgramLayout(ModuleOp module)
+    : module(module), numRanks(getNumPipelineRanks(module)), owners(getVariableRanks(module)) {
+  for (VariableOp variable : module.getOps<VariableOp>()) {
+    auto owner = owners.find(variable.getSymName());
+    placeVariable(variable, getMemberName(getSegment(variable.getRole()),
+                                          owner == owners.end() ? std::nullopt
+                                                                : std::optional(owner->second)));
+  }
 }
 
 void ProgramLayout::placeVariable(VariableOp variable, StringRef segment) {
@@ -57,205 +59,272 @@ void ProgramLayout::placeVariable(VariableOp variable, StringRef segment) {
   bytes += alignUp(getByteSize(variable.getType()));
 }
 
-ProgramLayout::ResidualClass ProgramLayout::layOut(StringRef name, TypeRange types) {
-  ResidualClass result;
-  result.name = StringAttr::get(module.getContext(), name);
-  for (Type type : types) {
-    result.offsets.push_back(result.bytes);
-    result.bytes += alignUp(getByteSize(type));
-  }
-  return result;
+//===----------------------------------------------------------------------===//
+// Stages
+//===----------------------------------------------------------------------===//
+
+static bool isReceived(func::FuncOp function, unsigned index) {
+  return static_cast<bool>(function.getArgAttr(index, kReceived));
 }
 
-/// One range per tensor of a class.
-static void appendRanges(SmallVector<FixedRange> &ranges, StringAttr name,
-                         ArrayRef<int64_t> offsets, bool reusable) {
-  for (int64_t offset : offsets)
-    ranges.push_back({name, offset, reusable});
+static SmallVector<Type> getReceivedTypes(func::FuncOp function) {
+  SmallVector<Type> types;
+  for (auto [i, type] : llvm::enumerate(function.getArgumentTypes()))
+    if (isReceived(function, i))
+      types.push_back(type);
+  return types;
+}
+
+static std::string getInputName(func::FuncOp function, unsigned index) {
+  auto given = function.getArgAttrOfType<StringAttr>(index, names::kInputName);
+  return given ? given.str() : "input" + std::to_string(index);
+}
+
+unsigned ProgramLayout::Flow::countSent(int64_t stage) const {
+  return stage + 1 < static_cast<int64_t>(forward.size())
+             ? getReceivedTypes(forward[stage + 1]).size()
+             : 0;
+}
+
+unsigned ProgramLayout::Flow::countCotangents(int64_t stage) const {
+  return backward.empty() ? 0 : getReceivedTypes(backward[stage]).size();
+}
+
+const ProgramLayout::ResidualClass &ProgramLayout::Flow::getOutgoing(int64_t stage,
+                                                                     bool isForward) const {
+  const int64_t to = isForward ? stage + 1 : stage - 1;
+  if (getPipelineRank(stage) == getPipelineRank(to))
+    return get(isForward ? SlotClass::activations : SlotClass::cotangents, to);
+  return get(isForward ? SlotClass::sentActivations : SlotClass::sentCotangents, stage);
+}
+
+void ProgramLayout::append(ResidualClass &to, Type type) {
+  to.types.push_back(type);
+  to.offsets.push_back(to.bytes);
+  to.bytes += alignUp(getByteSize(type));
+}
+
+void ProgramLayout::findInputs(Flow &flow) {
+  flow.batch.name = flow.prefix + segments::kBatch.str();
+  for (func::FuncOp function : flow.forward)
+    for (unsigned i = 0; i < function.getNumArguments(); ++i) {
+      const std::string name = getInputName(function, i);
+      if (isReceived(function, i) ||
+          llvm::any_of(flow.inputs, [&](const Input &input) { return input.name == name; }))
+        continue;
+      flow.inputs.push_back({name, function, i});
+      append(flow.batch, function.getArgumentTypes()[i]);
+    }
+}
+
+LogicalResult ProgramLayout::layOutStage(Flow &flow, int64_t stage) {
+  static constexpr StringLiteral kNames[] = {segments::kForwardToBackward, "activations",
+                                             "sent_activations", "cotangents", "sent_cotangents"};
+  auto &classes = flow.classes.emplace_back();
+  for (auto [residualClass, name] : llvm::zip_equal(classes, kNames)) {
+    residualClass.name =
+        flow.prefix + getMemberName(name, flow.isPipeline() ? std::optional(stage) : std::nullopt);
+    residualClass.rank = flow.getPipelineRank(stage);
+  }
+  func::FuncOp forward = flow.forward[stage];
+  const unsigned numSent = flow.countSent(stage);
+  if (forward.getNumResults() < numSent)
+    return forward.emitError() << "expects @" << forward.getSymName() << " to return the "
+                               << numSent << " tensors that the next stage takes, found "
+                               << forward.getFunctionType();
+  for (auto [i, type] : llvm::enumerate(forward.getResultTypes()))
+    append(flow.get(i < numSent ? SlotClass::sentActivations : SlotClass::residuals, stage), type);
+  for (Type type : getReceivedTypes(forward))
+    append(flow.get(SlotClass::activations, stage), type);
+  if (flow.backward.empty())
+    return success();
+  for (Type type : getReceivedTypes(flow.backward[stage]))
+    append(flow.get(SlotClass::cotangents, stage), type);
+  for (Type type : flow.backward[stage].getResultTypes())
+    append(flow.get(SlotClass::sentCotangents, stage), type);
+  return success();
+}
+
+/// Checks that a stage's functions fit each other and their neighbours.
+LogicalResult ProgramLayout::verifyStage(const Flow &flow, int64_t stage) const {
+  func::FuncOp forward = flow.forward[stage];
+  const bool isLast = stage + 1 == static_cast<int64_t>(flow.forward.size());
+  if (!isLast && ArrayRef(flow.get(SlotClass::sentActivations, stage).types) !=
+                     ArrayRef(flow.get(SlotClass::activations, stage + 1).types))
+    return forward.emitError() << "expects @" << forward.getSymName()
+                               << " to return first what the next stage takes, found "
+                               << forward.getFunctionType();
+  if (flow.backward.empty())
+    return success();
+  func::FuncOp backward = flow.backward[stage];
+  SmallVector<Type> wanted(forward.getArgumentTypes());
+  llvm::append_range(wanted, flow.get(SlotClass::residuals, stage).types);
+  llvm::append_range(wanted, getReceivedTypes(backward));
+  if (backward.getArgumentTypes() != ArrayRef(wanted))
+    return backward.emitError() << "expects @" << backward.getSymName()
+                                << " to take the inputs and results of @" << forward.getSymName()
+                                << ", found " << backward.getFunctionType();
+  const ArrayRef<Type> cotangents =
+      stage ? ArrayRef(flow.get(SlotClass::cotangents, stage - 1).types) : ArrayRef<Type>();
+  if (backward.getResultTypes() != cotangents)
+    return backward.emitError() << "expects @" << backward.getSymName()
+                                << " to return the cotangents that the stage before takes, found "
+                                << backward.getFunctionType();
+  return success();
+}
+
+/// The schedule that the module names; that of one stage and one microbatch without a pipeline.
+LogicalResult ProgramLayout::readSchedule(Flow &flow, StringRef name) {
+  if (!flow.isPipeline()) {
+    flow.schedule = {"one stage", 1, {0}, {{{ActionKind::forward, 0, 0}}}};
+    if (!flow.backward.empty())
+      flow.schedule.actions[0].push_back({ActionKind::backward, 0, 0});
+    return success();
+  }
+  auto lines = module->getAttrOfType<ArrayAttr>(name);
+  if (!lines || static_cast<int64_t>(lines.size()) != numRanks)
+    return module.emitError() << "expects " << name << " to have a line for each of the "
+                              << *numRanks << " pipeline ranks";
+  std::string text;
+  for (Attribute line : lines)
+    text += (isa<StringAttr>(line) ? cast<StringAttr>(line).str() : "?") + "\n";
+  llvm::Expected<PipelineSchedule> schedule = parseScheduleCsv(text, name, flow.backward.empty());
+  if (!schedule)
+    return module.emitError() << llvm::toString(schedule.takeError());
+  flow.schedule = std::move(*schedule);
+  const size_t numStages = flow.forward.size();
+  if (flow.schedule.rankOfStage.size() != numStages)
+    return module.emitError() << name << " has " << flow.schedule.rankOfStage.size()
+                              << " stages, the module " << numStages;
+  for (auto [stage, rank] : llvm::enumerate(flow.schedule.rankOfStage))
+    if (flow.getPipelineRank(stage) != rank)
+      return flow.forward[stage].emitError()
+             << "is of another rank than in " << name << ", " << rank;
+  return success();
+}
+
+LogicalResult ProgramLayout::planFlow(Flow &flow, StringRef forward, StringRef backward,
+                                      StringRef scheduleName) {
+  flow.forward = getFamily(module, forward);
+  flow.backward = getFamily(module, backward);
+  if (flow.forward.empty())
+    return success();
+  if (!flow.backward.empty() && flow.backward.size() != flow.forward.size())
+    return module.emitError() << "expects as many functions @" << backward << " as @" << forward
+                              << ", found " << flow.backward.size() << " and "
+                              << flow.forward.size();
+  findInputs(flow);
+  const auto numStages = static_cast<int64_t>(flow.forward.size());
+  for (int64_t stage = 0; stage < numStages; ++stage)
+    if (failed(layOutStage(flow, stage)))
+      return failure();
+  std::vector<StageTraffic> traffic;
+  for (int64_t stage = 0; stage < numStages; ++stage) {
+    if (failed(verifyStage(flow, stage)))
+      return failure();
+    traffic.push_back({flow.countSent(stage) > 0, flow.countCotangents(stage) > 0});
+  }
+  if (failed(readSchedule(flow, scheduleName)))
+    return failure();
+  llvm::Expected<PipelineTimelines> timelines = planTimelines(flow.schedule, traffic);
+  if (!timelines)
+    return module.emitError() << llvm::toString(timelines.takeError());
+  flow.timelines = std::move(*timelines);
+  flow.batch.slots = flow.schedule.microbatches;
+  for (auto [stage, slots] : llvm::enumerate(flow.timelines.slots))
+    for (auto [residualClass, count] : llvm::zip_equal(flow.classes[stage], slots)) {
+      residualClass.slots = count;
+      if (count == 0)
+        residualClass.bytes = 0; // a neighbour on the same rank uses the memory directly
+    }
+  return success();
+}
+
+/// All classes that have memory, in the order of the program.
+void ProgramLayout::forEachClass(llvm::function_ref<void(ResidualClass &)> visit) {
+  for (Flow *flow : {&training, &evaluation}) {
+    if (flow->batch.bytes)
+      visit(flow->batch);
+    for (auto &stage : flow->classes)
+      for (ResidualClass &residualClass : stage)
+        if (residualClass.bytes)
+          visit(residualClass);
+  }
+}
+
+LogicalResult ProgramLayout::plan() {
+  evaluation.prefix = "eval_";
+  if (failed(planFlow(training, names::kForward, names::kBackward, kSchedule)) ||
+      failed(planFlow(evaluation, names::kEval, "", kEvalSchedule)))
+    return failure();
+  forEachClass([&](ResidualClass &it) {
+    int64_t &bytes = segmentBytes[getMemberName(segments::kResiduals, it.rank)];
+    it.offset = bytes;
+    bytes += it.slots * it.bytes;
+  });
+  return success();
+}
+
+//===----------------------------------------------------------------------===//
+// Functions
+//===----------------------------------------------------------------------===//
+
+std::string ProgramLayout::getScratch(func::FuncOp function) const {
+  return getMemberName(segments::kScratch, titan::getPipelineRank(function));
+}
+
+bool ProgramLayout::layOutFunction(const Flow &flow, func::FuncOp function,
+                                   FunctionLayout &layout) const {
+  const auto *forward = llvm::find(flow.forward, function);
+  const auto *backward = llvm::find(flow.backward, function);
+  const bool isForward = forward != flow.forward.end();
+  if (!isForward && backward == flow.backward.end())
+    return false;
+  const int64_t stage =
+      isForward ? forward - flow.forward.begin() : backward - flow.backward.begin();
+  func::FuncOp first = flow.forward[stage];
+  auto range = [&](const ResidualClass &from, size_t index, bool reusable) {
+    return FixedRange{StringAttr::get(function.getContext(), from.name), from.offsets[index],
+                      reusable};
+  };
+  auto appendAll = [&](SmallVector<FixedRange> &to, const ResidualClass &from, bool reusable) {
+    for (size_t i = 0; i < from.offsets.size(); ++i)
+      to.push_back(range(from, i, reusable));
+  };
+  size_t numReceived = 0;
+  for (unsigned i = 0; i < first.getNumArguments(); ++i) {
+    if (isReceived(first, i)) {
+      layout.arguments.push_back(
+          range(flow.get(SlotClass::activations, stage), numReceived++, !isForward));
+      continue;
+    }
+    const std::string name = getInputName(first, i);
+    const size_t input =
+        llvm::find_if(flow.inputs, [&](const Input &one) { return one.name == name; }) -
+        flow.inputs.begin();
+    layout.arguments.push_back(range(flow.batch, input, false));
+  }
+  if (isForward) {
+    if (flow.countSent(stage))
+      appendAll(layout.results, flow.getOutgoing(stage, true), false);
+    // An evaluation's last results are none: they go to variables.
+    appendAll(layout.results, flow.get(SlotClass::residuals, stage), false);
+    return true;
+  }
+  appendAll(layout.arguments, flow.get(SlotClass::residuals, stage), true);
+  if (flow.countCotangents(stage))
+    appendAll(layout.arguments, flow.get(SlotClass::cotangents, stage), true);
+  if (stage > 0 && flow.countCotangents(stage - 1))
+    appendAll(layout.results, flow.getOutgoing(stage, false), false);
+  return true;
 }
 
 FunctionLayout ProgramLayout::getFunctionLayout(func::FuncOp function) const {
   FunctionLayout layout;
   layout.variables = &variables;
-  StringRef name = function.getSymName();
-  if (name == names::kForward || name == names::kBackward)
-    appendRanges(layout.arguments, batch.name, batch.offsets, false);
-  if (name == names::kBackward)
-    appendRanges(layout.arguments, residuals.name, residuals.offsets, true);
-  if (name == names::kForward)
-    appendRanges(layout.results, residuals.name, residuals.offsets, false);
-  if (name == names::kEval)
-    appendRanges(layout.arguments, evalBatch.name, evalBatch.offsets, false);
+  if (!layOutFunction(training, function, layout))
+    layOutFunction(evaluation, function, layout);
   return layout;
-}
-
-//===----------------------------------------------------------------------===//
-// Declarations
-//===----------------------------------------------------------------------===//
-
-static ArrayAttr toArray(MLIRContext *context, ArrayRef<StringAttr> axes) {
-  return ArrayAttr::get(context, SmallVector<Attribute>(axes.begin(), axes.end()));
-}
-
-/// The global type with its sharding as the exec dialect says it; null without one.
-static TypeAttr convertGlobalType(TypeAttr type) {
-  auto global = type ? dyn_cast<RankedTensorType>(type.getValue()) : RankedTensorType();
-  ShardingAttr sharding = global ? getSharding(global) : ShardingAttr();
-  if (!sharding)
-    return {};
-  MLIRContext *context = type.getContext();
-  auto listIfAny = [&](ArrayRef<StringAttr> axes) {
-    return axes.empty() ? ArrayAttr() : toArray(context, axes);
-  };
-  SmallVector<Attribute> dimensions(sharding.getDimensions().begin(),
-                                    sharding.getDimensions().end());
-  auto converted = exec::ShardingAttr::get(context, ArrayAttr::get(context, dimensions),
-                                           listIfAny(sharding.getPartial()),
-                                           listIfAny(sharding.getFlat()), sharding.getGranule());
-  return TypeAttr::get(
-      RankedTensorType::get(global.getShape(), global.getElementType(), converted));
-}
-
-static exec::InitializerAttr convertInitializer(Attribute attribute) {
-  auto number = [](const APFloat &value) { return value.convertToDouble(); };
-  MLIRContext *context = attribute ? attribute.getContext() : nullptr;
-  if (auto init = dyn_cast_if_present<ConstantInitAttr>(attribute))
-    return exec::InitializerAttr::get(context, exec::Distribution::Constant,
-                                      number(init.getValue()));
-  if (auto init = dyn_cast_if_present<NormalInitAttr>(attribute))
-    return exec::InitializerAttr::get(context, exec::Distribution::Normal, number(init.getMean()),
-                                      number(init.getStd()));
-  if (auto init = dyn_cast_if_present<TruncatedNormalInitAttr>(attribute))
-    return exec::InitializerAttr::get(context, exec::Distribution::TruncatedNormal,
-                                      number(init.getMean()), number(init.getStd()),
-                                      number(init.getLower()), number(init.getUpper()));
-  if (auto init = dyn_cast_if_present<RopeTableInitAttr>(attribute)) {
-    const double numbers[] = {number(init.getTheta()), number(init.getFactor()),
-                              number(init.getLowFrequency()), number(init.getHighFrequency()),
-                              number(init.getOriginalLength())};
-    return exec::InitializerAttr::get(context,
-                                      init.getComponent() == RopeComponent::cosine
-                                          ? exec::Distribution::RopeCosine
-                                          : exec::Distribution::RopeSine,
-                                      numbers);
-  }
-  if (auto init = dyn_cast_if_present<AxisIndexInitAttr>(attribute))
-    return exec::InitializerAttr::get(context, toArray(context, init.getAxes()),
-                                      static_cast<double>(init.getScale()));
-  return {};
-}
-
-static exec::Role convertRole(Role role) {
-  switch (role) {
-  case Role::parameter:
-    return exec::Role::Parameter;
-  case Role::optimizer_state:
-    return exec::Role::OptimizerState;
-  case Role::gradient:
-    return exec::Role::Gradient;
-  case Role::derived:
-    return exec::Role::Derived;
-  case Role::counter:
-    return exec::Role::Counter;
-  case Role::input:
-    return exec::Role::Input;
-  case Role::output:
-    return exec::Role::Output;
-  }
-  llvm_unreachable("every role has a case");
-}
-
-void ProgramLayout::declareVariables(OpBuilder &builder) {
-  for (auto variable : module.getOps<VariableOp>()) {
-    const FixedRange &range = variables.find(variable.getSymName())->second;
-    exec::VariableOp::create(
-        builder, variable.getLoc(), variable.getSymNameAttr(), variable.getTypeAttr(),
-        convertGlobalType(variable.getGlobalTypeAttr()),
-        exec::RoleAttr::get(builder.getContext(), convertRole(variable.getRole())),
-        FlatSymbolRefAttr::get(range.base), builder.getI64IntegerAttr(range.offset),
-        convertInitializer(variable.getInitializer().value_or(Attribute())));
-  }
-}
-
-void ProgramLayout::declareInputs(OpBuilder &builder, func::FuncOp function,
-                                  const ResidualClass &inputs, StringRef prefix) {
-  for (auto [i, offset] : llvm::enumerate(inputs.offsets)) {
-    auto given = function.getArgAttrOfType<StringAttr>(i, names::kInputName);
-    const std::string name = given ? given.str() : "input" + std::to_string(i);
-    exec::VariableOp::create(builder, function.getLoc(), builder.getStringAttr(prefix + name),
-                             TypeAttr::get(function.getArgumentTypes()[i]),
-                             convertGlobalType(function.getArgAttrOfType<TypeAttr>(i, kGlobalType)),
-                             exec::RoleAttr::get(builder.getContext(), exec::Role::Input),
-                             FlatSymbolRefAttr::get(inputs.name), builder.getI64IntegerAttr(offset),
-                             exec::InitializerAttr());
-  }
-}
-
-void ProgramLayout::declareMemory(OpBuilder &builder, int64_t arenaBytes) {
-  Location loc = module.getLoc();
-  builder.setInsertionPointToStart(module.getBody());
-  SmallVector<Attribute> mesh;
-  for (const MeshShape::Axis &axis : MeshShape::get(module).getAxes())
-    mesh.push_back(exec::AxisAttr::get(builder.getContext(), axis.name, axis.size));
-  exec::ProgramOp::create(builder, loc, "cpu", builder.getArrayAttr(mesh), 0, "",
-                          builder.getStrArrayAttr({}));
-  segmentBytes[segments::kScratch] = arenaBytes;
-  segmentBytes[segments::kResiduals] = batch.bytes + evalBatch.bytes + residuals.bytes;
-  for (StringRef name :
-       {StringRef(segments::kParameters), StringRef(segments::kState),
-        StringRef(segments::kGradients), StringRef(segments::kDerived), StringRef(segments::kIo),
-        StringRef(segments::kResiduals), StringRef(segments::kScratch)})
-    exec::SegmentOp::create(builder, loc, name, segmentBytes[name], exec::Space::Device);
-  int64_t offset = 0;
-  for (const ResidualClass *residualClass : {&batch, &evalBatch, &residuals}) {
-    if (residualClass->bytes == 0)
-      continue;
-    exec::ResidualClassOp::create(builder, loc, residualClass->name.getValue(),
-                                  segments::kResiduals, offset, /*slots=*/1, residualClass->bytes);
-    offset += residualClass->bytes;
-  }
-  declareVariables(builder);
-  if (forward)
-    declareInputs(builder, forward, batch, "");
-  if (evaluation)
-    declareInputs(builder, evaluation, evalBatch, "eval_");
-}
-
-void ProgramLayout::declareTimelines(OpBuilder &builder) {
-  Location loc = module.getLoc();
-  MLIRContext *context = builder.getContext();
-  auto slots = [&](std::initializer_list<const ResidualClass *> classes) {
-    SmallVector<Attribute> attributes;
-    for (const ResidualClass *residualClass : classes)
-      if (residualClass->bytes)
-        attributes.push_back(
-            exec::SlotAttr::get(context, FlatSymbolRefAttr::get(residualClass->name), 0));
-    return builder.getArrayAttr(attributes);
-  };
-  auto action = [&](Region &section, exec::Action letter, StringRef function, ArrayAttr bound) {
-    if (!module.lookupSymbol(function))
-      return;
-    builder.setInsertionPointToEnd(&section.front());
-    exec::ActionOp::create(builder, loc, exec::Mode::Run, letter, function, 0, 0, bound);
-  };
-
-  if (forward) {
-    builder.setInsertionPointToEnd(module.getBody());
-    auto train = exec::TimelineOp::create(builder, loc, "train");
-    action(train.getPrologue(), exec::Action::Prologue, names::kPrologue, slots({}));
-    action(train.getPrologue(), exec::Action::Unshard, names::kUnshard, slots({}));
-    action(train.getBodyRegion(), exec::Action::Forward, names::kForward,
-           slots({&batch, &residuals}));
-    action(train.getBodyRegion(), exec::Action::Backward, names::kBackward,
-           slots({&batch, &residuals}));
-    action(train.getEpilogue(), exec::Action::Update, names::kUpdate, slots({}));
-  }
-  if (evaluation) {
-    builder.setInsertionPointToEnd(module.getBody());
-    auto timeline = exec::TimelineOp::create(builder, loc, "evaluation");
-    action(timeline.getPrologue(), exec::Action::Prologue, names::kEvalPrologue, slots({}));
-    action(timeline.getBodyRegion(), exec::Action::Forward, names::kEval, slots({&evalBatch}));
-  }
 }
 
 } // namespace titan

@@ -1,11 +1,14 @@
 // Where a program's variables, inputs and residuals live, and the timelines over its functions.
 #pragma once
 
+#include "dialects/titan/Sharding.h"
 #include "passes/memory/ValuePlacement.h"
+#include "passes/pipeline/RankTimeline.h"
 
 namespace titan {
 
-/// Segments and residual classes of the program file.
+/// Segments and residual classes of the program file. Those of one pipeline rank end in its number,
+/// as in `parameters.1`, and classes of a stage in the stage's.
 namespace segments {
 inline constexpr llvm::StringLiteral kParameters = "parameters";
 inline constexpr llvm::StringLiteral kState = "state";
@@ -15,9 +18,13 @@ inline constexpr llvm::StringLiteral kIo = "io";
 inline constexpr llvm::StringLiteral kResiduals = "residuals";
 inline constexpr llvm::StringLiteral kScratch = "scratch";
 inline constexpr llvm::StringLiteral kBatch = "batch";
-inline constexpr llvm::StringLiteral kEvalBatch = "eval_batch";
 inline constexpr llvm::StringLiteral kForwardToBackward = "fwd_to_bwd";
 } // namespace segments
+
+/// The attributes of a module with a pipeline that hold its schedules: the actions of each rank as
+/// in a line of torch.distributed.pipelining's CSV files.
+inline constexpr llvm::StringLiteral kSchedule = "titan.schedule";
+inline constexpr llvm::StringLiteral kEvalSchedule = "titan.eval_schedule";
 
 /// The dense row-major buffer of a tensor type.
 mlir::MemRefType getBufferType(mlir::Type tensor);
@@ -29,33 +36,94 @@ class ProgramLayout {
 public:
   explicit ProgramLayout(mlir::ModuleOp module);
 
+  /// Plans timelines and slots; fails with a diagnostic if the functions do not fit each other or
+  /// their schedule.
+  mlir::LogicalResult plan();
+
   FunctionLayout getFunctionLayout(mlir::func::FuncOp function) const;
 
-  /// Declares the program, segments, residual classes and variables before all functions.
-  void declareMemory(mlir::OpBuilder &builder, int64_t arenaBytes);
+  /// The segment of a function's arena.
+  std::string getScratch(mlir::func::FuncOp function) const;
 
-  /// Declares @train and, if the module can evaluate, @evaluation after all functions.
+  /// Declares the program, segments, residual classes and variables before all functions;
+  /// `arenaBytes` by segment.
+  void declareMemory(mlir::OpBuilder &builder, const llvm::StringMap<int64_t> &arenaBytes);
+
+  /// Declares @train and, if the module can evaluate, @evaluation after all functions; of a
+  /// pipeline
+  /// @train.R and so on, and the functions that send and receive.
   void declareTimelines(mlir::OpBuilder &builder);
 
 private:
   /// Equal slots of tensors, one after another.
   struct ResidualClass {
-    mlir::StringAttr name;
+    std::string name;
+    llvm::SmallVector<mlir::Type> types;
     llvm::SmallVector<int64_t> offsets;
     int64_t bytes = 0;
+    int64_t slots = 1;
+    int64_t offset = 0;          ///< in its segment
+    std::optional<int64_t> rank; ///< the pipeline rank that has it
+  };
+  struct Input {
+    std::string name;
+    mlir::func::FuncOp function; ///< the first that takes it
+    unsigned index;              ///< among its arguments
+  };
+  /// The functions of training or of evaluation, by stage.
+  struct Flow {
+    std::string prefix; ///< of names
+    llvm::SmallVector<mlir::func::FuncOp> forward, backward;
+    llvm::SmallVector<Input> inputs;
+    ResidualClass batch;
+    /// By stage and SlotClass.
+    std::vector<std::array<ResidualClass, kNumSlotClasses>> classes;
+    PipelineTimelines timelines;
+    PipelineSchedule schedule;
+
+    bool isPipeline() const { return getPipelineRank().has_value(); }
+    std::optional<int64_t> getPipelineRank(int64_t stage = 0) const {
+      return titan::getPipelineRank(forward[stage]);
+    }
+    /// What stages hand on: to the next stage, or to the one before.
+    unsigned countSent(int64_t stage) const;
+    unsigned countCotangents(int64_t stage) const;
+    ResidualClass &get(SlotClass slotClass, int64_t stage) {
+      return classes[stage][static_cast<size_t>(slotClass)];
+    }
+    const ResidualClass &get(SlotClass slotClass, int64_t stage) const {
+      return classes[stage][static_cast<size_t>(slotClass)];
+    }
+    /// Where a stage's results for its neighbour go.
+    const ResidualClass &getOutgoing(int64_t stage, bool isForward) const;
   };
 
+  void forEachClass(llvm::function_ref<void(ResidualClass &)> visit);
   void placeVariable(VariableOp variable, llvm::StringRef segment);
-  ResidualClass layOut(llvm::StringRef name, mlir::TypeRange types);
+  static void append(ResidualClass &to, mlir::Type type);
+
+  mlir::LogicalResult planFlow(Flow &flow, llvm::StringRef forward, llvm::StringRef backward,
+                               llvm::StringRef scheduleName);
+  void findInputs(Flow &flow);
+  mlir::LogicalResult layOutStage(Flow &flow, int64_t stage);
+  mlir::LogicalResult readSchedule(Flow &flow, llvm::StringRef name);
+  mlir::LogicalResult verifyStage(const Flow &flow, int64_t stage) const;
+  bool layOutFunction(const Flow &flow, mlir::func::FuncOp function, FunctionLayout &layout) const;
+
+  void declareSegments(mlir::OpBuilder &builder, const llvm::StringMap<int64_t> &arenaBytes);
+  void declareClasses(mlir::OpBuilder &builder);
   void declareVariables(mlir::OpBuilder &builder);
-  void declareInputs(mlir::OpBuilder &builder, mlir::func::FuncOp function,
-                     const ResidualClass &inputs, llvm::StringRef prefix);
+  void declareInputs(mlir::OpBuilder &builder, const Flow &flow);
+  void declareFlow(mlir::OpBuilder &builder, const Flow &flow, llvm::StringRef timeline);
+  void declareBody(mlir::OpBuilder &builder, const Flow &flow, const RankTimeline &timeline);
+  std::string getTransfer(mlir::OpBuilder &builder, const Flow &flow, const TimelineEntry &entry);
 
   mlir::ModuleOp module;
+  std::optional<int64_t> numRanks; ///< of the pipeline
+  llvm::StringMap<int64_t> owners; ///< pipeline ranks of variables
   llvm::StringMap<FixedRange> variables;
   llvm::StringMap<int64_t> segmentBytes;
-  ResidualClass batch, evalBatch, residuals;
-  mlir::func::FuncOp forward, evaluation;
+  Flow training, evaluation;
 };
 
 } // namespace titan

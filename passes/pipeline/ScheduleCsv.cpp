@@ -102,7 +102,7 @@ static llvm::Error parseCell(llvm::StringRef cell, std::vector<PipelineAction> &
 }
 
 /// Finds the numbers of stages and microbatches, and the rank of each stage.
-static llvm::Error findShape(PipelineSchedule &schedule) {
+static llvm::Error findShape(PipelineSchedule &schedule, bool isEvaluation) {
   constexpr int64_t kNone = -1;
   for (const auto &[rank, actions] : llvm::enumerate(schedule.actions))
     for (const PipelineAction &action : actions) {
@@ -118,10 +118,11 @@ static llvm::Error findShape(PipelineSchedule &schedule) {
         llvm::formatv("stage {0} has no action, but stage {1} has; stages count from 0",
                       missing - schedule.rankOfStage.begin(), schedule.getNumStages() - 1)
             .str());
-  return checkComplete(schedule);
+  return checkComplete(schedule, isEvaluation);
 }
 
-llvm::Expected<PipelineSchedule> parseScheduleCsv(llvm::StringRef text, llvm::StringRef name) {
+llvm::Expected<PipelineSchedule> parseScheduleCsv(llvm::StringRef text, llvm::StringRef name,
+                                                  bool isEvaluation) {
   PipelineSchedule schedule;
   schedule.name = name.str();
   text = text.rtrim();
@@ -140,7 +141,7 @@ llvm::Expected<PipelineSchedule> parseScheduleCsv(llvm::StringRef text, llvm::St
   }
   if (schedule.actions.empty())
     return llvm::createStringError(name.str() + ": empty; a schedule has one line per rank");
-  if (llvm::Error error = findShape(schedule))
+  if (llvm::Error error = findShape(schedule, isEvaluation))
     return llvm::createStringError(name.str() + ": " + llvm::toString(std::move(error)));
   return schedule;
 }

@@ -21,6 +21,7 @@ std::string printScheduleCsv(const PipelineSchedule &schedule);
 
 /// Reads a schedule, whose name is that of the file, and checks that it is complete (checkComplete
 /// in Simulator.h). A stage belongs to the rank of its forwards. Errors begin with "NAME:LINE: ".
-llvm::Expected<PipelineSchedule> parseScheduleCsv(llvm::StringRef text, llvm::StringRef name);
+llvm::Expected<PipelineSchedule> parseScheduleCsv(llvm::StringRef text, llvm::StringRef name,
+                                                  bool isEvaluation = false);
 
 } // namespace titan

@@ -92,8 +92,14 @@ struct ParallelismSection {
   bool enableSequenceParallel = true;
   std::string gradientReduction = "per_microbatch";
   int64_t pipelineParallelDegree = 1;
+  /// The modules of each stage of a pipeline, with commas between them.
+  std::vector<std::string> moduleFqnsPerModelPart;
+  std::optional<int64_t> pipelineParallelFirstStageLessLayers;
+  std::optional<int64_t> pipelineParallelLastStageLessLayers;
+  std::optional<int64_t> pipelineParallelLayersPerStage;
   std::string pipelineParallelSchedule = "1F1B";
-  int64_t pipelineParallelMicrobatchSize = 1;
+  std::optional<std::string> pipelineParallelScheduleCsv = "";
+  int64_t pipelineParallelMicrobatchSize = 1; ///< rows; without a pipeline it does not count
   int64_t contextParallelDegree = 1;
 };
 
@@ -167,8 +173,8 @@ struct LoadedJob {
 
 /// `--training.seq_len 256` and the like, cut out of a program's arguments. The accepted forms are
 /// `--section.key value`, `--section.key=value`, and for booleans `--section.key`,
-/// `--section.no_key`; '-' may stand for '_' in names; lists are comma separated; `none` unsets a
-/// key that has no default.
+/// `--section.no_key`; '-' may stand for '_' in names; lists are comma separated, lists of lists by
+/// semicolons; `none` unsets a key that has no default.
 struct JobArguments {
   std::vector<std::string> overrides; ///< normalized to "section.key=value", in order
   std::vector<std::string> rest;      ///< every other argument, in order

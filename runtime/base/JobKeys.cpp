@@ -17,6 +17,8 @@ template <typename T> constexpr KeyType keyTypeOf() {
     return KeyType::integer;
   else if constexpr (std::is_same_v<T, double>)
     return KeyType::number;
+  else if constexpr (std::is_same_v<T, std::vector<std::string>>)
+    return KeyType::stringList;
   else
     return KeyType::string;
 }
@@ -331,15 +333,32 @@ void addParallelism(TableBuilder &t) {
       .choices = {"per_microbatch", "per_step"};
   t.inert("disable_loss_parallel", false, "the loss of a sharded head");
   t.inert("enable_async_tensor_parallel", false, "overlap in tensor parallelism");
-  refuseDegree(t.used<parallel, &P::pipelineParallelDegree>("pipeline_parallel_degree", kCompile,
-                                                            "ranks of a pipeline"));
-  t.inert("module_fqns_per_model_part", List{}, "explicit pipeline stages");
-  t.inert("pipeline_parallel_first_stage_less_layers", integer(1), "balance of the first stage");
-  t.inert("pipeline_parallel_last_stage_less_layers", integer(1), "balance of the last stage");
-  t.inert("pipeline_parallel_layers_per_stage", kUnset, "size of a stage").type = KeyType::integer;
-  t.used<parallel, &P::pipelineParallelSchedule>("pipeline_parallel_schedule", kCompile,
-                                                 "order of a pipeline's actions");
-  t.inert("pipeline_parallel_schedule_csv", text(""), "schedule file").optional = true;
+  t.used<parallel, &P::pipelineParallelDegree>("pipeline_parallel_degree", kCompile,
+                                               "ranks of a pipeline")
+      .range = kPositive;
+  t.used<parallel, &P::moduleFqnsPerModelPart>(
+      "module_fqns_per_model_part", kCompile,
+      "the modules of each stage: a list of lists, on the command line a,b;c,d");
+  t.used<parallel, &P::pipelineParallelFirstStageLessLayers>(
+       "pipeline_parallel_first_stage_less_layers", kCompile,
+       "as how many layers the modules before the layers count; 1 with the next two, but if none "
+       "of "
+       "these keys is given stages are balanced by cost (unlike torchtitan's)")
+      .range = kNotNegative;
+  t.used<parallel, &P::pipelineParallelLastStageLessLayers>(
+       "pipeline_parallel_last_stage_less_layers", kCompile,
+       "as how many layers the modules after the layers count")
+      .range = kNotNegative;
+  t.used<parallel, &P::pipelineParallelLayersPerStage>(
+       "pipeline_parallel_layers_per_stage", kCompile,
+       "layers of a stage; otherwise a rank has 1 stage or, if the schedule takes several, 2")
+      .range = kPositive;
+  t.used<parallel, &P::pipelineParallelSchedule>(
+      "pipeline_parallel_schedule", kCompile,
+      "order of a pipeline's actions: 1F1B, GPipe, Interleaved1F1B, LoopedBFS, ...");
+  t.used<parallel, &P::pipelineParallelScheduleCsv>(
+      "pipeline_parallel_schedule_csv", kCompile,
+      "file of a schedule, one line per rank, which takes the place of the named one");
   t.used<parallel, &P::pipelineParallelMicrobatchSize>("pipeline_parallel_microbatch_size",
                                                        kCompile, "rows of a pipeline microbatch")
       .range = kPositive;

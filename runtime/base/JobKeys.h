@@ -10,7 +10,7 @@
 namespace titan {
 
 /// A key's value. Unset (monostate) is the value of an optional key that is absent. A list of lists
-/// is kept flat: no key that Titan uses has one.
+/// is kept as a list of texts, the elements of each inner list with commas between them.
 using JobValue =
     std::variant<std::monostate, bool, int64_t, double, std::string, std::vector<std::string>>;
 

@@ -18,10 +18,12 @@ template <typename T> std::optional<JobValue> parseNumber(std::string_view text)
   return JobValue(value);
 }
 
-std::vector<std::string> splitAtCommas(std::string_view text) {
+/// At semicolons, between which commas separate the elements of inner lists, or at commas.
+std::vector<std::string> splitList(std::string_view text) {
+  const char separator = text.find(';') == std::string_view::npos ? ',' : ';';
   std::vector<std::string> parts;
   while (!text.empty()) {
-    const size_t comma = std::min(text.find(','), text.size());
+    const size_t comma = std::min(text.find(separator), text.size());
     parts.emplace_back(text.substr(0, comma));
     text.remove_prefix(std::min(comma + 1, text.size()));
   }
@@ -45,7 +47,7 @@ std::optional<JobValue> parseValue(const JobKey &key, std::string_view text) {
   case KeyType::string:
     return JobValue(std::string(text));
   case KeyType::stringList:
-    return JobValue(splitAtCommas(text));
+    return JobValue(splitList(text));
   }
   return std::nullopt;
 }

@@ -29,12 +29,16 @@ const char *describeNode(const toml::node &node) {
   }
 }
 
-/// Appends the strings of an array, and of arrays in it, to `list`.
+/// Appends the strings of an array to `list`, those of an array in it as one string with commas.
 bool flatten(const toml::array &array, std::vector<std::string> &list) {
   for (const toml::node &element : array) {
     if (const toml::array *inner = element.as_array()) {
-      if (!flatten(*inner, list))
+      std::vector<std::string> parts;
+      if (!flatten(*inner, parts))
         return false;
+      std::string &joined = list.emplace_back();
+      for (const std::string &part : parts)
+        joined += (joined.empty() ? "" : ",") + part;
     } else if (const auto *text = element.as_string()) {
       list.push_back(text->get());
     } else {

@@ -2,11 +2,20 @@
 
 namespace titan {
 
-StatusOr<Communicator *> CollectiveTable::getCommunicator(const std::vector<std::string> &axes) {
+// Those above are not of programs: see RankGroup.
+static constexpr int kMaxGroupId = 1022;
+
+StatusOr<Communicator *> CollectiveTable::getCommunicator(const std::vector<std::string> &axes,
+                                                          int64_t channel) {
   if (!plane)
     return invalidArgument("a collective needs the other ranks of the mesh, but there is one rank");
   TITAN_ASSIGN_OR_RETURN(const int mask, axesMask(program.mesh, axes));
-  std::unique_ptr<Communicator> &communicator = communicators[mask];
+  // Behind the masks of all groups of channel 0.
+  const int id = mask + static_cast<int>(channel << program.mesh.size());
+  if (id >= kMaxGroupId)
+    return invalidArgument("the mesh has " + std::to_string(program.mesh.size()) +
+                           " axes, too many for a second channel of a group");
+  std::unique_ptr<Communicator> &communicator = communicators[id];
   if (communicator)
     return communicator.get();
   TITAN_ASSIGN_OR_RETURN(MeshGroup members, meshGroup(program.mesh, axes, plane->rank()));
@@ -14,7 +23,9 @@ StatusOr<Communicator *> CollectiveTable::getCommunicator(const std::vector<std:
   for (const std::string &axis : axes)
     group.name += (group.name.empty() ? "" : " x ") + axis;
   group.ranks = std::move(members.ranks);
-  group.id = mask;
+  if (channel > 0)
+    group.name += ", channel " + std::to_string(channel);
+  group.id = id;
   TITAN_ASSIGN_OR_RETURN(communicator, plane->createCommunicator(group, options));
   return communicator.get();
 }
@@ -22,7 +33,7 @@ StatusOr<Communicator *> CollectiveTable::getCommunicator(const std::vector<std:
 StatusOr<PreparedCollective> CollectiveTable::prepare(const format::Start &start,
                                                       std::span<const Operand> operands) {
   PreparedCollective prepared;
-  TITAN_ASSIGN_OR_RETURN(prepared.communicator, getCommunicator(start.axes));
+  TITAN_ASSIGN_OR_RETURN(prepared.communicator, getCommunicator(start.axes, start.channel));
   CollectiveOperation operation;
   operation.collective = start.collective;
   operation.reduction = start.reduction;

@@ -20,8 +20,8 @@ struct PreparedCollective {
   Status await() const { return communicator->await(operation); }
 };
 
-/// Makes communicators as groups are first met, one per set of mesh axes, and prepares operations
-/// for the very addresses that they will use.
+/// Makes communicators as groups are first met, one per set of mesh axes and channel, and prepares
+/// operations for the very addresses that they will use.
 class CollectiveTable {
 public:
   /// `plane` is null for one rank, which has no collectives. Program and plane outlive the table.
@@ -33,12 +33,12 @@ public:
                                        std::span<const Operand> operands);
 
 private:
-  StatusOr<Communicator *> getCommunicator(const std::vector<std::string> &axes);
+  StatusOr<Communicator *> getCommunicator(const std::vector<std::string> &axes, int64_t channel);
 
   const format::Program &program;
   DataPlane *plane;
   CommunicatorOptions options;
-  std::map<int, std::unique_ptr<Communicator>> communicators; ///< by the mask of their axes
+  std::map<int, std::unique_ptr<Communicator>> communicators; ///< by their ids
 };
 
 } // namespace titan

@@ -17,6 +17,20 @@ namespace {
 
 constexpr uint8_t kPoisonByte = 0xff; ///< a NaN in every floating point type
 constexpr std::string_view kScratch = "scratch";
+/// How many collectives are in flight within functions at most.
+constexpr int kMaxInFlight = 64;
+
+/// A pipeline's transfers may all be in flight at once.
+int countInFlight(const format::Program &program) {
+  size_t most = 0;
+  for (const format::Timeline &timeline : program.timelines)
+    most = std::max(most,
+                    static_cast<size_t>(std::count_if(timeline.body.begin(), timeline.body.end(),
+                                                      [](const format::Action &action) {
+                                                        return action.mode == format::Mode::start;
+                                                      })));
+  return kMaxInFlight + static_cast<int>(most);
+}
 
 std::string placeOf(const format::Function &function, size_t instruction) {
   return "function '" + function.name + "', instruction " + std::to_string(instruction) + " (" +
@@ -31,13 +45,16 @@ bool isPersistent(const format::Variable &variable) {
 
 Executor::Executor(const format::Program &program, Device &device, const ExecutorOptions &options)
     : contents(program), target(device), options(options),
+      ownPipelineRank(coordinateOf(program.mesh, std::vector{std::string(format::kPipelineAxis)},
+                                   options.rank())),
       collectives(program, options.plane,
                   {.timeout = options.collectiveTimeout,
                    .parallelFor =
                        [&device](int64_t blocks, FunctionRef<void(int64_t, int64_t)> body) {
                          device.hostParallelFor(blocks, body);
                        },
-                   .threads = device.hostThreads()}) {}
+                   .threads = device.hostThreads(),
+                   .maxInFlight = countInFlight(program)}) {}
 
 Executor::~Executor() = default;
 
@@ -56,6 +73,10 @@ StatusOr<std::unique_ptr<Executor>> Executor::load(const format::Program &progra
 
 Status Executor::loadMemory() {
   for (const format::Segment &segment : contents.segments) {
+    if (!isForThisRank(segment.pipelineRank)) {
+      segments.push_back(nullptr);
+      continue;
+    }
     auto memory = target.allocate(segment.space, segment.size);
     if (!memory.ok())
       return memory.status().withContext("segment '" + segment.name + "'");
@@ -79,6 +100,8 @@ std::byte *Executor::addressOf(const format::Place &place,
 Status Executor::loadTimelines() {
   for (const format::Timeline &timeline : contents.timelines) {
     LoadedTimeline &loaded = timelines.emplace_back();
+    if (!isForThisRank(timeline.pipelineRank))
+      continue;
     const std::vector<format::Action> *sections[] = {&timeline.prologue, &timeline.body,
                                                      &timeline.epilogue};
     for (int i = 0; i < 3; ++i)
@@ -97,11 +120,8 @@ Status Executor::loadSection(const std::vector<format::Action> &actions,
       lastUses[{slot.residualClass, actions[i].stage, actions[i].microbatch}] = i;
   for (size_t i = 0; i < actions.size(); ++i) {
     const format::Action &action = actions[i];
-    if (action.mode != format::Mode::run)
-      return invalidArgument("entry " + std::to_string(i) +
-                             " starts or awaits a collective, which needs more than one rank");
     TITAN_ASSIGN_OR_RETURN(const BoundFunction *function, bind(action.function, action.slots));
-    Entry &entry = entries.emplace_back(Entry{function, {}});
+    Entry &entry = entries.emplace_back(Entry{function, action.mode, {}});
     if (!options.poison)
       continue;
     for (const SlotBinding &slot : action.slots) {
@@ -193,14 +213,17 @@ Status Executor::execute(const LoadedInstruction &instruction) {
 
 void Executor::findDead(BoundFunction &bound) {
   const format::Function &function = contents.functions[bound.function];
-  const uint32_t scratch = format::findByName(contents.segments, kScratch);
   bound.dead.resize(function.instructions.size());
-  if (scratch == kNone)
-    return;
-  const std::vector<ByteSet> dead = deadAfterEach(contents, function, scratch);
-  for (size_t i = 0; i < dead.size(); ++i)
-    for (const auto &[begin, end] : dead[i].all())
-      bound.dead[i].push_back({segments[scratch]->data() + begin, end - begin});
+  for (uint32_t segment = 0; segment < contents.segments.size(); ++segment) {
+    const std::string_view name = contents.segments[segment].name;
+    // A pipeline has one for each rank.
+    if (!segments[segment] || (name != kScratch && !name.starts_with(std::string(kScratch) + ".")))
+      continue;
+    const std::vector<ByteSet> dead = deadAfterEach(contents, function, segment);
+    for (size_t i = 0; i < dead.size(); ++i)
+      for (const auto &[begin, end] : dead[i].all())
+        bound.dead[i].push_back({segments[segment]->data() + begin, end - begin});
+  }
 }
 
 Status Executor::shareWorkspace() {
@@ -229,10 +252,13 @@ Status Executor::poisonPadding() {
       padding[variable.place.segment].remove(
           variable.place.offset,
           variable.place.offset + variable.view.numElements() * byteSize(variable.view.type));
-  for (size_t i = 0; i < padding.size(); ++i)
+  for (size_t i = 0; i < padding.size(); ++i) {
+    if (!segments[i])
+      continue;
     for (const auto &[begin, end] : padding[i].all())
       TITAN_RETURN_IF_ERROR(
           target.fillBytes(segments[i]->data() + begin, end - begin, kPoisonByte));
+  }
   return okStatus();
 }
 
@@ -252,9 +278,21 @@ Status Executor::runFunction(const BoundFunction &function) {
   return okStatus();
 }
 
+/// The operations that a timeline entry has started.
+Status Executor::awaitFunction(const BoundFunction &function) {
+  for (size_t i = 0; i < function.instructions.size(); ++i)
+    if (const auto &started = function.instructions[i].started)
+      if (Status status = started->await(); !status.ok())
+        return status.withContext(placeOf(contents.functions[function.function], i));
+  return okStatus();
+}
+
 StatusOr<uint32_t> Executor::findTimeline(std::string_view name) const {
-  const uint32_t index = format::findByName(contents.timelines, name);
+  uint32_t index = format::findByName(contents.timelines, name);
   if (index == kNone)
+    index = format::findByName(contents.timelines,
+                               std::string(name) + "." + std::to_string(ownPipelineRank));
+  if (index == kNone || !isForThisRank(contents.timelines[index].pipelineRank))
     return notFound("the program has no timeline '" + std::string(name) + "'");
   return index;
 }
@@ -262,7 +300,8 @@ StatusOr<uint32_t> Executor::findTimeline(std::string_view name) const {
 Status Executor::run(uint32_t timeline, Section section) {
   pristine = false;
   for (const Entry &entry : timelines[timeline].sections[static_cast<int>(section)]) {
-    TITAN_RETURN_IF_ERROR(runFunction(*entry.bound));
+    TITAN_RETURN_IF_ERROR(entry.mode == format::Mode::await ? awaitFunction(*entry.bound)
+                                                            : runFunction(*entry.bound));
     if (options.poison)
       TITAN_RETURN_IF_ERROR(poison(entry.released));
   }
@@ -274,6 +313,10 @@ Status Executor::runObserved(uint32_t timeline, Section section,
   pristine = false;
   for (const Entry &entry : timelines[timeline].sections[static_cast<int>(section)]) {
     const BoundFunction &function = *entry.bound;
+    if (entry.mode == format::Mode::await) {
+      TITAN_RETURN_IF_ERROR(awaitFunction(function));
+      continue;
+    }
     const std::vector<Operand> operands = operandsOf(function);
     for (size_t i = 0; i < function.instructions.size(); ++i) {
       TITAN_RETURN_IF_ERROR(execute(function.instructions[i]));
@@ -287,11 +330,17 @@ Status Executor::runObserved(uint32_t timeline, Section section,
   return okStatus();
 }
 
+bool Executor::has(const format::Variable &variable) const {
+  return segments[variable.place.segment] != nullptr;
+}
+
 StatusOr<VariableRef> Executor::find(std::string_view name, int64_t slot) const {
   const uint32_t index = format::findByName(contents.variables, name);
   if (index == kNone)
     return notFound("the program has no variable '" + std::string(name) + "'");
   const format::Variable &variable = contents.variables[index];
+  if (!has(variable))
+    return notFound("variable '" + std::string(name) + "' is on another pipeline rank");
   std::vector<SlotBinding> slots;
   if (!isPersistent(variable)) {
     const uint32_t residualClass = variable.place.residualClass;
@@ -363,11 +412,11 @@ Status Executor::initializeVariable(const format::Variable &variable, uint64_t s
 Status Executor::initialize(uint64_t seed, const std::function<void(double)> &progress) {
   int64_t total = 0, ready = 0;
   for (const format::Variable &variable : contents.variables)
-    if (isPersistent(variable) && variable.initializer)
+    if (has(variable) && isPersistent(variable) && variable.initializer)
       total += variable.view.numElements();
   for (const format::Variable &variable : contents.variables) {
     // Without an initializer it is zero, and so is memory that nobody has touched yet.
-    if (!isPersistent(variable) || (pristine && !variable.initializer))
+    if (!has(variable) || !isPersistent(variable) || (pristine && !variable.initializer))
       continue;
     TITAN_RETURN_IF_ERROR(initializeVariable(variable, seed, [&](int64_t elements) {
       ready += elements;
@@ -382,7 +431,8 @@ Status Executor::initialize(uint64_t seed, const std::function<void(double)> &pr
 std::vector<MemoryItem> Executor::memory() const {
   std::vector<MemoryItem> items;
   for (const format::Segment &segment : contents.segments)
-    items.push_back({segment.name, segment.size});
+    if (isForThisRank(segment.pipelineRank))
+      items.push_back({segment.name, segment.size});
   items.push_back({"workspace", workspace->size()});
   return items;
 }

@@ -69,7 +69,7 @@ public:
   /// the share of the elements that are done, from 0 to 1.
   Status initialize(uint64_t seed, const std::function<void(double)> &progress = {});
 
-  /// Index of a timeline, or not found.
+  /// Index of a timeline, or of a pipeline's timeline of that name for this rank, or not found.
   StatusOr<uint32_t> findTimeline(std::string_view name) const;
 
   /// Runs one section and waits for it. An error names the function and instruction.
@@ -80,7 +80,10 @@ public:
   Status runObserved(uint32_t timeline, Section section,
                      FunctionRef<StatusOr<bool>(const ExecutedInstruction &)> after);
 
-  /// A variable by name; `slot` counts for those in a residual class.
+  /// Whether this rank has the memory of a variable: in a pipeline others may have it.
+  bool has(const format::Variable &variable) const;
+
+  /// A variable by name that this rank has; `slot` counts for those in a residual class.
   StatusOr<VariableRef> find(std::string_view name, int64_t slot = 0) const;
 
   /// Copies a whole variable; `host` has its size.
@@ -115,6 +118,7 @@ private:
   /// A timeline entry.
   struct Entry {
     const BoundFunction *bound;
+    format::Mode mode;
     std::vector<Poison> released; ///< slots that nobody uses after it
   };
   struct LoadedTimeline {
@@ -122,6 +126,10 @@ private:
   };
 
   Executor(const format::Program &program, Device &device, const ExecutorOptions &options);
+
+  bool isForThisRank(int64_t pipelineRank) const {
+    return pipelineRank < 0 || pipelineRank == ownPipelineRank;
+  }
 
   Status loadMemory();
   Status loadTimelines();
@@ -137,6 +145,7 @@ private:
   Status poisonPadding();
   Status poison(const std::vector<Poison> &ranges);
   Status runFunction(const BoundFunction &bound);
+  Status awaitFunction(const BoundFunction &bound);
   Status initializeVariable(const format::Variable &variable, uint64_t seed,
                             const std::function<void(int64_t)> &done);
 
@@ -147,7 +156,8 @@ private:
   const format::Program &contents;
   Device &target;
   ExecutorOptions options;
-  std::vector<std::unique_ptr<DeviceMemory>> segments;
+  int64_t ownPipelineRank;
+  std::vector<std::unique_ptr<DeviceMemory>> segments; ///< null for those of other ranks
   std::unique_ptr<KernelTable> kernels;
   std::unique_ptr<DeviceMemory> workspace;
   CollectiveTable collectives; ///< ends before the memory that it uses

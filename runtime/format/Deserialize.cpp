@@ -175,6 +175,7 @@ Status readStart(const fb::Start &from, Start &to) {
   to.peer = from.peer();
   to.sources = copyNumbers(from.sources());
   to.destinations = copyNumbers(from.destinations());
+  to.channel = from.channel();
   return okStatus();
 }
 
@@ -308,6 +309,7 @@ Status readAction(const fb::Action &from, Action &to) {
 
 Status readTimeline(const fb::Timeline &from, Timeline &to) {
   to.name = text(from.name());
+  to.pipelineRank = from.pipeline_rank();
   TITAN_RETURN_IF_ERROR(readList(from.prologue(), "prologue entry", to.prologue, readAction));
   TITAN_RETURN_IF_ERROR(readList(from.body(), "body entry", to.body, readAction));
   return readList(from.epilogue(), "epilogue entry", to.epilogue, readAction);
@@ -318,6 +320,7 @@ Status readMemory(const fb::Program &from, Program &to) {
                                  [](const fb::Segment &segment, Segment &result) {
                                    result.name = text(segment.name());
                                    result.size = segment.size();
+                                   result.pipelineRank = segment.pipeline_rank();
                                    return readEnum(segment.space(), 3, "space", result.space);
                                  }));
   TITAN_RETURN_IF_ERROR(readList(from.residual_classes(), "residual class", to.residualClasses,

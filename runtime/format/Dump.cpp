@@ -59,7 +59,7 @@ private:
   void dumpMemory() {
     for (const Segment &segment : program.segments)
       out << "segment @" << escaped(segment.name) << " size " << segment.size << " in "
-          << toString(segment.space) << "\n";
+          << toString(segment.space) << rank(segment.pipelineRank) << "\n";
     for (const ResidualClass &it : program.residualClasses)
       out << "residual_class @" << escaped(it.name) << " in @"
           << escaped(program.segments[it.segment].name) << " + " << it.offset << " slots "
@@ -194,12 +194,14 @@ private:
       out << " " << escaped(axis);
     if (op.peer >= 0)
       out << " peer " << op.peer;
+    if (op.channel > 0)
+      out << " channel " << op.channel;
     out << " from" << list(op.sources) << " to" << list(op.destinations);
   }
   void dumpOperands(const Await &op) { out << " " << op.start; }
 
   void dumpTimeline(const Timeline &timeline) {
-    out << "timeline @" << escaped(timeline.name) << " {\n";
+    out << "timeline @" << escaped(timeline.name) << rank(timeline.pipelineRank) << " {\n";
     dumpSection("prologue", timeline.prologue);
     dumpSection("body", timeline.body);
     dumpSection("epilogue", timeline.epilogue);
@@ -216,6 +218,10 @@ private:
             << slot.index << "]";
       out << "\n";
     }
+  }
+
+  static std::string rank(int64_t pipelineRank) {
+    return pipelineRank < 0 ? "" : " rank " + std::to_string(pipelineRank);
   }
 
   std::string place(const Place &place) const {

@@ -133,4 +133,11 @@ View denseView(DType type, std::initializer_list<int64_t> shape) {
   return denseView(type, shape.begin(), static_cast<int>(shape.size()));
 }
 
+int64_t numPipelineRanks(const std::vector<Axis> &mesh) {
+  for (const Axis &axis : mesh)
+    if (axis.name == kPipelineAxis)
+      return axis.size;
+  return 1;
+}
+
 } // namespace titan::format

@@ -19,6 +19,11 @@ namespace titan::format {
 /// An index that refers to nothing.
 inline constexpr uint32_t kNone = 0xffffffff;
 inline constexpr int kMaxRank = 6;
+/// The mesh axis whose coordinates have memory and timelines of their own.
+inline constexpr std::string_view kPipelineAxis = "pp";
+/// Channels of one group: a pipeline's activations go through one and its cotangents through
+/// another.
+inline constexpr int64_t kMaxChannels = 2;
 /// Alignment of segments' contents and of the file's data sections, in bytes.
 inline constexpr int64_t kAlignment = 64;
 
@@ -78,6 +83,7 @@ struct Segment {
   std::string name;
   int64_t size = 0; ///< bytes
   Space space = Space::device;
+  int64_t pipelineRank = -1; ///< the only coordinate in kPipelineAxis that has it; -1: all have
 };
 
 /// Slot i is bytes [offset + i * bytes, offset + (i + 1) * bytes) of the segment.
@@ -251,6 +257,7 @@ struct Start {
   std::vector<std::string> axes;
   int64_t peer = -1; ///< -1: none
   std::vector<uint32_t> sources, destinations;
+  int64_t channel = 0; ///< what meets in an order of its own
 };
 struct Await {
   uint32_t start = 0; ///< index of the instruction
@@ -297,12 +304,16 @@ struct Action {
 struct Timeline {
   std::string name;
   std::vector<Action> prologue, body, epilogue;
+  int64_t pipelineRank = -1; ///< the only coordinate in kPipelineAxis that runs it; -1: all do
 };
 
 /// The coordinates that mesh axes have together: the product of their sizes, or nothing if one is
 /// not the mesh's, stands twice, or the product exceeds 2^31.
 std::optional<int64_t> numCoordinates(const std::vector<Axis> &mesh,
                                       const std::vector<std::string> &axes);
+
+/// How many coordinates kPipelineAxis has; 1 on a mesh without it.
+int64_t numPipelineRanks(const std::vector<Axis> &mesh);
 
 struct Program {
   std::string target;

@@ -170,10 +170,10 @@ std::pair<fb::Instruction, Offset<void>> Writer::write(const Start &op) {
   auto axes = strings(op.axes);
   auto sources = builder.CreateVector(op.sources);
   auto destinations = builder.CreateVector(op.destinations);
-  return {fb::Instruction_Start,
-          fb::CreateStart(builder, static_cast<uint8_t>(op.collective),
-                          static_cast<uint8_t>(op.reduction), axes, op.peer, sources, destinations)
-              .Union()};
+  return {fb::Instruction_Start, fb::CreateStart(builder, static_cast<uint8_t>(op.collective),
+                                                 static_cast<uint8_t>(op.reduction), axes, op.peer,
+                                                 sources, destinations, op.channel)
+                                     .Union()};
 }
 
 std::pair<fb::Instruction, Offset<void>> Writer::write(const Await &op) {
@@ -233,7 +233,7 @@ Offset<fb::Timeline> Writer::timeline(const Timeline &timeline) {
   auto prologue = section(timeline.prologue);
   auto body = section(timeline.body);
   auto epilogue = section(timeline.epilogue);
-  return fb::CreateTimeline(builder, name, prologue, body, epilogue);
+  return fb::CreateTimeline(builder, name, prologue, body, epilogue, timeline.pipelineRank);
 }
 
 std::string Writer::write(const Program &program, std::span<const ImageRange> ranges) {
@@ -246,7 +246,8 @@ std::string Writer::write(const Program &program, std::span<const ImageRange> ra
   auto sources = strings(program.sources);
   auto segments = list<fb::Segment>(program.segments, [&](const Segment &segment) {
     auto name = builder.CreateString(segment.name);
-    return fb::CreateSegment(builder, name, segment.size, static_cast<uint8_t>(segment.space));
+    return fb::CreateSegment(builder, name, segment.size, static_cast<uint8_t>(segment.space),
+                             segment.pipelineRank);
   });
   auto classes = list<fb::ResidualClass>(program.residualClasses, [&](const ResidualClass &from) {
     auto name = builder.CreateString(from.name);

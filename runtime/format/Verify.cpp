@@ -25,10 +25,13 @@ public:
   Status verify() {
     TITAN_RETURN_IF_ERROR(verifyFacts());
     TITAN_RETURN_IF_ERROR(verifyNames());
-    for (const Segment &segment : program.segments)
+    for (const Segment &segment : program.segments) {
       if (segment.size < 0)
         return dataLoss("segment " + quoted(segment.name) + ": size is at least 0, found " +
                         std::to_string(segment.size));
+      TITAN_RETURN_IF_ERROR(verifyPipelineRank(program, segment.pipelineRank)
+                                .withContext("segment " + quoted(segment.name)));
+    }
     for (const ResidualClass &residualClass : program.residualClasses)
       TITAN_RETURN_IF_ERROR(
           verifyClass(residualClass).withContext("residual class " + quoted(residualClass.name)));
@@ -261,6 +264,14 @@ Status verifyPlace(const Program &program, const Place &place, const View &view)
                     std::to_string(place.offset) + " exceed " + quoted(name) + " of " +
                     std::to_string(size) + " bytes");
   return okStatus();
+}
+
+Status verifyPipelineRank(const Program &program, int64_t rank) {
+  const int64_t size = numPipelineRanks(program.mesh);
+  if (rank >= -1 && rank < size)
+    return okStatus();
+  return dataLoss("the pipeline rank is -1 or below the " + std::to_string(size) + " of axis '" +
+                  std::string(kPipelineAxis) + "', found " + std::to_string(rank));
 }
 
 Status verifyProgram(const Program &program) { return ProgramVerifier(program).verify(); }

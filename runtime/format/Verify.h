@@ -19,6 +19,9 @@ Status verifyProgram(const Program &program);
 Status verifyFunction(const Program &program, const Function &function);
 Status verifyTimeline(const Program &program, const Timeline &timeline);
 
+/// Checks that a segment's or timeline's pipeline rank is -1 or one of the mesh.
+Status verifyPipelineRank(const Program &program, int64_t rank);
+
 /// Checks that `view` at `place` lies in its segment or slot.
 Status verifyPlace(const Program &program, const Place &place, const View &view);
 

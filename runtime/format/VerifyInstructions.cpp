@@ -390,6 +390,9 @@ Status FunctionVerifier::check(const Start &op) const {
                     (reduces ? " needs a reduction" : " has no reduction") + ", found " +
                     std::string(toString(op.reduction)));
   TITAN_RETURN_IF_ERROR(checkPeer(op));
+  if (op.channel < 0 || op.channel >= kMaxChannels)
+    return dataLoss("channel is at least 0 and below " + number(kMaxChannels) + ", found " +
+                    number(op.channel));
   for (const auto *list : {&op.sources, &op.destinations})
     for (uint32_t buffer : *list) {
       TITAN_RETURN_IF_ERROR(exists("operand", buffer));

@@ -17,12 +17,13 @@ std::string describe(Letter letter, Work work) {
 /// Checks one section of a timeline.
 class SectionVerifier {
 public:
-  SectionVerifier(const Program &program, bool isBody) : program(program), isBody(isBody) {}
+  SectionVerifier(const Program &program, const Timeline &timeline, bool isBody)
+      : program(program), timeline(timeline), isBody(isBody) {}
 
   Status verify(const std::vector<Action> &section) {
     for (size_t i = 0; i < section.size(); ++i)
       for (const SlotBinding &slot : section[i].slots)
-        lastUses[{slot.residualClass, workOf(section[i])}] = i;
+        lastUses[{slot.residualClass, section[i].microbatch}] = i;
     for (size_t i = 0; i < section.size(); ++i)
       TITAN_RETURN_IF_ERROR(verify(section[i], i).withContext("entry " + std::to_string(i)));
     if (!started.empty())
@@ -66,11 +67,16 @@ private:
       if (!bound.insert(slot.residualClass).second)
         return dataLoss("binds residual class '" + residualClass.name + "' twice");
     }
-    for (const Buffer &buffer : function.buffers)
+    for (const Buffer &buffer : function.buffers) {
+      const Segment &segment = program.segments[buffer.place.segment];
+      if (segment.pipelineRank >= 0 && segment.pipelineRank != timeline.pipelineRank)
+        return dataLoss("runs '" + function.name + "', which uses segment '" + segment.name +
+                        "' of rank " + std::to_string(segment.pipelineRank));
       if (buffer.place.residualClass != kNone && !bound.contains(buffer.place.residualClass))
         return dataLoss("binds no slot of residual class '" +
                         program.residualClasses[buffer.place.residualClass].name + "', which '" +
                         function.name + "' uses");
+    }
     return okStatus();
   }
 
@@ -113,16 +119,24 @@ private:
   }
 
   Status verifySlots(const Action &action, size_t index) {
-    const Work work = workOf(action);
+    const bool receives = action.letter == Letter::receive;
     for (const SlotBinding &slot : action.slots) {
       const std::pair<uint32_t, int64_t> key{slot.residualClass, slot.index};
-      const auto [owner, isNew] = owners.emplace(key, work);
-      if (!isNew && owner->second != work)
-        return dataLoss("slot " + std::to_string(slot.index) + " of residual class '" +
-                        program.residualClasses[slot.residualClass].name +
-                        "' still belongs to stage " + std::to_string(owner->second.first) +
-                        " microbatch " + std::to_string(owner->second.second));
-      if (lastUses[{slot.residualClass, work}] == index)
+      const auto describeSlot = [&] {
+        return "slot " + std::to_string(slot.index) + " of residual class '" +
+               program.residualClasses[slot.residualClass].name + "'";
+      };
+      const auto [owner, isNew] = owners.emplace(key, action.microbatch);
+      if (!isNew && owner->second != action.microbatch)
+        return dataLoss(describeSlot() + " still belongs to microbatch " +
+                        std::to_string(owner->second));
+      if (receives && action.mode == Mode::await)
+        receiving.erase(key);
+      else if (receiving.contains(key))
+        return dataLoss("uses " + describeSlot() + ", which a receive fills");
+      else if (receives && action.mode == Mode::start)
+        receiving.insert(key);
+      if (lastUses[{slot.residualClass, action.microbatch}] == index)
         owners.erase(key);
     }
     return okStatus();
@@ -131,22 +145,28 @@ private:
   using Key = std::tuple<Letter, uint32_t, Work>;
 
   const Program &program;
+  const Timeline &timeline;
   bool isBody;
   std::map<Work, std::set<Letter>> done;
   /// Starts under way: index of the entry, and its slots.
   std::map<Key, std::pair<size_t, std::vector<SlotBinding>>> started;
-  /// Who a slot belongs to, and the last entry of a work that binds a class.
-  std::map<std::pair<uint32_t, int64_t>, Work> owners;
-  std::map<std::pair<uint32_t, Work>, size_t> lastUses;
+  /// The microbatch that a slot belongs to, and the last entry of one that binds a class.
+  std::map<std::pair<uint32_t, int64_t>, int64_t> owners;
+  std::map<std::pair<uint32_t, int64_t>, size_t> lastUses;
+  std::set<std::pair<uint32_t, int64_t>> receiving; ///< slots that a receive under way fills
 };
 
 } // namespace
 
 Status verifyTimeline(const Program &program, const Timeline &timeline) {
+  TITAN_RETURN_IF_ERROR(verifyPipelineRank(program, timeline.pipelineRank));
   TITAN_RETURN_IF_ERROR(
-      SectionVerifier(program, false).verify(timeline.prologue).withContext("prologue"));
-  TITAN_RETURN_IF_ERROR(SectionVerifier(program, true).verify(timeline.body).withContext("body"));
-  return SectionVerifier(program, false).verify(timeline.epilogue).withContext("epilogue");
+      SectionVerifier(program, timeline, false).verify(timeline.prologue).withContext("prologue"));
+  TITAN_RETURN_IF_ERROR(
+      SectionVerifier(program, timeline, true).verify(timeline.body).withContext("body"));
+  return SectionVerifier(program, timeline, false)
+      .verify(timeline.epilogue)
+      .withContext("epilogue");
 }
 
 } // namespace titan::format

@@ -23,8 +23,19 @@ static std::vector<int64_t> shapeOf(const format::View &view) {
   return {view.shape.begin(), view.shape.begin() + view.rank};
 }
 
+/// What this rank holds of a variable; of one that one pipeline rank has, in the place of the rank
+/// with pipeline coordinate 0, which would have the same.
 static VariableLayout layoutOf(const Executor &executor, const format::Variable &variable) {
-  return {variable, executor.program().mesh, executor.rank()};
+  const format::Program &program = executor.program();
+  int rank = executor.rank();
+  if (program.segments[variable.place.segment].pipelineRank >= 0) {
+    const std::vector<std::string> axis{std::string(format::kPipelineAxis)};
+    int64_t stride = 1; // of the axis
+    for (size_t i = program.mesh.size(); i-- > 0 && program.mesh[i].name != axis[0];)
+      stride *= program.mesh[i].size;
+    rank -= static_cast<int>(coordinateOf(program.mesh, axis, rank) * stride);
+  }
+  return {variable, program.mesh, rank};
 }
 
 /// The global tensor of which the ranks hold parts; all ranks must call it.
@@ -33,12 +44,14 @@ static StatusOr<std::vector<float>> readFloats(const Executor &executor, RankGro
   if (variable.view.type != DType::f32)
     return invalidArgument("variable '" + variable.name + "' is " +
                            std::string(toString(variable.view.type)) + ", only f32 can be written");
-  TITAN_ASSIGN_OR_RETURN(VariableRef place, executor.find(variable.name));
-  std::vector<float> part(static_cast<size_t>(variable.view.numElements()));
-  TITAN_RETURN_IF_ERROR(executor.read(place, std::as_writable_bytes(std::span(part))));
   const VariableLayout layout = layoutOf(executor, variable);
   std::vector<float> values(static_cast<size_t>(layout.global().numElements()));
-  if (layout.isFirstHolder())
+  std::vector<float> part(static_cast<size_t>(variable.view.numElements()));
+  if (executor.has(variable)) {
+    TITAN_ASSIGN_OR_RETURN(VariableRef place, executor.find(variable.name));
+    TITAN_RETURN_IF_ERROR(executor.read(place, std::as_writable_bytes(std::span(part))));
+  }
+  if (executor.has(variable) && layout.isFirstHolder())
     layout.forEachRun([&](int64_t local, int64_t global, int64_t count) {
       std::copy_n(part.begin() + local, count, values.begin() + global);
     });
@@ -81,6 +94,8 @@ Status loadParameters(Executor &executor, const std::filesystem::path &path) {
                              "' is no parameter of the program");
   }
   for (const auto &[parameter, tensor] : copies) {
+    if (!executor.has(*parameter))
+      continue;
     TITAN_ASSIGN_OR_RETURN(VariableRef place, executor.find(parameter->name));
     const int64_t element = byteSize(parameter->view.type);
     Status status;

@@ -66,8 +66,10 @@ Status Trainer::prepare(const format::Program &program, Device &device) {
     job.training.globalBatchSize = inputs.rows;
   TITAN_RETURN_IF_ERROR(checkBatches());
   TITAN_RETURN_IF_ERROR(initialize());
-  TITAN_ASSIGN_OR_RETURN(VariableRef embedding, executor->find(kEmbedding));
-  const VariableLayout table(*embedding.variable, program.mesh, ranks->rank());
+  const uint32_t embedding = format::findByName(program.variables, kEmbedding);
+  if (embedding == format::kNone)
+    return notFound("the program has no variable '" + std::string(kEmbedding) + "'");
+  const VariableLayout table(program.variables[embedding], program.mesh, ranks->rank());
   TITAN_ASSIGN_OR_RETURN(data, openJobData(job, table.global().shape[0], logger));
   if (job.metrics.jsonl && ranks->isFirst()) {
     TITAN_ASSIGN_OR_RETURN(JsonlWriter writer, JsonlWriter::create(*job.metrics.jsonl));
@@ -123,18 +125,26 @@ StatusOr<Trainer::StepResult> Trainer::readResult() const {
 
 StatusOr<Trainer::Inputs> Trainer::bindInputs(const std::string &prefix) const {
   Inputs result;
-  TITAN_ASSIGN_OR_RETURN(result.tokens, executor->find(prefix + "tokens"));
-  TITAN_ASSIGN_OR_RETURN(result.labels, executor->find(prefix + "labels"));
-  const format::View &part = result.tokens.variable->view;
-  result.layout.emplace(*result.tokens.variable, executor->program().mesh, ranks->rank());
+  const format::Program &program = executor->program();
+  TITAN_ASSIGN_OR_RETURN(const VariableRef tokens, executor->find(prefix + "tokens"));
+  TITAN_ASSIGN_OR_RETURN(const VariableRef labels, executor->find(prefix + "labels"));
+  const format::View &part = tokens.variable->view;
+  result.layout.emplace(*tokens.variable, program.mesh, ranks->rank());
   const format::View &view = result.layout->global();
-  if (view.type != DType::i32 || view.rank != 2 || !(part == result.labels.variable->view))
+  const uint32_t slotted = tokens.variable->place.residualClass;
+  if (view.type != DType::i32 || view.rank != 2 || !(part == labels.variable->view) ||
+      slotted == format::kNone || slotted != labels.variable->place.residualClass)
     return invalidArgument("the program's inputs '" + prefix + "tokens' and '" + prefix +
-                           "labels' are not both i32 [rows, seq]");
-  result.rows = view.shape[0];
+                           "labels' are not both i32 [rows, seq] of one residual class");
+  for (int64_t slot = 0; slot < program.residualClasses[slotted].slots; ++slot) {
+    TITAN_ASSIGN_OR_RETURN(result.tokens.emplace_back(), executor->find(prefix + "tokens", slot));
+    TITAN_ASSIGN_OR_RETURN(result.labels.emplace_back(), executor->find(prefix + "labels", slot));
+  }
+  const auto slots = static_cast<int64_t>(result.tokens.size());
+  result.rows = slots * view.shape[0];
   result.seq = view.shape[1];
-  result.tokenBatch.resize(static_cast<size_t>(view.numElements()));
-  result.labelBatch.resize(static_cast<size_t>(view.numElements()));
+  result.tokenBatch.resize(static_cast<size_t>(slots * view.numElements()));
+  result.labelBatch.resize(static_cast<size_t>(slots * view.numElements()));
   if (part.numElements() < view.numElements())
     result.part.resize(static_cast<size_t>(part.numElements()));
   return result;
@@ -142,9 +152,9 @@ StatusOr<Trainer::Inputs> Trainer::bindInputs(const std::string &prefix) const {
 
 /// Gives the program what this rank takes of a batch.
 Status Trainer::writePart(Inputs &batch, const VariableRef &variable,
-                          const std::vector<int32_t> &values) {
+                          std::span<const int32_t> values) {
   if (batch.part.empty())
-    return executor->write(variable, std::as_bytes(std::span(values)));
+    return executor->write(variable, std::as_bytes(values));
   batch.layout->forEachRun([&](int64_t local, int64_t global, int64_t count) {
     std::copy_n(values.begin() + global, count, batch.part.begin() + local);
   });
@@ -155,8 +165,15 @@ Status Trainer::writePart(Inputs &batch, const VariableRef &variable,
 Status Trainer::fill(Inputs &batch, BatchSource &source) {
   TITAN_RETURN_IF_ERROR(
       source.next(batch.rows, batch.seq, batch.tokenBatch.data(), batch.labelBatch.data()));
-  TITAN_RETURN_IF_ERROR(writePart(batch, batch.tokens, batch.tokenBatch));
-  return writePart(batch, batch.labels, batch.labelBatch);
+  const size_t size = batch.tokenBatch.size() / batch.tokens.size();
+  for (size_t slot = 0; slot < batch.tokens.size(); ++slot) {
+    const auto of = [&](const std::vector<int32_t> &values) {
+      return std::span(values).subspan(slot * size, size);
+    };
+    TITAN_RETURN_IF_ERROR(writePart(batch, batch.tokens[slot], of(batch.tokenBatch)));
+    TITAN_RETURN_IF_ERROR(writePart(batch, batch.labels[slot], of(batch.labelBatch)));
+  }
+  return okStatus();
 }
 
 Status Trainer::initialize() {
@@ -358,6 +375,7 @@ StatusOr<double> Trainer::evaluate(int64_t atStep) {
     TITAN_RETURN_IF_ERROR(fill(evalInputs, *data.validation));
     TITAN_RETURN_IF_ERROR(executor->run(evalTimeline, Section::prologue));
     TITAN_RETURN_IF_ERROR(executor->run(evalTimeline, Section::body));
+    TITAN_RETURN_IF_ERROR(executor->run(evalTimeline, Section::epilogue));
     TITAN_ASSIGN_OR_RETURN(const double batchLoss, readScalar(lossSum));
     TITAN_ASSIGN_OR_RETURN(const double batchCount, readScalar(validTokens));
     loss += batchLoss;

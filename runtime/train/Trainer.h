@@ -56,16 +56,18 @@ private:
     VariableRef lr, biasCorrection1, biasCorrection2;
     VariableRef lossSum, validTokens, gradNorm, finite;
   };
-  /// The two tensors that the host fills before a body: a batch of all ranks, `rows` of `seq`
-  /// tokens, of which each takes its own part.
+  /// The tensors that the host fills before a body, two for each microbatch of a pipeline,
+  /// otherwise two: a batch of all ranks, `rows` of `seq` tokens, of which each takes its own part.
   struct Inputs {
-    VariableRef tokens, labels;
-    std::optional<VariableLayout> layout;
+    std::vector<VariableRef> tokens, labels; ///< by microbatch
+    std::optional<VariableLayout> layout;    ///< of a microbatch
     int64_t rows = 0, seq = 0;
     std::vector<int32_t> tokenBatch, labelBatch; ///< of all ranks
     std::vector<int32_t> part;                   ///< of this one; empty where it takes all
 
-    int64_t localTokens() const { return tokens.variable->view.numElements(); }
+    int64_t localTokens() const {
+      return static_cast<int64_t>(tokens.size()) * tokens.front().variable->view.numElements();
+    }
   };
   /// What a step leaves for the host.
   struct StepResult {
@@ -83,7 +85,7 @@ private:
   Status writeScalar(const VariableRef &variable, double value);
   StatusOr<double> readScalar(const VariableRef &variable) const;
   Status fill(Inputs &batch, BatchSource &source);
-  Status writePart(Inputs &batch, const VariableRef &variable, const std::vector<int32_t> &values);
+  Status writePart(Inputs &batch, const VariableRef &variable, std::span<const int32_t> values);
   StatusOr<StepResult> readResult() const;
   StatusOr<Inputs> bindInputs(const std::string &prefix) const;
   Status checkBatches();

@@ -74,6 +74,7 @@ KEYS = {
     "replicate": "data_parallel_replicate_degree",
     "shard": "data_parallel_shard_degree",
     "tp": "tensor_parallel_degree",
+    "pp": "pipeline_parallel_degree",  # in microbatches of 1 row
 }
 
 

@@ -44,6 +44,12 @@ seed = 7
 [parallelism]
 data_parallel_shard_degree = {shard}
 tensor_parallel_degree = {tensor}
+{pipeline}
+"""
+
+PIPELINE = """
+pipeline_parallel_degree = {ranks}
+pipeline_parallel_schedule = "{schedule}"
 """
 
 
@@ -161,6 +167,21 @@ def same_losses_on_a_square():
         fail("other losses than those of threads")
 
 
+def same_losses_in_pipelines():
+    for program in ("loop.tbin", "line.tbin"):
+        local = losses(program=program)
+        if len(local) != 4 or losses(mpirun(), program) != local:
+            fail(f"other losses in {program} than those of threads, {local}")
+
+
+def pipeline_faults():
+    text, _ = call([RUN, "loop.tbin", *inject("kill")], 75)
+    expect(text, "rank 3")
+    text, _ = call([RUN, "line.tbin", *inject("nan")], 1)
+    expect(text, "nan", "the parameters are those before the step")
+    traces()
+
+
 def one_speaks():
     text, _ = call([*mpirun(), RUN, "mesh.tbin", "--training.steps", "2"])
     if text.count("step:  2") != 1 or "mpi, 4 ranks" not in text:
@@ -206,10 +227,10 @@ def wrong_launcher():
            "runtime.communicator", "2 processes")
 
 
-def compile_job(name, shard, tensor):
+def compile_job(name, shard, tensor, pipeline=""):
     path = os.path.join(WORK, name)
     with open(path + ".toml", "w") as job:
-        job.write(JOB.format(shard=shard, tensor=tensor))
+        job.write(JOB.format(shard=shard, tensor=tensor, pipeline=pipeline))
     if name != "auto":
         call([COMPILE, path + ".toml", "-o", path + ".tbin"])
 
@@ -218,9 +239,11 @@ LOCAL = [(killed, "a killed rank is named"), (hung, "a hung rank is named"),
          (hung_first_rank, "a hung rank 0 is named"),
          (hung_mesh, "a hung rank is named on a mesh of two axes"),
          (slow, "a slow rank changes nothing"), (nan, "a NaN ends the run"),
+         (pipeline_faults, "a killed rank of a pipeline is named, a NaN ends its run"),
          (untraced, "no traces when none are wanted"), (bad_faults, "malformed faults are errors")]
 MPI = [(same_losses, "processes have the losses of threads"),
        (same_losses_on_a_square, "so they do on a mesh of two axes"),
+       (same_losses_in_pipelines, "so they do in pipelines"),
        (one_speaks, "rank 0 alone speaks"), (other_size, "another world size is an error"),
        (process_hangs, "a hung process is named"), (process_dies, "a dead process is named"),
        (wrong_launcher, "launchers that do not fit are errors"),
@@ -229,7 +252,9 @@ MPI = [(same_losses, "processes have the losses of threads"),
 os.makedirs(WORK, exist_ok=True)
 with open(os.path.join(WORK, "text.txt"), "w") as text:
     text.writelines(f"line {i} of {i * i} and {i * 7 % 113}\n" for i in range(2000))
-for job in (("mesh", 4, 1), ("square", 2, 2), ("auto", -1, 1)):
+for job in (("mesh", 4, 1), ("square", 2, 2), ("auto", -1, 1),
+            ("loop", 2, 1, PIPELINE.format(ranks=2, schedule="Interleaved1F1B")),
+            ("line", 1, 1, PIPELINE.format(ranks=4, schedule="1F1B"))):
     compile_job(*job)
 behaviours = LOCAL if PART == "local" else MPI
 for behaviour, description in behaviours:

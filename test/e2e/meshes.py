@@ -155,6 +155,7 @@ class Trainer:
     def __init__(self, build, work, layers):
         self.bin = os.path.join(os.path.abspath(build), "bin")
         self.work = os.path.abspath(work)
+        self.rows = ROWS
         os.makedirs(self.work, exist_ok=True)
         write_text(self.path("text.txt"))
         with open(self.path("job.toml"), "w") as job:
@@ -174,8 +175,8 @@ class Trainer:
         metrics = self.path("metrics.jsonl")
         if os.path.exists(metrics):
             os.remove(metrics)
-        self.call("titan-run", program, "--training.global_batch_size", str(ROWS), "--metrics.jsonl", metrics,
-                  *options)
+        self.call("titan-run", program, "--training.global_batch_size", str(self.rows), "--metrics.jsonl",
+                  metrics, *options)
         with open(metrics) as lines:
             records = [json.loads(line) for line in lines if line.strip()]
         return [record for record in records if "loss" in record]

@@ -138,7 +138,8 @@ LogicalResult StartOp::emitInstructions(OpBuilder &builder, ValueRange operands,
                          : getReduction() == Reduction::sum        ? exec::Reduction::Sum
                                                                    : exec::Reduction::Max;
   exec::StartOp::create(builder, getLoc(), exec::TokenType::get(builder.getContext()), collective,
-                        reduction, getAxes(), /*peer=*/IntegerAttr(), sources, destinations);
+                        reduction, getAxes(), /*peer=*/IntegerAttr(), /*channel=*/0, sources,
+                        destinations);
   return success();
 }
 

@@ -200,3 +200,18 @@ exec.program target "cpu" mesh [#exec.axis<"dp", 2>] flops_per_token 0 job "" so
 exec.segment @s size 1024 in device
 // expected-error @+1 {{expects a list of mesh axes per dimension, found "dp"}}
 exec.variable @v : tensor<4xf32> global tensor<8xf32, #exec.sharding<["dp"]>> role gradient in @s + 0
+
+// -----
+
+exec.program target "cpu" mesh [#exec.axis<"tp", 2>] flops_per_token 0 job "" sources []
+// expected-error @+1 {{rank is at least 0 and below the 0 of mesh axis 'pp', found 0}}
+exec.segment @s size 128 in device rank 0
+
+// -----
+
+exec.segment @s size 128 in device
+exec.func async @f {
+  %0 = exec.buffer @s + 0 : memref<4xf32>
+  // expected-error @+1 {{channel is at least 0 and below 2, found 2}}
+  %1 = exec.start send none over ["pp"] peer 0 channel 2 from(%0 : memref<4xf32>) to()
+}

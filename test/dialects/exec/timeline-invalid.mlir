@@ -422,7 +422,7 @@ exec.func async @receive {
 exec.timeline @train prologue {
 } body {
   exec.action run F @f stage 0 microbatch 0 slots(@c = 0)
-  // expected-error @+1 {{slot 0 of residual class 'c' still belongs to stage 0 microbatch 0}}
+  // expected-error @+1 {{slot 0 of residual class 'c' still belongs to microbatch 0}}
   exec.action run F @f stage 0 microbatch 1 slots(@c = 0)
   exec.action run B @f stage 0 microbatch 0 slots(@c = 0)
 } epilogue {
@@ -446,5 +446,65 @@ exec.timeline @train prologue {
 } body {
   // expected-error @+1 {{is no action: a timeline holds exec.action only}}
   "other.op"() : () -> ()
+} epilogue {
+}
+
+// -----
+
+exec.program target "cpu" mesh [#exec.axis<"pp", 2>] flops_per_token 0 job "" sources []
+exec.segment @r size 128 in device
+exec.residual_class @c in @r + 0 slots 2 bytes 64
+exec.func async @receive {
+  %0 = exec.buffer @c + 0 : memref<4xf32>
+  %1 = exec.start receive none over ["pp"] peer 0 from() to(%0 : memref<4xf32>)
+}
+exec.func @f {
+}
+exec.timeline @train rank 1 prologue {
+} body {
+  // expected-note @+1 {{started here}}
+  exec.action start V @receive stage 1 microbatch 0 slots(@c = 0)
+  // expected-error @+1 {{uses slot 0 of residual class 'c', which a receive fills}}
+  exec.action run F @f stage 1 microbatch 0 slots(@c = 0)
+  exec.action await V @receive stage 1 microbatch 0 slots(@c = 0)
+} epilogue {
+}
+
+// -----
+
+exec.program target "cpu" mesh [#exec.axis<"pp", 2>] flops_per_token 0 job "" sources []
+exec.segment @s.0 size 128 in device rank 0
+exec.func @f {
+  // expected-note @+1 {{used here}}
+  %0 = exec.buffer @s.0 + 0 : memref<4xf32>
+}
+exec.timeline @train.1 rank 1 prologue {
+} body {
+  // expected-error @+1 {{runs 'f', which uses segment 's.0' of rank 0, in a timeline of rank 1}}
+  exec.action run F @f stage 1 microbatch 0 slots()
+} epilogue {
+}
+
+// -----
+
+exec.program target "cpu" mesh [#exec.axis<"pp", 2>] flops_per_token 0 job "" sources []
+exec.segment @s.0 size 128 in device rank 0
+exec.func @f {
+  // expected-note @+1 {{used here}}
+  %0 = exec.buffer @s.0 + 0 : memref<4xf32>
+}
+exec.timeline @train prologue {
+} body {
+  // expected-error @+1 {{runs 'f', which uses segment 's.0' of rank 0, in a timeline of all ranks}}
+  exec.action run F @f stage 0 microbatch 0 slots()
+} epilogue {
+}
+
+// -----
+
+exec.program target "cpu" mesh [#exec.axis<"pp", 2>] flops_per_token 0 job "" sources []
+// expected-error @+1 {{rank is at least 0 and below the 2 of mesh axis 'pp', found 2}}
+exec.timeline @train.2 rank 2 prologue {
+} body {
 } epilogue {
 }

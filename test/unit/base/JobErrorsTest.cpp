@@ -111,9 +111,6 @@ TEST(JobErrors, OutOfRange) {
 }
 
 TEST(JobErrors, Unsupported) {
-  EXPECT_EQ(errorOf("[parallelism]\npipeline_parallel_degree = 2\n"),
-            "job.toml:2: parallelism.pipeline_parallel_degree = 2 is not supported: this axis of "
-            "the mesh is not supported yet; legal is 1");
   EXPECT_EQ(errorOf("", {"parallelism.context_parallel_degree=8"}),
             "option --parallelism.context_parallel_degree: parallelism.context_parallel_degree = 8 "
             "is not supported: this axis of the mesh is not supported yet; legal is 1");
@@ -128,7 +125,6 @@ TEST(JobErrors, Unsupported) {
   EXPECT_NE(errorOf("[checkpoint]\nenable = true\n"), "");
   EXPECT_NE(errorOf("[fault_tolerance]\nenable = true\n"), "");
   EXPECT_NE(errorOf("[experimental]\ncustom_import = \"x\"\n"), "");
-  for (const char *axis :
-       {"pipeline_parallel", "context_parallel", "expert_parallel", "expert_tensor_parallel"})
+  for (const char *axis : {"context_parallel", "expert_parallel", "expert_tensor_parallel"})
     EXPECT_NE(errorOf("", {std::string("parallelism.") + axis + "_degree=2"}), "") << axis;
 }

@@ -37,6 +37,8 @@ const std::vector<Case> &memoryCases() {
       {"nameTaken", [](Program &p) { p.kernels[0].name = "w"; }, "the name 'w' is taken"},
       {"segmentSize", [](Program &p) { p.segments[0].size = -1; },
        "segment 'parameters': size is at least 0, found -1"},
+      {"segmentRank", [](Program &p) { p.segments[1].pipelineRank = 2; },
+       "segment 'scratch': the pipeline rank is -1 or below the 2 of axis 'pp', found 2"},
       {"classSegment", [](Program &p) { p.residualClasses[0].segment = 3; },
        "segment 3 does not exist"},
       {"classOffset", [](Program &p) { p.residualClasses[0].offset = 8; },
@@ -272,6 +274,8 @@ const std::vector<Case> &instructionCases() {
        "instruction 9 is awaited twice"},
       {"awaitNever", [](Program &p) { p.functions[0].instructions.pop_back(); },
        "instruction 9 (start) is never awaited"},
+      {"channel", [](Program &p) { std::get<Start>(p.functions[1].instructions[0]).channel = 2; },
+       "channel is at least 0 and below 2, found 2"},
       {"asyncAwait", [](Program &p) { p.functions[1].instructions.push_back(Await{0}); },
        "stands in an async function"},
       {"asyncNoStart", [](Program &p) { p.functions[1].instructions.clear(); },
@@ -313,12 +317,18 @@ const std::vector<Case> &timelineCases() {
        "binds other slots than its start"},
       {"awaitNever", [](Program &p) { p.timelines[0].body.erase(p.timelines[0].body.begin() + 2); },
        "entry 0 is never awaited in its section"},
+      {"rank", [](Program &p) { p.timelines[0].pipelineRank = -2; },
+       "timeline 'train': the pipeline rank is -1 or below the 2 of axis 'pp', found -2"},
+      {"otherRank", [](Program &p) { p.segments[2].pipelineRank = 1; },
+       "runs 'receive', which uses segment 'residuals' of rank 1"},
+      {"received", [](Program &p) { std::swap(p.timelines[0].body[2], p.timelines[0].body[3]); },
+       "uses slot 1 of residual class 'fwd_to_bwd', which a receive fills"},
       {"slotTaken",
        [](Program &p) {
          for (int i : {3, 5})
            p.timelines[0].body[static_cast<size_t>(i)].slots[0].index = 0;
        },
-       "slot 0 of residual class 'batch' still belongs to stage 0 microbatch 0"},
+       "slot 0 of residual class 'batch' still belongs to microbatch 0"},
   };
   return cases;
 }
