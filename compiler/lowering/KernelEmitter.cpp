@@ -2,6 +2,7 @@
 
 #include "compiler/lowering/BeyondCaches.h"
 #include "compiler/lowering/ScalarStorage.h"
+#include "compiler/lowering/StageBody.h"
 
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/Func/IR/FuncOps.h"
@@ -9,15 +10,11 @@
 #include "mlir/Dialect/MemRef/IR/MemRef.h"
 #include "mlir/Dialect/SCF/IR/SCF.h"
 
-#include <numeric>
-
 using namespace mlir;
 
 namespace titan {
 
 namespace {
-
-using Values = llvm::SmallVector<Value>;
 
 /// What is prefetched per row fits in the first-level cache beside the row at hand.
 constexpr int64_t kFirstLevelRowBytes = int64_t{12} << 10;
@@ -27,13 +24,11 @@ constexpr int64_t kLineBytes = 64;
 
 /// Writes one stage. Three insertion points follow the three levels of evaluations: before the
 /// loop over blocks, in a row before the current columns, and in the innermost loop.
-class StageEmitter {
+class StageEmitter : StageBody {
 public:
   StageEmitter(KernelOp kernel, const KernelTies &ties, const KernelSchedule &schedule,
                unsigned index)
-      : kernel(kernel), ties(ties), schedule(schedule), stage(schedule.stages[index]),
-        isFirst(index == 0), builder(kernel.getContext()), loc(kernel.getLoc()),
-        values(stage.evaluations.size()) {}
+      : StageBody(kernel, ties, schedule, index), values(stage.evaluations.size()) {}
 
   LogicalResult emit(StringRef symbol, ModuleOp module, EmittedStage &emitted);
 
@@ -42,11 +37,6 @@ private:
   void collectPointers(EmittedStage &emitted, llvm::SmallVectorImpl<Type> &types);
   MemRefType getMemory(Type tensor) const;
   MemRefType getPartials(const CrossReduction &reduction) const;
-  unsigned resultArgument(unsigned result) {
-    if (result < ties.size() && ties[result])
-      return *ties[result];
-    return kernel.getNumOperands() + result;
-  }
   Value memoryOf(unsigned argument) const { return memory.lookup(argument); }
 
   // Loops.
@@ -65,24 +55,11 @@ private:
   LogicalResult emitEvaluation(unsigned index);
   void emitRoots(const Nest &nest, Values &carried);
   void accumulate(const CrossReduction &reduction, unsigned index, Value value, ValueRange place);
-  Value combine(Combiner combiner, Value a, Value b);
-  Value identity(Combiner combiner, Type type);
-  Values places(AffineMap map);
   Values memoryPlaces(AffineMap map);
-  Value expand(AffineExpr expression);
-  Value index(int64_t value) { return arith::ConstantIndexOp::create(builder, loc, value); }
   Value lookup(ScalarRef ref) const { return values[ref.evaluation][ref.output]; }
 
-  KernelOp kernel;
-  const KernelTies &ties;
-  const KernelSchedule &schedule;
-  const Stage &stage;
-  const bool isFirst;
-  OpBuilder builder;
-  Location loc;
   OpBuilder::InsertPoint preamble;
   llvm::SmallVector<Values> values; // per evaluation, per output
-  Values coordinates;               // of the domain: rows, then columns
   Value flatIndex;                  // of the element, in a flat stage
   Value block;
   Value row;                                // its number, in a stage that is not flat
@@ -93,10 +70,6 @@ private:
 };
 
 } // namespace
-
-static int64_t product(llvm::ArrayRef<int64_t> sizes) {
-  return std::accumulate(sizes.begin(), sizes.end(), int64_t{1}, std::multiplies<int64_t>());
-}
 
 //===----------------------------------------------------------------------===//
 // Memory
@@ -185,13 +158,7 @@ LogicalResult StageEmitter::emit(StringRef symbol, ModuleOp module, EmittedStage
   emitBlocks(begin, end);
   builder.setInsertionPointToEnd(body);
   func::ReturnOp::create(builder, loc);
-  // Never nnan or ninf: a diverging run must show.
-  auto flags = arith::FastMathFlagsAttr::get(
-      builder.getContext(), arith::FastMathFlags::reassoc | arith::FastMathFlags::contract |
-                                arith::FastMathFlags::nsz | arith::FastMathFlags::arcp |
-                                arith::FastMathFlags::afn);
-  function.walk(
-      [&](arith::ArithFastMathInterface op) { op->setAttr(op.getFastMathAttrName(), flags); });
+  relaxFloatingPoint(function);
   return status;
 }
 
@@ -424,14 +391,10 @@ LogicalResult StageEmitter::emitEvaluation(unsigned number) {
   switch (evaluation.kind) {
   case Evaluation::Kind::load:
   case Evaluation::Kind::reload: {
-    const bool isLoad = evaluation.kind == Evaluation::Kind::load;
-    const unsigned argument = isLoad ? evaluation.index : resultArgument(evaluation.index);
-    Type type = isLoad ? kernel.getOperand(evaluation.index).getType()
-                       : kernel.getResult(evaluation.index).getType();
+    auto [type, argument] = source(evaluation);
     Value stored =
         memref::LoadOp::create(builder, loc, memoryOf(argument), memoryPlaces(evaluation.place));
-    Type element = cast<RankedTensorType>(type).getElementType();
-    values[number] = {widenFromStorage(builder, loc, stored, element)};
+    values[number] = {widenFromStorage(builder, loc, stored, type.getElementType())};
     return success();
   }
   case Evaluation::Kind::reduced:
@@ -447,24 +410,10 @@ LogicalResult StageEmitter::emitEvaluation(unsigned number) {
   Values inputs;
   for (ScalarRef input : evaluation.inputs)
     inputs.push_back(lookup(input));
-  // The interface is not const.
-  FusibleOpInterface op = evaluation.op;
-  values[number] = op.emitScalarBody(builder, inputs, places(evaluation.place));
-  const IterationSpace space = op.getIterationSpace();
-  if (classify(space) != LoopKind::pointwise)
-    return success();
-  if (values[number].size() != space.outputs.size())
-    return op->emitOpError("emits another number of scalars than its outputs");
-  for (auto [value, output] : llvm::zip(values[number], space.outputs)) {
-    Type element = getElementTypeOrSelf(op->getResult(output.index));
-    // What is only moved has been rounded.
-    const bool isMoved = llvm::any_of(llvm::zip(inputs, space.inputs), [&](auto pair) {
-      auto [input, access] = pair;
-      return input == value && getElementTypeOrSelf(op->getOperand(access.index)) == element;
-    });
-    if (!isMoved)
-      value = roundToElement(builder, loc, value, element);
-  }
+  auto outputs = emitCompute(evaluation, inputs);
+  if (failed(outputs))
+    return failure();
+  values[number] = std::move(*outputs);
   return success();
 }
 
@@ -510,50 +459,10 @@ void StageEmitter::accumulate(const CrossReduction &reduction, unsigned number, 
   memref::StoreOp::create(builder, loc, sum, partials[number], at);
 }
 
-Value StageEmitter::combine(Combiner combiner, Value a, Value b) {
-  // maximumf, not maxnumf: a NaN shows, and LLVM vectorizes it beside other reductions.
-  if (combiner == Combiner::maximum)
-    return arith::MaximumFOp::create(builder, loc, a, b);
-  return arith::AddFOp::create(builder, loc, a, b);
-}
-
-Value StageEmitter::identity(Combiner combiner, Type type) {
-  const auto &semantics = cast<FloatType>(type).getFloatSemantics();
-  auto value = combiner == Combiner::maximum ? llvm::APFloat::getInf(semantics, /*Negative=*/true)
-                                             : llvm::APFloat::getZero(semantics);
-  return arith::ConstantOp::create(builder, loc, builder.getFloatAttr(type, value));
-}
-
-Values StageEmitter::places(AffineMap map) {
-  Values result;
-  for (AffineExpr expression : map.getResults())
-    result.push_back(expand(expression));
-  return result;
-}
-
 Values StageEmitter::memoryPlaces(AffineMap map) {
   if (stage.isFlat && map.getNumResults() != 0)
     return {flatIndex};
   return places(map);
-}
-
-Value StageEmitter::expand(AffineExpr expression) {
-  if (auto dim = dyn_cast<AffineDimExpr>(expression))
-    return coordinates[dim.getPosition()];
-  if (auto constant = dyn_cast<AffineConstantExpr>(expression))
-    return index(constant.getValue());
-  auto binary = cast<AffineBinaryOpExpr>(expression);
-  Value a = expand(binary.getLHS()), b = expand(binary.getRHS());
-  switch (binary.getKind()) {
-  case AffineExprKind::Add:
-    return arith::AddIOp::create(builder, loc, a, b);
-  case AffineExprKind::Mul:
-    return arith::MulIOp::create(builder, loc, a, b);
-  case AffineExprKind::FloorDiv:
-    return arith::DivUIOp::create(builder, loc, a, b); // coordinates are not negative
-  default:
-    return arith::RemUIOp::create(builder, loc, a, b);
-  }
 }
 
 llvm::FailureOr<std::vector<EmittedStage>> emitKernel(KernelOp kernel, const KernelTies &ties,

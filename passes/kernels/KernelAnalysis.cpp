@@ -1,7 +1,5 @@
 #include "passes/kernels/KernelAnalysis.h"
 
-#include "passes/kernels/KernelSchedule.h"
-
 #include "mlir/IR/OperationSupport.h"
 
 #include <numeric>
@@ -89,8 +87,8 @@ static int64_t countFlops(const KernelSchedule &schedule) {
   return flops;
 }
 
-llvm::FailureOr<KernelPlan> analyzeKernel(KernelOp kernel) {
-  auto schedule = scheduleKernel(kernel);
+llvm::FailureOr<KernelPlan> analyzeKernel(KernelOp kernel, const ReductionBlocks &blocks) {
+  auto schedule = scheduleKernel(kernel, blocks);
   if (failed(schedule))
     return failure();
   KernelPlan plan;

@@ -23,11 +23,9 @@ LoopKind classify(const IterationSpace &space) {
 }
 
 // A block is enough work to hide handing it out; there are enough of them to feed many threads.
-// Partial results of reductions over rows take memory per block, so there are fewer then.
 static constexpr int64_t kBytesPerBlock = 32 * 1024;
 static constexpr int64_t kMaxBlocks = 256;
-static constexpr int64_t kBytesPerReducingBlock = 128 * 1024;
-static constexpr int64_t kMaxReducingBlocks = 64;
+static constexpr int64_t kMaxCombiningBlocks = 64;
 // Flat blocks begin on a cache line.
 static constexpr int64_t kFlatGranule = 64;
 // Columns that a row should have, so that finding the row's place costs little beside it.
@@ -59,7 +57,8 @@ struct PendingRoot {
 
 class Scheduler {
 public:
-  explicit Scheduler(KernelOp kernel) : kernel(kernel), context(kernel.getContext()) {}
+  Scheduler(KernelOp kernel, const ReductionBlocks &reductionBlocks)
+      : kernel(kernel), context(kernel.getContext()), reductionBlocks(reductionBlocks) {}
   llvm::FailureOr<KernelSchedule> run();
 
 private:
@@ -88,6 +87,7 @@ private:
 
   KernelOp kernel;
   MLIRContext *context;
+  ReductionBlocks reductionBlocks;
   KernelSchedule schedule;
   std::vector<OpInfo> ops;
   llvm::DenseMap<Operation *, unsigned> numbers;
@@ -517,7 +517,7 @@ void Scheduler::divideIntoBlocks() {
     stage.blocks = llvm::divideCeil(stage.units, stage.unitsPerBlock);
   };
   if (reduces)
-    divide(first, bytes / kBytesPerReducingBlock, kMaxReducingBlocks);
+    divide(first, bytes / reductionBlocks.bytesPerBlock, reductionBlocks.maximum);
   else
     divide(first, bytes / kBytesPerBlock, kMaxBlocks);
   for (CrossReduction &reduction : schedule.crossReductions) {
@@ -529,7 +529,7 @@ void Scheduler::divideIntoBlocks() {
     divide(stage,
            first.blocks * stage.units * 4 * static_cast<int64_t>(stage.combines.size()) /
                kBytesPerBlock,
-           kMaxReducingBlocks);
+           kMaxCombiningBlocks);
 }
 
 llvm::FailureOr<KernelSchedule> Scheduler::run() {
@@ -557,6 +557,8 @@ llvm::FailureOr<KernelSchedule> Scheduler::run() {
   return std::move(schedule);
 }
 
-llvm::FailureOr<KernelSchedule> scheduleKernel(KernelOp kernel) { return Scheduler(kernel).run(); }
+llvm::FailureOr<KernelSchedule> scheduleKernel(KernelOp kernel, const ReductionBlocks &blocks) {
+  return Scheduler(kernel, blocks).run();
+}
 
 } // namespace titan

@@ -104,8 +104,18 @@ struct KernelSchedule {
   int64_t scratchBytes = 0;
 };
 
+/// How many blocks a stage gets that reduces over rows: each has partial results of its own, in
+/// memory that the launch needs and that is read once more.
+struct ReductionBlocks {
+  int64_t bytesPerBlock = 128 * 1024; ///< of the kernel's operands and results: enough work for one
+  int64_t maximum = 64;
+
+  /// A GPU has over a hundred multiprocessors, each of which wants two blocks.
+  static ReductionBlocks forGpu() { return {16 * 1024, 256}; }
+};
+
 /// Fails with an error at the kernel or one of its ops.
-llvm::FailureOr<KernelSchedule> scheduleKernel(KernelOp kernel);
+llvm::FailureOr<KernelSchedule> scheduleKernel(KernelOp kernel, const ReductionBlocks &blocks = {});
 
 /// The kind of an op's loops; rows are the leading loops except in a row reduction, where they are
 /// the parallel loops wherever those stand.

@@ -63,6 +63,17 @@ void check(const std::string &source, const std::vector<Tensor> &arguments,
     expectClose(results[index], expected[index], tolerance);
   }
   for (bool tie : {false, true}) {
+    SCOPED_TRACE(tie ? "GPU form, tied" : "GPU form");
+    KernelRunner gpu(source, {.tie = tie, .gpu = true});
+    ASSERT_TRUE(gpu.ok());
+    auto emulated = gpu.run(arguments);
+    ASSERT_EQ(gpu.failure(), "");
+    for (size_t index = 0; index < results.size(); ++index) {
+      SCOPED_TRACE("result " + std::to_string(index));
+      expectClose(emulated[index], expected[index], tolerance);
+    }
+  }
+  for (bool tie : {false, true}) {
     KernelRunner other(source, {tie, /*splitBlocks=*/true, "host"});
     ASSERT_TRUE(other.ok());
     auto again = other.run(arguments);

@@ -163,10 +163,14 @@ static void checkProgram(unsigned seed) {
   }
   auto expected = Interpreter(*module).call("f", tensors);
   ASSERT_TRUE(succeeded(expected));
-  for (bool tie : {false, true}) {
-    KernelRunner runner(source, {tie, tie, "host"});
+  for (const RunOptions &options :
+       {RunOptions{}, RunOptions{.tie = true, .splitBlocks = true}, RunOptions{.gpu = true},
+        RunOptions{.tie = true, .gpu = true}}) {
+    SCOPED_TRACE(std::string(options.gpu ? "GPU form" : "CPU") + (options.tie ? ", tied" : ""));
+    KernelRunner runner(source, options);
     ASSERT_TRUE(runner.ok());
     auto found = runner.run(arguments);
+    ASSERT_EQ(runner.failure(), "");
     ASSERT_EQ(found.size(), expected->size());
     for (size_t result = 0; result < found.size(); ++result) {
       const std::vector<double> &values = (*expected)[result].values;
@@ -175,7 +179,7 @@ static void checkProgram(unsigned seed) {
         scale = std::max(scale, std::abs(value));
       for (size_t at = 0; at < values.size(); ++at)
         ASSERT_NEAR(found[result][at], values[at], 1e-4 * scale)
-            << "result " << result << ", element " << at << (tie ? ", tied" : "");
+            << "result " << result << ", element " << at;
     }
   }
 }

@@ -3,8 +3,16 @@
 #include "passes/Passes.h"
 #include "runtime/abi/KernelAbi.h"
 #include "runtime/base/DType.h"
+#include "test/unit/compiler/GpuEmulator.h"
 
+#include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/Func/IR/FuncOps.h"
+#include "mlir/Dialect/LLVMIR/NVVMDialect.h"
+#include "mlir/Dialect/Math/IR/Math.h"
+#include "mlir/Dialect/MemRef/IR/MemRef.h"
+#include "mlir/Dialect/SCF/IR/SCF.h"
+#include "mlir/Dialect/Vector/IR/VectorOps.h"
+#include "mlir/IR/Verifier.h"
 #include "mlir/Parser/Parser.h"
 #include "mlir/Pass/PassManager.h"
 
@@ -111,7 +119,7 @@ KernelRunner::KernelRunner(const std::string &source, const RunOptions &options)
     return;
   bool planned = true;
   module->walk([&](KernelOp kernel) {
-    auto plan = analyzeKernel(kernel);
+    auto plan = analyzeKernel(kernel, options.gpu ? ReductionBlocks::forGpu() : ReductionBlocks());
     planned &= succeeded(plan);
     if (!planned)
       return;
@@ -119,21 +127,52 @@ KernelRunner::KernelRunner(const std::string &source, const RunOptions &options)
                        "kernel" + std::to_string(sources.size())});
     kernelPlans.push_back(*plan);
   });
-  if (!planned)
-    return;
+  isReady = planned && (options.gpu ? compileGpu() : compileCpu());
+}
+
+bool KernelRunner::compileCpu() {
   CpuTargetOptions target;
   target.cpu = options.cpu;
   auto compiled = compileForCpu(sources, target);
   if (failed(compiled))
-    return;
+    return false;
   cpuImage = std::move(*compiled);
   loaded = std::make_unique<LoadedImage>(cpuImage.elf);
-  isReady = loaded->error().empty();
+  return loaded->error().empty();
+}
+
+bool KernelRunner::compileGpu() {
+  context->loadDialect<arith::ArithDialect, gpu::GPUDialect, LLVM::LLVMDialect, math::MathDialect,
+                       memref::MemRefDialect, NVVM::NVVMDialect, scf::SCFDialect,
+                       vector::VectorDialect>();
+  OpBuilder builder(context.get());
+  gpuModule = ModuleOp::create(builder.getUnknownLoc());
+  builder.setInsertionPointToEnd(gpuModule->getBody());
+  auto kernels = gpu::GPUModuleOp::create(builder, builder.getUnknownLoc(), "kernels");
+  for (const KernelSource &source : sources) {
+    auto stages = emitGpuKernel(source.op, source.ties, source.symbol, kernels);
+    if (failed(stages))
+      return false;
+    gpuKernels.push_back(*stages);
+  }
+  return succeeded(verify(*gpuModule));
 }
 
 KernelRunner::~KernelRunner() = default;
 
+void KernelRunner::launchGpu(size_t kernel, const std::vector<void *> &buffers) {
+  auto kernels = *gpuModule->getOps<gpu::GPUModuleOp>().begin();
+  for (const GpuStage &stage : gpuKernels[kernel]) {
+    auto function = kernels.lookupSymbol<gpu::GPUFuncOp>(stage.function);
+    const std::string failure = emulate({function, stage.blocks, stage.threads, buffers});
+    if (emulationFailure.empty())
+      emulationFailure = failure;
+  }
+}
+
 void KernelRunner::launch(size_t kernel, const std::vector<void *> &buffers) {
+  if (options.gpu)
+    return launchGpu(kernel, buffers);
   for (const StageInfo &stage : cpuImage.kernels[kernel]) {
     auto *function = reinterpret_cast<TitanKernelStage *>(loaded->lookup(stage.symbol));
     if (!options.splitBlocks) {

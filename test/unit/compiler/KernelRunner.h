@@ -1,7 +1,8 @@
-// Runs functions of the titan dialect as machine code: forms kernels, compiles, loads and calls
-// them. What a test checks against is its own.
+// Runs functions of the titan dialect as machine code, or in their GPU form by emulation: forms
+// kernels, compiles, loads and calls them. What a test checks against is its own.
 #pragma once
 
+#include "compiler/lowering/GpuKernelEmitter.h"
 #include "compiler/target/CpuTarget.h"
 #include "passes/kernels/KernelAnalysis.h"
 
@@ -35,6 +36,7 @@ struct RunOptions {
   bool tie = false;         ///< results take over what memory they may
   bool splitBlocks = false; ///< one call per block, last block first
   std::string cpu = "host";
+  bool gpu = false; ///< emulates the GPU form
 };
 
 /// One function, ready to run. Tensors are lists of doubles in row-major order.
@@ -48,6 +50,8 @@ public:
   size_t countKernels() const { return sources.size(); }
   const std::vector<KernelPlan> &plans() const { return kernelPlans; }
   const CpuImage &image() const { return cpuImage; }
+  /// What the emulation of a GPU found wrong; empty if nothing.
+  const std::string &failure() const { return emulationFailure; }
 
   /// The function's results. Memory that a kernel must write holds NaN before.
   std::vector<std::vector<double>> run(const std::vector<std::vector<double>> &arguments);
@@ -61,7 +65,10 @@ public:
 
 private:
   using Bytes = std::vector<char>;
+  bool compileCpu();
+  bool compileGpu();
   void launch(size_t kernel, const std::vector<void *> &buffers);
+  void launchGpu(size_t kernel, const std::vector<void *> &buffers);
 
   std::unique_ptr<mlir::MLIRContext> context;
   mlir::OwningOpRef<mlir::ModuleOp> module;
@@ -69,6 +76,9 @@ private:
   std::vector<KernelSource> sources;
   std::vector<KernelPlan> kernelPlans;
   CpuImage cpuImage;
+  mlir::OwningOpRef<mlir::ModuleOp> gpuModule;
+  std::vector<std::vector<GpuStage>> gpuKernels;
+  std::string emulationFailure;
   std::unique_ptr<LoadedImage> loaded;
   bool isReady = false;
 };
