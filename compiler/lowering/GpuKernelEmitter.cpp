@@ -98,9 +98,8 @@ LogicalResult GpuStageEmitter::emit(StringRef symbol, gpu::GPUModuleOp module, G
   mapThreads();
   createFunction(symbol, module);
   emitted = {symbol.str(), mapping.blocks, mapping.threads};
-  reduction.emplace(builder, loc, thread, [this](int64_t elements) {
-    return allocateShared(elements);
-  });
+  reduction.emplace(builder, loc, thread,
+                    [this](int64_t elements) { return allocateShared(elements); });
   // Stage-level scalars go here.
   Operation *marker = index(0).getDefiningOp();
   preamble = OpBuilder::InsertPoint(marker->getBlock(), marker->getIterator());
@@ -222,10 +221,9 @@ LogicalResult GpuStageEmitter::emitCombination() {
     }
     combined[crossIndex] = sum;
   }
-  Value isFirstWarp =
-      arith::CmpIOp::create(builder, loc, arith::CmpIPredicate::eq, warp, index(0));
-  Value isInside = arith::CmpIOp::create(builder, loc, arith::CmpIPredicate::slt, element,
-                                         index(stage.units));
+  Value isFirstWarp = arith::CmpIOp::create(builder, loc, arith::CmpIPredicate::eq, warp, index(0));
+  Value isInside =
+      arith::CmpIOp::create(builder, loc, arith::CmpIPredicate::slt, element, index(stage.units));
   auto branch = scf::IfOp::create(
       builder, loc, arith::AndIOp::create(builder, loc, isFirstWarp, isInside).getResult());
   builder.setInsertionPoint(branch.thenYield());

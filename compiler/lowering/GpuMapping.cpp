@@ -108,8 +108,7 @@ static void measureNest(KernelOp kernel, const Stage &stage, const Nest &nest, i
   auto measure = [&](AffineMap place, Type tensor) {
     auto access = getLinearAccess(place, cast<RankedTensorType>(tensor).getShape());
     const unsigned innermost = stage.rows.size() + nest.columns.size() - 1;
-    if (!access || innermost >= access->coefficients.size() ||
-        access->coefficients[innermost] == 0)
+    if (!access || innermost >= access->coefficients.size() || access->coefficients[innermost] == 0)
       return;
     bits = std::min(bits, getBits(tensor));
     if (access->coefficients[innermost] == 2)
@@ -156,9 +155,9 @@ GpuMapping mapFlat(KernelOp kernel, const Stage &stage, bool reduces) {
   const int64_t vectors = stage.units / width;
   mapping.threads = powerOfTwo(vectors, kWarp, reduces ? kReducingThreads : kFlatThreads);
   mapping.group = mapping.threads;
-  mapping.blocks = reduces
-                       ? stage.blocks
-                       : std::min<int64_t>(kMaxFlatBlocks, llvm::divideCeil(vectors, mapping.threads));
+  mapping.blocks =
+      reduces ? stage.blocks
+              : std::min<int64_t>(kMaxFlatBlocks, llvm::divideCeil(vectors, mapping.threads));
   return mapping;
 }
 

@@ -21,8 +21,7 @@ void GpuReduction::shuffle(Item &item, int64_t group) {
   for (auto distance = static_cast<int32_t>(group / 2); distance >= 1; distance /= 2) {
     auto other = gpu::ShuffleOp::create(builder, loc, item.value, distance,
                                         static_cast<int32_t>(kWarp), gpu::ShuffleMode::XOR);
-    item.value =
-        combineScalars(builder, loc, item.combiner, item.value, other.getShuffleResult());
+    item.value = combineScalars(builder, loc, item.combiner, item.value, other.getShuffleResult());
   }
 }
 

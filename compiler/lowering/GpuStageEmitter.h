@@ -20,7 +20,8 @@ public:
                   unsigned index)
       : StageBody(kernel, ties, schedule, index), values(stage.evaluations.size()) {}
 
-  mlir::LogicalResult emit(llvm::StringRef symbol, mlir::gpu::GPUModuleOp module, GpuStage &emitted);
+  mlir::LogicalResult emit(llvm::StringRef symbol, mlir::gpu::GPUModuleOp module,
+                           GpuStage &emitted);
 
 private:
   /// A root that is accumulated over all rows of a block: its value so far, per thread.
@@ -59,14 +60,16 @@ private:
   mlir::LogicalResult emitNest(const Nest &nest, int64_t width);
   mlir::LogicalResult emitRowLevelNest(const Nest &nest);
   mlir::LogicalResult emitColumnLoop(const Nest &nest, int64_t width);
-  mlir::LogicalResult emitElements(const Nest &nest, mlir::Value element, int64_t width, Values &carried);
+  mlir::LogicalResult emitElements(const Nest &nest, mlir::Value element, int64_t width,
+                                   Values &carried);
   mlir::LogicalResult prepareColumnSums();
   void emitColumnLoopOver(const ColumnSum &sum, llvm::function_ref<void(mlir::Value)> body);
   mlir::Value placeIn(const ColumnSum &sum, mlir::Value column);
   void storeColumnSums();
   void storeBlockSums();
   void synchronizeBeforeStores(const Nest &nest);
-  mlir::scf::ForOp loop(mlir::Value first, mlir::Value end, mlir::Value step, mlir::ValueRange carried = {});
+  mlir::scf::ForOp loop(mlir::Value first, mlir::Value end, mlir::Value step,
+                        mlir::ValueRange carried = {});
   Values decode(mlir::Value number, llvm::ArrayRef<int64_t> sizes);
 
   // Scalars.
@@ -108,18 +111,18 @@ private:
   mlir::gpu::GPUFuncOp function;
   mlir::OpBuilder::InsertPoint preamble;
   llvm::SmallVector<llvm::SmallVector<Values>> values; // per evaluation, per copy, per output
-  mlir::Value thread, block, lane;                           // lane: within the group of a row
+  mlir::Value thread, block, lane;                     // lane: within the group of a row
   int64_t width = 1;                                   // of the nest being written
   llvm::SmallVector<Values> laneCoordinates;
-  mlir::Value flatIndex; // of the first neighbor, in a flat stage
-  mlir::Value columnIndex; // likewise, through the nest's columns
+  mlir::Value flatIndex;                                // of the first neighbor, in a flat stage
+  mlir::Value columnIndex;                              // likewise, through the nest's columns
   std::optional<mlir::OpBuilder::InsertPoint> rowPoint; // where row-level scalars go
   llvm::SmallVector<Interleaved> interleaved;
-  llvm::DenseMap<unsigned, mlir::Value> reduced; // by row reduction
+  llvm::DenseMap<unsigned, mlir::Value> reduced;  // by row reduction
   llvm::DenseMap<unsigned, mlir::Value> combined; // by cross reduction
   std::vector<BlockSum> blockSums;
   llvm::DenseMap<unsigned, ColumnSum> columnSums; // by cross reduction
-  int64_t sharedBytes = 0; // of column sums
+  int64_t sharedBytes = 0;                        // of column sums
   std::optional<GpuReduction> reduction;
 };
 

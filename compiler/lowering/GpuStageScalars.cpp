@@ -58,8 +58,8 @@ Value GpuStageEmitter::load(Value memory, Value offset, int64_t elements) {
   if (elements == 1) {
     loaded = memref::LoadOp::create(builder, loc, memory, offset);
   } else {
-    auto op = vector::LoadOp::create(builder, loc, VectorType::get({elements}, element), memory,
-                                     offset);
+    auto op =
+        vector::LoadOp::create(builder, loc, VectorType::get({elements}, element), memory, offset);
     const int64_t bytes = elements * element.getIntOrFloatBitWidth() / 8;
     op.setAlignment(std::min(kAccessBytes, bytes));
     loaded = op;

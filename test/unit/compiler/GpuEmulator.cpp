@@ -130,7 +130,8 @@ void Emulator::runBlock() {
     // All bits set: a NaN to whoever reads before it writes.
     auto &bytes = sharedMemory.emplace_back(
         type.getNumElements() * sizeOf(type.getElementType()) + 16, char(0xff));
-    auto *begin = reinterpret_cast<char *>((reinterpret_cast<uintptr_t>(bytes.data()) + 15) / 16 * 16);
+    auto *begin =
+        reinterpret_cast<char *>((reinterpret_cast<uintptr_t>(bytes.data()) + 15) / 16 * 16);
     auto &shadow = shadows[begin];
     shadow.assign(type.getNumElements(), {});
     memories[attribution] = {begin, type.getNumElements(), type.getElementType(), true, &shadow};
@@ -241,9 +242,9 @@ void Emulator::executeShuffle(gpu::ShuffleOp op, const Mask &mask) {
   if (op.getMode() != gpu::ShuffleMode::XOR)
     return fail(*op, "the emulator shuffles by xor only");
   const Cells source = values[op.getValue()];
-  Cells &cells = define(op.getShuffleResult());
   for (Cell &cell : define(op.getValid()))
     cell.integer = 1;
+  Cells &cells = define(op.getShuffleResult());
   for (int64_t thread = 0; thread < threads; ++thread) {
     const int64_t partner = thread ^ values[op.getOffset()][thread].integer;
     if (mask[thread] != mask[thread / kWarp * kWarp])
@@ -283,8 +284,8 @@ void Emulator::record(Operation &op, Memory &memory, int64_t element, int64_t th
   };
   bool ordered = isOrdered(shadow.writer, shadow.writeEpoch, shadow.writeWarpEpoch);
   if (isWrite) {
-    const bool severalRead = shadow.manyReaders && shadow.readEpoch == epoch &&
-                             shadow.readWarpEpoch == warpEpoch;
+    const bool severalRead =
+        shadow.manyReaders && shadow.readEpoch == epoch && shadow.readWarpEpoch == warpEpoch;
     ordered &= !severalRead && isOrdered(shadow.reader, shadow.readEpoch, shadow.readWarpEpoch);
     shadow.writer = static_cast<int32_t>(thread);
     shadow.writeEpoch = epoch;
