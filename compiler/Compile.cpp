@@ -82,7 +82,7 @@ Status Compiler::runPhase(const Phase &phase) {
 #endif
   TimingScope phaseTiming = rootTiming.nest(phase.name);
   passes.enableTiming(phaseTiming);
-  addPhase(passes, phase, job);
+  addPhase(passes, phase, job, {.isGpu = isGpuTarget(options.target)});
   if (failed(passes.run(module)))
     return diagnostics.failure().withContext("phase " + phase.name.str());
   for (const std::string &warning : diagnostics.takeWarnings())

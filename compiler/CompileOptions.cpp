@@ -35,9 +35,7 @@ Status setWorldSize(CompileOptions &options, const std::string &text) {
 Status setTarget(CompileOptions &options, const std::string &text) {
   if (!isTarget(text))
     return invalidArgument(
-        fmt::format("--target {} is no target; there are cpu (this machine's instruction set), "
-                    "cpu:x86-64-v2, cpu:x86-64-v3 and cpu:x86-64-v4",
-                    text));
+        fmt::format("--target {} is no target; there are {}", text, listTargets()));
   options.target = text;
   return okStatus();
 }
@@ -80,7 +78,7 @@ constexpr Option kOptions[] = {
      .value = setWorldSize},
     {.name = "--target",
      .placeholder = "TARGET",
-     .description = "what the kernels are for: cpu, or cpu:x86-64-v3 (AVX2) and the like",
+     .description = "what the kernels are for: cpu, cpu:x86-64-v3 (AVX2) and the like, cuda:sm_90",
      .value = setTarget},
     {.name = "--compile-to",
      .placeholder = "PHASE",

@@ -11,12 +11,12 @@ using namespace mlir;
 
 namespace titan {
 
-static void buildGraphPhase(OpPassManager &passes, const JobConfig &job) {
+static void buildGraphPhase(OpPassManager &passes, const JobConfig &job, const PhaseTarget &) {
   if (job.training.mixedPrecisionParam == "bfloat16")
     passes.addPass(createCastPrecision());
 }
 
-static void buildShardedPhase(OpPassManager &passes, const JobConfig &job) {
+static void buildShardedPhase(OpPassManager &passes, const JobConfig &job, const PhaseTarget &) {
   PropagateShardingsOptions options;
   // As torchtitan does: a pipeline's weights would be gathered for each microbatch.
   const ParallelismSection &keys = job.parallelism;
@@ -26,7 +26,7 @@ static void buildShardedPhase(OpPassManager &passes, const JobConfig &job) {
   passes.addPass(createPropagateShardings(options));
 }
 
-static void buildStepPhase(OpPassManager &passes, const JobConfig &job) {
+static void buildStepPhase(OpPassManager &passes, const JobConfig &job, const PhaseTarget &) {
   passes.addPass(createSplitStages());
   DifferentiateOptions differentiate;
   differentiate.reducePerStep = job.parallelism.gradientReduction == "per_step";
@@ -60,7 +60,7 @@ static RematerializeOptions getRematerializeOptions(const JobConfig &job) {
   return options;
 }
 
-static void buildLocalPhase(OpPassManager &passes, const JobConfig &job) {
+static void buildLocalPhase(OpPassManager &passes, const JobConfig &job, const PhaseTarget &) {
   passes.addPass(createPartitionSpmd());
   ChunkLossOptions options;
   options.chunks = job.training.lossChunks;
@@ -73,13 +73,15 @@ static void buildLocalPhase(OpPassManager &passes, const JobConfig &job) {
   passes.addPass(createBucketCollectives());
 }
 
-static void buildKernelsPhase(OpPassManager &passes, const JobConfig &) {
+static void buildKernelsPhase(OpPassManager &passes, const JobConfig &, const PhaseTarget &) {
   passes.addNestedPass<func::FuncOp>(createFormKernels());
   passes.addPass(createScheduleInstructions());
 }
 
-static void buildExecPhase(OpPassManager &passes, const JobConfig &) {
-  passes.addPass(createPlanMemory());
+static void buildExecPhase(OpPassManager &passes, const JobConfig &, const PhaseTarget &target) {
+  PlanMemoryOptions options;
+  options.gpu = target.isGpu;
+  passes.addPass(createPlanMemory(options));
 }
 
 llvm::ArrayRef<Phase> allPhases() {
@@ -122,8 +124,9 @@ struct VerifyPhase : PassWrapper<VerifyPhase, OperationPass<ModuleOp>> {
 };
 } // namespace
 
-void addPhase(OpPassManager &passes, const Phase &phase, const JobConfig &job) {
-  phase.build(passes, job);
+void addPhase(OpPassManager &passes, const Phase &phase, const JobConfig &job,
+              const PhaseTarget &target) {
+  phase.build(passes, job, target);
   passes.addPass(std::make_unique<VerifyPhase>(phase.name));
 }
 

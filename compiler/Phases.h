@@ -15,11 +15,16 @@
 
 namespace titan {
 
+/// What the passes ask about the target.
+struct PhaseTarget {
+  bool isGpu = false;
+};
+
 struct Phase {
   llvm::StringLiteral name;
   llvm::StringLiteral description;
   /// Adds the passes that lead from the previous phase to this one.
-  void (*build)(mlir::OpPassManager &passes, const JobConfig &job);
+  void (*build)(mlir::OpPassManager &passes, const JobConfig &job, const PhaseTarget &target);
   /// Checks what later phases rely on; errors stand at the offending ops.
   llvm::LogicalResult (*verify)(mlir::ModuleOp module);
 };
@@ -31,7 +36,8 @@ llvm::ArrayRef<Phase> allPhases();
 const Phase *findPhase(llvm::StringRef name);
 
 /// Adds a phase's passes, then its verifier as a pass.
-void addPhase(mlir::OpPassManager &passes, const Phase &phase, const JobConfig &job);
+void addPhase(mlir::OpPassManager &passes, const Phase &phase, const JobConfig &job,
+              const PhaseTarget &target = {});
 
 /// Registers `--titan-verify-phase=phase=NAME` and one pipeline per phase, `--titan-phase-NAME`,
 /// with the settings of a default job.

@@ -434,6 +434,9 @@ def PlanMemory : Pass<"titan-plan-memory", "::mlir::ModuleOp"> {
     and cotangents that it gets, and those that it sends; each with as many slots as the timeline has
     in use at a time. Stages of one rank hand values on without a copy.
   }];
+  let options = [Option<"gpu", "gpu", "bool", "false",
+                        "the kernels are for a GPU: sums over rows have partial results for more "
+                        "blocks">];
   let dependentDialects = ["::titan::TitanDialect", "::titan::exec::ExecDialect"];
 }
 

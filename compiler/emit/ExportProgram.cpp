@@ -298,7 +298,7 @@ LogicalResult ProgramExporter::exportKernel(exec::KernelOp op) {
     kernel.arguments.push_back(
         {convert<format::Access>(op.getAccess(i)), convertView(op.getArgumentType(i))});
   for (auto stage : op.getStages().getAsRange<exec::StageAttr>())
-    kernel.stages.push_back({stage.getSymbol().str(), stage.getBlocks()});
+    kernel.stages.push_back({stage.getSymbol().str(), stage.getBlocks(), stage.getThreads()});
   kernel.cost = convertCost(op.getCost());
   kernel.image = images.lookup(*op.getImage());
   program.kernels.push_back(std::move(kernel));

@@ -183,7 +183,7 @@ void ProgramImporter::importKernels() {
       accesses.push_back(exec::AccessAttr::get(context, convert<exec::Access>(argument.access)));
     }
     for (const format::Stage &stage : it.stages)
-      stages.push_back(exec::StageAttr::get(context, stage.symbol, stage.blocks));
+      stages.push_back(exec::StageAttr::get(context, stage.symbol, stage.blocks, stage.threads));
     exec::KernelOp::create(builder, location, it.name, builder.getArrayAttr(types),
                            builder.getArrayAttr(accesses), builder.getArrayAttr(stages),
                            getCost(it.cost),

@@ -3,6 +3,8 @@
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/Math/IR/Math.h"
 #include "mlir/Dialect/Math/Transforms/Passes.h"
+#include "mlir/Dialect/Vector/IR/VectorOps.h"
+#include "mlir/Transforms/GreedyPatternRewriteDriver.h"
 
 using namespace mlir;
 
@@ -68,5 +70,24 @@ void populateMathApproximationPatterns(RewritePatternSet &patterns) {
   patterns.add<ExpOfFloat32>(patterns.getContext());
   populateMathPolynomialApproximationPatterns(patterns, MathPolynomialApproximationOptions{});
 }
+
+namespace {
+struct ApproximateMath : PassWrapper<ApproximateMath, OperationPass<>> {
+  MLIR_DEFINE_EXPLICIT_INTERNAL_INLINE_TYPE_ID(ApproximateMath)
+
+  StringRef getArgument() const override { return "titan-approximate-math"; }
+  void getDependentDialects(DialectRegistry &registry) const override {
+    registry.insert<arith::ArithDialect, math::MathDialect, vector::VectorDialect>();
+  }
+  void runOnOperation() override {
+    RewritePatternSet patterns(&getContext());
+    populateMathApproximationPatterns(patterns);
+    if (failed(applyPatternsGreedily(getOperation(), std::move(patterns))))
+      signalPassFailure();
+  }
+};
+} // namespace
+
+std::unique_ptr<Pass> createApproximateMathPass() { return std::make_unique<ApproximateMath>(); }
 
 } // namespace titan

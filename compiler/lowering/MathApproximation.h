@@ -2,6 +2,7 @@
 #pragma once
 
 #include "mlir/IR/PatternMatch.h"
+#include "mlir/Pass/Pass.h"
 
 namespace titan {
 
@@ -9,5 +10,8 @@ namespace titan {
 /// last place) where the result is a normal number; 0 below -87.7, infinity above 88.72, NaN for
 /// NaN. Other functions, such as logarithms, which kernels take once per row, are MLIR's.
 void populateMathApproximationPatterns(mlir::RewritePatternSet &patterns);
+
+/// Applies them to a function of any kind.
+std::unique_ptr<mlir::Pass> createApproximateMathPass();
 
 } // namespace titan

@@ -17,7 +17,6 @@
 #include "mlir/Target/LLVMIR/Dialect/Builtin/BuiltinToLLVMIRTranslation.h"
 #include "mlir/Target/LLVMIR/Dialect/LLVMIR/LLVMToLLVMIRTranslation.h"
 #include "mlir/Target/LLVMIR/Export.h"
-#include "mlir/Transforms/GreedyPatternRewriteDriver.h"
 #include "mlir/Transforms/Passes.h"
 #include "llvm/Analysis/ValueTracking.h"
 #include "llvm/IR/IRBuilder.h"
@@ -96,24 +95,6 @@ static std::unique_ptr<llvm::TargetMachine> createMachine(const CpuLevel &level)
 // Loops to LLVM IR
 //===----------------------------------------------------------------------===//
 
-namespace {
-/// math.exp and its like as polynomials, which vectorize and need no library.
-struct ApproximateMath : PassWrapper<ApproximateMath, OperationPass<func::FuncOp>> {
-  MLIR_DEFINE_EXPLICIT_INTERNAL_INLINE_TYPE_ID(ApproximateMath)
-
-  StringRef getArgument() const override { return "titan-approximate-math"; }
-  void getDependentDialects(DialectRegistry &registry) const override {
-    registry.insert<arith::ArithDialect, math::MathDialect, vector::VectorDialect>();
-  }
-  void runOnOperation() override {
-    RewritePatternSet patterns(&getContext());
-    populateMathApproximationPatterns(patterns);
-    if (failed(applyPatternsGreedily(getOperation(), std::move(patterns))))
-      signalPassFailure();
-  }
-};
-} // namespace
-
 static void loadDialects(MLIRContext *context) {
   DialectRegistry registry;
   registerBuiltinDialectTranslation(registry);
@@ -127,7 +108,7 @@ static void loadDialects(MLIRContext *context) {
 static LogicalResult lowerToLlvm(ModuleOp module) {
   PassManager passes(module.getContext());
   passes.enableVerifier(false);
-  passes.addNestedPass<func::FuncOp>(std::make_unique<ApproximateMath>());
+  passes.addNestedPass<func::FuncOp>(createApproximateMathPass());
   passes.addPass(createCanonicalizerPass());
   passes.addPass(createCSEPass());
   passes.addPass(createSCFToControlFlowPass());

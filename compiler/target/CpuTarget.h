@@ -1,7 +1,7 @@
 // Kernels to x86-64 machine code: a shared object in memory.
 #pragma once
 
-#include "compiler/lowering/KernelEmitter.h"
+#include "compiler/target/KernelSource.h"
 
 #include <string>
 #include <vector>
@@ -14,14 +14,6 @@ struct CpuTargetOptions {
   std::string cpu = "host";
   /// The linker; empty: ld.lld-22 or ld.lld from PATH or from LLVM's own folder.
   std::string linker;
-};
-
-/// One kernel to compile. Its stages become the functions `symbol.0`, `symbol.1`, ... of
-/// runtime/abi/KernelAbi.h, so that symbols must differ.
-struct KernelSource {
-  KernelOp op;
-  KernelTies ties;
-  std::string symbol;
 };
 
 struct StageInfo {

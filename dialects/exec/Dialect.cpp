@@ -198,12 +198,15 @@ LogicalResult InitializerAttr::verify(function_ref<InFlightDiagnostic()> emitErr
 }
 
 LogicalResult StageAttr::verify(llvm::function_ref<InFlightDiagnostic()> emitError,
-                                StringRef symbol, int64_t blocks) {
+                                StringRef symbol, int64_t blocks, int64_t threads) {
   if (symbol.empty())
     return emitError() << "a stage needs a symbol, found an empty name";
   if (blocks < 1)
     return emitError() << "a stage has at least 1 block, found " << blocks << " in '" << symbol
                        << "'";
+  if (threads != 0 && (threads < 32 || threads > 1024 || !llvm::isPowerOf2_64(threads)))
+    return emitError() << "a block's threads are a power of two from 32 to 1024, found " << threads
+                       << " in '" << symbol << "'";
   return success();
 }
 

@@ -178,8 +178,13 @@ def Exec_InitializerAttr : Exec_Attr<"Initializer", "initializer"> {
 
 def Exec_StageAttr : Exec_Attr<"Stage", "stage"> {
   let summary = "one symbol of a kernel and its number of independent blocks";
-  let parameters = (ins StringRefParameter<>:$symbol, "int64_t":$blocks);
-  let assemblyFormat = "`<` $symbol `,` $blocks `>`";
+  let description = "On a GPU `threads` is the size of a block, a power of two from 32 to 1024.";
+  let parameters = (ins StringRefParameter<>:$symbol, "int64_t":$blocks,
+                        DefaultValuedParameter<"int64_t", "0">:$threads);
+  let builders = [AttrBuilder<(ins "::llvm::StringRef":$symbol, "int64_t":$blocks), [{
+    return $_get($_ctxt, symbol, blocks, int64_t{0});
+  }]>];
+  let assemblyFormat = "`<` $symbol `,` $blocks (`threads` $threads^)? `>`";
   let genVerifyDecl = 1;
 }
 

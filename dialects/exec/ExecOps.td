@@ -92,7 +92,8 @@ def Exec_ImageOp : Exec_Declaration<"image", [Symbol]> {
   let summary = "machine code of kernels for one target";
   let description = [{
     `features` are the processor features that the code needs; a host that lacks one is refused by
-    name. `contents` are the bytes of an ELF shared object, absent until kernels are emitted.
+    name. `contents` are the bytes of an ELF shared object or, for CUDA, PTX or an ELF image for one
+    architecture; absent until kernels are emitted.
   }];
   let arguments = (ins SymbolNameAttr:$sym_name, StrAttr:$target, StrArrayAttr:$features,
                        OptionalAttr<ElementsAttr>:$contents);

@@ -20,7 +20,8 @@ namespace {
 /// Such a result stands among the arguments a second time.
 class KernelTable {
 public:
-  KernelTable(ModuleOp module) : builder(module.getContext()), module(module) {}
+  KernelTable(ModuleOp module, const ReductionBlocks &reductionBlocks)
+      : builder(module.getContext()), module(module), reductionBlocks(reductionBlocks) {}
 
   /// The symbol of the kernel with these ties.
   FailureOr<exec::KernelOp> get(KernelOp kernel, ArrayRef<int> ties) {
@@ -42,7 +43,7 @@ private:
   };
 
   FailureOr<exec::KernelOp> add(KernelOp kernel, ArrayRef<int> ties) {
-    FailureOr<KernelPlan> plan = analyzeKernel(kernel);
+    FailureOr<KernelPlan> plan = analyzeKernel(kernel, reductionBlocks);
     if (failed(plan))
       return failure();
     SmallVector<Attribute> types, accesses, stages;
@@ -78,6 +79,7 @@ private:
 
   OpBuilder builder;
   ModuleOp module;
+  ReductionBlocks reductionBlocks;
   llvm::DenseMap<llvm::hash_code, SmallVector<Entry, 1>> kernels;
   int64_t count = 0;
 };
@@ -192,6 +194,8 @@ LogicalResult verifySignature(func::FuncOp function, const FunctionLayout &layou
 }
 
 struct PlanMemory : impl::PlanMemoryBase<PlanMemory> {
+  using PlanMemoryBase::PlanMemoryBase;
+
   void runOnOperation() override {
     ModuleOp module = getOperation();
     OpBuilder builder(&getContext());
@@ -199,11 +203,13 @@ struct PlanMemory : impl::PlanMemoryBase<PlanMemory> {
     if (failed(layout.plan()))
       return signalPassFailure();
     SmallVector<func::FuncOp> functions(module.getOps<func::FuncOp>());
-    KernelTable kernels(module);
+    const ReductionBlocks reductionBlocks = gpu ? ReductionBlocks::forGpu() : ReductionBlocks();
+    KernelTable kernels(module, reductionBlocks);
     llvm::StringMap<int64_t> arenaBytes; // by segment
     SmallVector<exec::FuncOp> emitted;
     for (func::FuncOp function : functions) {
       FunctionLayout functionLayout = layout.getFunctionLayout(function);
+      functionLayout.reductionBlocks = reductionBlocks;
       if (failed(verifySignature(function, functionLayout)))
         return signalPassFailure();
       cloneStoredConstants(function);

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "passes/Functions.h"
+#include "passes/kernels/KernelSchedule.h"
 
 #include "llvm/ADT/EquivalenceClasses.h"
 
@@ -21,6 +22,7 @@ struct FunctionLayout {
   llvm::SmallVector<FixedRange> arguments;
   llvm::SmallVector<FixedRange> results;
   const llvm::StringMap<FixedRange> *variables = nullptr;
+  ReductionBlocks reductionBlocks; ///< what kernels need scratch memory for
 };
 
 /// Memory that one or more values share, one after another or as views.

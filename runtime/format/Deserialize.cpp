@@ -160,7 +160,7 @@ Status readKernel(const fb::Kernel &from, Kernel &to) {
                                  }));
   TITAN_RETURN_IF_ERROR(
       readList(from.stages(), "stage", to.stages, [](const fb::Stage &stage, Stage &result) {
-        result = {text(stage.symbol()), stage.blocks()};
+        result = {text(stage.symbol()), stage.blocks(), stage.threads()};
         return okStatus();
       }));
   readCost(from.cost(), to.cost);

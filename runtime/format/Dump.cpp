@@ -118,7 +118,8 @@ private:
             << type(kernel.arguments[i].view);
       out << ") stages";
       for (const Stage &stage : kernel.stages)
-        out << " " << escaped(stage.symbol) << "[" << stage.blocks << "]";
+        out << " " << escaped(stage.symbol) << "[" << stage.blocks
+            << (stage.threads ? " x " + std::to_string(stage.threads) : "") << "]";
       out << cost(kernel.cost) << " image @" << escaped(program.images[kernel.image].name) << "\n";
     }
   }

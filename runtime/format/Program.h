@@ -176,6 +176,7 @@ struct Cost {
 struct Stage {
   std::string symbol;
   int64_t blocks = 1;
+  int64_t threads = 0; ///< of a block on a GPU, a power of two from 32 to 1024; else 0
 };
 
 struct Argument {

@@ -108,7 +108,7 @@ Offset<fb::Kernel> Writer::kernel(const Kernel &kernel) {
   });
   auto stages = list<fb::Stage>(kernel.stages, [&](const Stage &stage) {
     auto symbol = builder.CreateString(stage.symbol);
-    return fb::CreateStage(builder, symbol, stage.blocks);
+    return fb::CreateStage(builder, symbol, stage.blocks, stage.threads);
   });
   auto price = cost(kernel.cost);
   return fb::CreateKernel(builder, name, arguments, stages, price, kernel.image);

@@ -201,10 +201,15 @@ private:
                         ": extents and strides are positive and the bytes below 2^62");
     if (kernel.stages.empty())
       return dataLoss("a kernel has at least 1 stage");
-    for (const Stage &stage : kernel.stages)
+    for (const Stage &stage : kernel.stages) {
       if (stage.symbol.empty() || stage.blocks < 1)
         return dataLoss("a stage has a symbol and at least 1 block, found " + quoted(stage.symbol) +
                         " and " + std::to_string(stage.blocks));
+      const int64_t threads = stage.threads;
+      if (threads != 0 && (threads < 32 || threads > 1024 || (threads & (threads - 1)) != 0))
+        return dataLoss("a block's threads are a power of two from 32 to 1024, found " +
+                        std::to_string(threads));
+    }
     if (kernel.image >= program.images.size())
       return dataLoss("image " + std::to_string(kernel.image) + " does not exist: there are " +
                       std::to_string(program.images.size()));

@@ -41,8 +41,7 @@ std::string emulateBody(const std::string &body, std::vector<float> *memory = nu
   auto module = parseSourceString<ModuleOp>(source, &context);
   if (!module)
     return "does not parse";
-  auto function =
-      (*module->getOps<gpu::GPUModuleOp>().begin()).lookupSymbol<gpu::GPUFuncOp>("f");
+  auto function = (*module->getOps<gpu::GPUModuleOp>().begin()).lookupSymbol<gpu::GPUFuncOp>("f");
   alignas(16) float data[128];
   std::iota(data, data + 128, 0.0f);
   const std::string failure = emulate({function, 2, 64, {data}});
@@ -66,8 +65,10 @@ TEST(GpuEmulator, ThreadsExchangeThroughSharedMemoryAndShuffles) {
         %i32 = arith.constant 32 : i32
         %z, %valid = gpu.shuffle xor %w, %i1, %i32 : f32
         memref.store %z, %x[%own] : memref<128xf32>
-  )", &memory), "");
-  EXPECT_EQ(memory[0], 62);  // 63 - (0 xor 1)
+  )",
+                        &memory),
+            "");
+  EXPECT_EQ(memory[0], 62);   // 63 - (0 xor 1)
   EXPECT_EQ(memory[65], 127); // 64 + 63 - (1 xor 1)
 }
 
@@ -94,7 +95,8 @@ TEST(GpuEmulator, FindsRacesWithReadersAndOtherBlocks) {
   EXPECT_TRUE(StringRef(emulateBody(R"(
         %v = memref.load %x[%base] : memref<128xf32>
         scf.if %isFirst { memref.store %one, %x[%base] : memref<128xf32> }
-  )")).starts_with("two threads race"));
+  )"))
+                  .starts_with("two threads race"));
   EXPECT_TRUE(StringRef(emulateBody("memref.store %one, %x[%t] : memref<128xf32>"))
                   .starts_with("two blocks race"));
 }
@@ -106,15 +108,18 @@ TEST(GpuEmulator, FindsThreadsThatDoNotMeet) {
         %i1 = arith.constant 1 : i32
         %i32 = arith.constant 32 : i32
         scf.if %isFirst { %z, %valid = gpu.shuffle xor %one, %i1, %i32 : f32 }
-  )"), "not all threads of a warp shuffle");
+  )"),
+            "not all threads of a warp shuffle");
 }
 
 TEST(GpuEmulator, FindsBadAddresses) {
   EXPECT_TRUE(StringRef(emulateBody(R"(
         %at = arith.addi %own, %c1 : index
         %v = memref.load %x[%at] : memref<128xf32>
-  )")).contains("out of bounds"));
+  )"))
+                  .contains("out of bounds"));
   EXPECT_TRUE(StringRef(emulateBody(R"(
         %v = vector.load %x[%own] {alignment = 16 : i64} : memref<128xf32>, vector<4xf32>
-  )")).contains("is not aligned"));
+  )"))
+                  .contains("is not aligned"));
 }

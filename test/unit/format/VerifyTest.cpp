@@ -82,6 +82,8 @@ const std::vector<Case> &memoryCases() {
        "kernel 'scale': argument 0"},
       {"noStage", [](Program &p) { p.kernels[0].stages.clear(); }, "at least 1 stage"},
       {"noBlocks", [](Program &p) { p.kernels[0].stages[0].blocks = 0; }, "at least 1 block"},
+      {"threads", [](Program &p) { p.kernels[0].stages[0].threads = 48; },
+       "from 32 to 1024, found 48"},
       {"noImage", [](Program &p) { p.kernels[0].image = kNone; }, "image 4294967295 does not"},
   };
   return cases;

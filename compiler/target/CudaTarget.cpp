@@ -1,0 +1,302 @@
+#include "compiler/target/CudaTarget.h"
+
+#include "compiler/lowering/MathApproximation.h"
+
+#include "mlir/Conversion/ArithToLLVM/ArithToLLVM.h"
+#include "mlir/Conversion/ControlFlowToLLVM/ControlFlowToLLVM.h"
+#include "mlir/Conversion/MathToLLVM/MathToLLVM.h"
+#include "mlir/Conversion/MemRefToLLVM/MemRefToLLVM.h"
+#include "mlir/Conversion/NVVMToLLVM/NVVMToLLVM.h"
+#include "mlir/Conversion/Passes.h"
+#include "mlir/Conversion/VectorToLLVM/ConvertVectorToLLVM.h"
+#include "mlir/Dialect/Arith/IR/Arith.h"
+#include "mlir/Dialect/ControlFlow/IR/ControlFlow.h"
+#include "mlir/Dialect/LLVMIR/LLVMDialect.h"
+#include "mlir/Dialect/LLVMIR/NVVMDialect.h"
+#include "mlir/Dialect/Math/IR/Math.h"
+#include "mlir/Dialect/MemRef/IR/MemRef.h"
+#include "mlir/Dialect/SCF/IR/SCF.h"
+#include "mlir/Dialect/Vector/IR/VectorOps.h"
+#include "mlir/IR/Threading.h"
+#include "mlir/Pass/PassManager.h"
+#include "mlir/Target/LLVMIR/Dialect/Builtin/BuiltinToLLVMIRTranslation.h"
+#include "mlir/Target/LLVMIR/Dialect/GPU/GPUToLLVMIRTranslation.h"
+#include "mlir/Target/LLVMIR/Dialect/LLVMIR/LLVMToLLVMIRTranslation.h"
+#include "mlir/Target/LLVMIR/Dialect/NVVM/NVVMToLLVMIRTranslation.h"
+#include "mlir/Target/LLVMIR/Export.h"
+#include "mlir/Transforms/Passes.h"
+#include "llvm/IR/LegacyPassManager.h"
+#include "llvm/IR/Module.h"
+#include "llvm/MC/TargetRegistry.h"
+#include "llvm/Passes/PassBuilder.h"
+#include "llvm/Support/FileSystem.h"
+#include "llvm/Support/MemoryBuffer.h"
+#include "llvm/Support/Path.h"
+#include "llvm/Support/Process.h"
+#include "llvm/Support/Program.h"
+#include "llvm/Support/TargetSelect.h"
+#include "llvm/Target/TargetMachine.h"
+#include "llvm/Target/TargetOptions.h"
+
+using namespace mlir;
+
+namespace titan {
+
+/// Below this many elements in every tensor 32-bit offsets do, with room for a loop's last step.
+static constexpr int64_t kSmallElements = int64_t{1} << 30;
+
+llvm::ArrayRef<CudaArchitecture> cudaArchitectures() {
+  static constexpr CudaArchitecture architectures[] = {
+      {"sm_80", "ptx78"}, {"sm_90", "ptx78"}, {"sm_100", "ptx86"}, {"sm_120", "ptx87"}};
+  return architectures;
+}
+
+const CudaArchitecture *findCudaArchitecture(llvm::StringRef name) {
+  const auto *found = llvm::find_if(cudaArchitectures(),
+                                    [&](const CudaArchitecture &it) { return it.name == name; });
+  return found == cudaArchitectures().end() ? nullptr : found;
+}
+
+static std::unique_ptr<llvm::TargetMachine> createMachine(const CudaArchitecture &architecture) {
+  LLVMInitializeNVPTXTargetInfo();
+  LLVMInitializeNVPTXTarget();
+  LLVMInitializeNVPTXTargetMC();
+  LLVMInitializeNVPTXAsmPrinter();
+  std::string error;
+  const llvm::Triple triple("nvptx64-nvidia-cuda");
+  const llvm::Target *target = llvm::TargetRegistry::lookupTarget(triple, error);
+  if (!target)
+    return nullptr;
+  // Without the PTX version LLVM takes one that does not know the processor, and ends the process.
+  const std::string features = ("+" + architecture.ptxVersion).str();
+  return std::unique_ptr<llvm::TargetMachine>(
+      target->createTargetMachine(triple, architecture.name, features, llvm::TargetOptions(),
+                                  std::nullopt, std::nullopt, llvm::CodeGenOptLevel::Aggressive));
+}
+
+//===----------------------------------------------------------------------===//
+// GPU functions to PTX
+//===----------------------------------------------------------------------===//
+
+static void loadDialects(MLIRContext *context) {
+  DialectRegistry registry;
+  registerBuiltinDialectTranslation(registry);
+  registerGPUDialectTranslation(registry);
+  registerLLVMDialectTranslation(registry);
+  registerNVVMDialectTranslation(registry);
+  arith::registerConvertArithToLLVMInterface(registry);
+  cf::registerConvertControlFlowToLLVMInterface(registry);
+  registerConvertMathToLLVMInterface(registry);
+  registerConvertMemRefToLLVMInterface(registry);
+  registerConvertNVVMToLLVMInterface(registry);
+  vector::registerConvertVectorToLLVMInterface(registry);
+  context->appendDialectRegistry(registry);
+  context->loadDialect<arith::ArithDialect, cf::ControlFlowDialect, gpu::GPUDialect,
+                       LLVM::LLVMDialect, math::MathDialect, memref::MemRefDialect,
+                       NVVM::NVVMDialect, scf::SCFDialect, vector::VectorDialect>();
+}
+
+static LogicalResult lowerToNvvm(ModuleOp module, unsigned indexBits) {
+  PassManager passes(module.getContext());
+  passes.enableVerifier(false);
+  OpPassManager &kernels = passes.nest<gpu::GPUModuleOp>();
+  kernels.addNestedPass<gpu::GPUFuncOp>(createApproximateMathPass());
+  kernels.addPass(createCanonicalizerPass());
+  kernels.addPass(createCSEPass());
+  kernels.addPass(createLoopInvariantCodeMotionPass());
+  kernels.addPass(createSCFToControlFlowPass());
+  ConvertGpuOpsToNVVMOpsOptions options;
+  options.indexBitwidth = indexBits;
+  options.useBarePtrCallConv = true;
+  kernels.addPass(createConvertGpuOpsToNVVMOps(options));
+  kernels.addPass(createReconcileUnrealizedCastsPass());
+  kernels.addPass(createCanonicalizerPass());
+  kernels.addPass(createCSEPass());
+  return passes.run(module);
+}
+
+static void optimize(llvm::Module &module, llvm::TargetMachine &machine) {
+  llvm::LoopAnalysisManager loops;
+  llvm::FunctionAnalysisManager functions;
+  llvm::CGSCCAnalysisManager callGraph;
+  llvm::ModuleAnalysisManager modules;
+  llvm::PassBuilder builder(&machine);
+  builder.registerModuleAnalyses(modules);
+  builder.registerCGSCCAnalyses(callGraph);
+  builder.registerFunctionAnalyses(functions);
+  builder.registerLoopAnalyses(loops);
+  builder.crossRegisterProxies(loops, functions, callGraph, modules);
+  builder.buildPerModuleDefaultPipeline(llvm::OptimizationLevel::O3).run(module, modules);
+}
+
+static LogicalResult emitPtx(gpu::GPUModuleOp kernels, const CudaArchitecture &architecture,
+                             llvm::SmallVectorImpl<char> &ptx) {
+  auto machine = createMachine(architecture);
+  if (!machine)
+    return emitError(kernels.getLoc()) << "this LLVM generates no PTX";
+  llvm::LLVMContext context;
+  auto code = translateModuleToLLVMIR(kernels, context, "titan");
+  if (!code)
+    return failure();
+  code->setTargetTriple(machine->getTargetTriple());
+  code->setDataLayout(machine->createDataLayout());
+  optimize(*code, *machine);
+  llvm::raw_svector_ostream stream(ptx);
+  llvm::legacy::PassManager codegen;
+  if (machine->addPassesToEmitFile(codegen, stream, nullptr, llvm::CodeGenFileType::AssemblyFile))
+    return emitError(kernels.getLoc()) << "this LLVM writes no PTX";
+  codegen.run(*code);
+  return success();
+}
+
+//===----------------------------------------------------------------------===//
+// Kernels to an image
+//===----------------------------------------------------------------------===//
+
+namespace {
+/// Kernels that are compiled together, beside other such parts.
+struct Part {
+  OwningOpRef<ModuleOp> module;
+  gpu::GPUModuleOp kernels;
+  unsigned indexBits;
+  llvm::SmallVector<char, 0> ptx;
+};
+} // namespace
+
+static unsigned chooseIndexBits(KernelOp kernel) {
+  auto isLarge = [](Type type) {
+    return cast<RankedTensorType>(type).getNumElements() > kSmallElements;
+  };
+  return llvm::any_of(kernel->getOperandTypes(), isLarge) ||
+                 llvm::any_of(kernel->getResultTypes(), isLarge)
+             ? 64
+             : 32;
+}
+
+static Part createPart(MLIRContext *context, unsigned indexBits) {
+  OpBuilder builder(context);
+  Location loc = builder.getUnknownLoc();
+  Part part{ModuleOp::create(loc), {}, indexBits, {}};
+  builder.setInsertionPointToEnd(part.module->getBody());
+  part.kernels = gpu::GPUModuleOp::create(builder, loc, "kernels");
+  return part;
+}
+
+// Independent of the number of threads, for the text is to be the same.
+static constexpr size_t kKernelsPerPart = 4;
+
+/// The part of a module's text behind its header: .version, .target and .address_size come once.
+static llvm::StringRef withoutHeader(llvm::StringRef ptx) {
+  constexpr llvm::StringLiteral last = ".address_size 64";
+  const size_t at = ptx.find(last);
+  return at == llvm::StringRef::npos ? ptx : ptx.drop_front(at + last.size());
+}
+
+llvm::FailureOr<CudaImage> compileForCuda(llvm::ArrayRef<KernelSource> sources,
+                                          const CudaArchitecture &architecture) {
+  CudaImage image;
+  if (sources.empty())
+    return image;
+  MLIRContext *context = sources[0].op->getContext();
+  loadDialects(context);
+  std::vector<Part> parts;
+  size_t kernelsInPart = 0;
+  for (const KernelSource &source : sources) {
+    const unsigned indexBits = chooseIndexBits(source.op);
+    if (parts.empty() || kernelsInPart == kKernelsPerPart ||
+        parts.back().indexBits != indexBits) {
+      parts.push_back(createPart(context, indexBits));
+      kernelsInPart = 0;
+    }
+    auto stages = emitGpuKernel(source.op, source.ties, source.symbol, parts.back().kernels);
+    if (failed(stages))
+      return failure();
+    image.kernels.push_back(std::move(*stages));
+    ++kernelsInPart;
+  }
+  auto compiled = failableParallelForEach(context, parts, [&](Part &part) -> LogicalResult {
+    if (failed(lowerToNvvm(*part.module, part.indexBits)))
+      return failure();
+    return emitPtx(part.kernels, architecture, part.ptx);
+  });
+  if (failed(compiled))
+    return failure();
+  for (const Part &part : parts) {
+    const llvm::StringRef text(part.ptx.data(), part.ptx.size());
+    image.ptx += image.ptx.empty() ? text : withoutHeader(text);
+  }
+  return image;
+}
+
+//===----------------------------------------------------------------------===//
+// ptxas
+//===----------------------------------------------------------------------===//
+
+std::optional<std::string> findPtxas() {
+  llvm::SmallVector<std::string> folders;
+  for (llvm::StringRef variable : {"CUDA_HOME", "CUDA_PATH"})
+    if (auto root = llvm::sys::Process::GetEnv(variable))
+      folders.push_back(*root + "/bin");
+  llvm::SmallVector<llvm::StringRef> paths(folders.begin(), folders.end());
+  if (!paths.empty())
+    if (auto found = llvm::sys::findProgramByName("ptxas", paths))
+      return *found;
+  if (auto found = llvm::sys::findProgramByName("ptxas"))
+    return *found;
+  if (auto found = llvm::sys::findProgramByName("ptxas", {"/usr/local/cuda/bin"}))
+    return *found;
+  return std::nullopt;
+}
+
+namespace {
+/// A file in the temporary folder, removed at the end.
+struct TemporaryFile {
+  explicit TemporaryFile(llvm::StringRef suffix)
+      : error(llvm::sys::fs::createTemporaryFile("titan", suffix, path)) {}
+  ~TemporaryFile() {
+    if (!error)
+      llvm::sys::fs::remove(path);
+  }
+  llvm::SmallString<128> path;
+  std::error_code error;
+};
+} // namespace
+
+static std::string readText(llvm::StringRef path) {
+  auto buffer = llvm::MemoryBuffer::getFile(path);
+  return buffer ? (*buffer)->getBuffer().str() : std::string();
+}
+
+llvm::Expected<std::vector<char>> assemblePtx(llvm::StringRef ptxas, llvm::StringRef ptx,
+                                              const CudaArchitecture &architecture,
+                                              std::string *log) {
+  TemporaryFile source("ptx"), image("cubin"), output("log");
+  for (const TemporaryFile *file : {&source, &image, &output})
+    if (file->error)
+      return llvm::createStringError(file->error, "no temporary file");
+  std::error_code error;
+  {
+    llvm::raw_fd_ostream stream(source.path, error);
+    stream << ptx;
+  }
+  if (error)
+    return llvm::createStringError(error, "cannot write " + source.path.str().str());
+  const std::string arch = ("-arch=" + architecture.name).str();
+  const llvm::StringRef arguments[] = {ptxas, "-v", "-O3", arch, source.path, "-o", image.path};
+  const std::optional<llvm::StringRef> redirects[] = {"", output.path.str(), output.path.str()};
+  std::string message;
+  const int status = llvm::sys::ExecuteAndWait(ptxas, arguments, std::nullopt, redirects,
+                                               /*SecondsToWait=*/0, /*MemoryLimit=*/0, &message);
+  const std::string text = readText(output.path);
+  if (log)
+    *log = text;
+  if (status != 0)
+    return llvm::createStringError("ptxas failed: " + (message.empty() ? text : message));
+  auto bytes = llvm::MemoryBuffer::getFile(image.path, /*IsText=*/false,
+                                           /*RequiresNullTerminator=*/false);
+  if (!bytes)
+    return llvm::createStringError(bytes.getError(), "ptxas left no image");
+  return std::vector<char>((*bytes)->getBufferStart(), (*bytes)->getBufferEnd());
+}
+
+} // namespace titan
