@@ -435,8 +435,7 @@ def PlanMemory : Pass<"titan-plan-memory", "::mlir::ModuleOp"> {
     in use at a time. Stages of one rank hand values on without a copy.
   }];
   let options = [Option<"gpu", "gpu", "bool", "false",
-                        "the kernels are for a GPU: sums over rows have partial results for more "
-                        "blocks">];
+                        "the kernels are for a GPU: they have scratch memory for more blocks">];
   let dependentDialects = ["::titan::TitanDialect", "::titan::exec::ExecDialect"];
 }
 

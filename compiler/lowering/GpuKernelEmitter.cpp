@@ -227,6 +227,9 @@ LogicalResult GpuStageEmitter::emitCombination() {
   auto branch = scf::IfOp::create(
       builder, loc, arith::AndIOp::create(builder, loc, isFirstWarp, isInside).getResult());
   builder.setInsertionPoint(branch.thenYield());
+  // Scalars are loaded where they are used: sums of hundreds of them would fill the registers.
+  Operation *marker = index(0).getDefiningOp();
+  preamble = OpBuilder::InsertPoint(marker->getBlock(), marker->getIterator());
   Values none;
   return emitElements(nest, flatIndex, 1, none);
 }
@@ -515,7 +518,7 @@ void GpuStageEmitter::storeBlockSums() {
 
 llvm::FailureOr<std::vector<GpuStage>> emitGpuKernel(KernelOp kernel, const KernelTies &ties,
                                                      StringRef symbol, gpu::GPUModuleOp module) {
-  auto schedule = scheduleKernel(kernel, ReductionBlocks::forGpu());
+  auto schedule = scheduleKernel(kernel, ScheduleOptions::forGpu());
   if (failed(schedule))
     return failure();
   std::vector<GpuStage> stages(schedule->stages.size());

@@ -20,7 +20,7 @@ struct GpuStage {
 /// Appends the functions `symbol_0`, `symbol_1`, ... to `module`: gpu.func of the gpu, scf, memref,
 /// vector, arith and math dialects, with the scalar bodies that the CPU's loops have. A function
 /// takes one pointer, aligned to 16 bytes, for each of the launch's buffers: operands, results, and
-/// scratch if the schedule for ReductionBlocks::forGpu() has any; memory is one-dimensional. A
+/// scratch if the schedule for ScheduleOptions::forGpu() has any; memory is one-dimensional. A
 /// tied result is addressed through its operand's pointer.
 ///
 /// A row belongs to a warp or a part of one if it is short, else to a block. Its threads take

@@ -2,6 +2,7 @@
 
 #include "compiler/lowering/MathApproximation.h"
 
+#include "mlir/Conversion/ArithCommon/AttrToLLVMConverter.h"
 #include "mlir/Conversion/ArithToLLVM/ArithToLLVM.h"
 #include "mlir/Conversion/ControlFlowToLLVM/ControlFlowToLLVM.h"
 #include "mlir/Conversion/MathToLLVM/MathToLLVM.h"
@@ -24,6 +25,7 @@
 #include "mlir/Target/LLVMIR/Dialect/LLVMIR/LLVMToLLVMIRTranslation.h"
 #include "mlir/Target/LLVMIR/Dialect/NVVM/NVVMToLLVMIRTranslation.h"
 #include "mlir/Target/LLVMIR/Export.h"
+#include "mlir/Transforms/GreedyPatternRewriteDriver.h"
 #include "mlir/Transforms/Passes.h"
 #include "llvm/IR/LegacyPassManager.h"
 #include "llvm/IR/Module.h"
@@ -31,7 +33,6 @@
 #include "llvm/Passes/PassBuilder.h"
 #include "llvm/Support/FileSystem.h"
 #include "llvm/Support/MemoryBuffer.h"
-#include "llvm/Support/Path.h"
 #include "llvm/Support/Process.h"
 #include "llvm/Support/Program.h"
 #include "llvm/Support/TargetSelect.h"
@@ -46,8 +47,10 @@ namespace titan {
 static constexpr int64_t kSmallElements = int64_t{1} << 30;
 
 llvm::ArrayRef<CudaArchitecture> cudaArchitectures() {
+  // 8.1 is the first version with more than 4 KB of parameters: a clip factor's kernel takes a
+  // pointer for each parameter of the model.
   static constexpr CudaArchitecture architectures[] = {
-      {"sm_80", "ptx78"}, {"sm_90", "ptx78"}, {"sm_100", "ptx86"}, {"sm_120", "ptx87"}};
+      {"sm_80", "ptx81"}, {"sm_90", "ptx81"}, {"sm_100", "ptx86"}, {"sm_120", "ptx87"}};
   return architectures;
 }
 
@@ -96,6 +99,40 @@ static void loadDialects(MLIRContext *context) {
                        NVVM::NVVMDialect, scf::SCFDialect, vector::VectorDialect>();
 }
 
+namespace {
+/// A function of floats that is an instruction, as a call of LLVM's intrinsic.
+template <typename Op> struct ToIntrinsic : OpRewritePattern<Op> {
+  ToIntrinsic(MLIRContext *context, StringRef intrinsic)
+      : OpRewritePattern<Op>(context), intrinsic(intrinsic) {}
+
+  LogicalResult matchAndRewrite(Op op, PatternRewriter &rewriter) const override {
+    auto call = LLVM::CallIntrinsicOp::create(rewriter, op.getLoc(), op.getType(),
+                                              rewriter.getStringAttr(intrinsic), op->getOperands());
+    call.setFastmathFlags(arith::convertArithFastMathFlagsToLLVM(op.getFastmath()));
+    rewriter.replaceOp(op, call.getResults());
+    return success();
+  }
+
+  StringRef intrinsic;
+};
+
+/// The conversion to NVVM would call libdevice, a part of the CUDA toolkit.
+struct UseIntrinsics : PassWrapper<UseIntrinsics, OperationPass<gpu::GPUFuncOp>> {
+  MLIR_DEFINE_EXPLICIT_INTERNAL_INLINE_TYPE_ID(UseIntrinsics)
+
+  StringRef getArgument() const override { return "titan-use-intrinsics"; }
+  void runOnOperation() override {
+    RewritePatternSet patterns(&getContext());
+    patterns.add<ToIntrinsic<math::SqrtOp>>(&getContext(), "llvm.sqrt.f32");
+    patterns.add<ToIntrinsic<math::FmaOp>>(&getContext(), "llvm.fma.f32");
+    patterns.add<ToIntrinsic<math::AbsFOp>>(&getContext(), "llvm.fabs.f32");
+    patterns.add<ToIntrinsic<math::RoundEvenOp>>(&getContext(), "llvm.roundeven.f32");
+    if (failed(applyPatternsGreedily(getOperation(), std::move(patterns))))
+      signalPassFailure();
+  }
+};
+} // namespace
+
 static LogicalResult lowerToNvvm(ModuleOp module, unsigned indexBits) {
   PassManager passes(module.getContext());
   passes.enableVerifier(false);
@@ -105,6 +142,7 @@ static LogicalResult lowerToNvvm(ModuleOp module, unsigned indexBits) {
   kernels.addPass(createCSEPass());
   kernels.addPass(createLoopInvariantCodeMotionPass());
   kernels.addPass(createSCFToControlFlowPass());
+  kernels.addNestedPass<gpu::GPUFuncOp>(std::make_unique<UseIntrinsics>());
   ConvertGpuOpsToNVVMOpsOptions options;
   options.indexBitwidth = indexBits;
   options.useBarePtrCallConv = true;

@@ -4,6 +4,8 @@
 #include "compiler/lowering/GpuKernelEmitter.h"
 #include "compiler/target/KernelSource.h"
 
+#include "llvm/Support/Error.h"
+
 #include <optional>
 #include <string>
 #include <vector>
@@ -13,7 +15,7 @@ namespace titan {
 /// An architecture that kernels can be for.
 struct CudaArchitecture {
   llvm::StringRef name;       ///< "sm_90"
-  llvm::StringRef ptxVersion; ///< the oldest that knows it: "ptx78"
+  llvm::StringRef ptxVersion; ///< the oldest that does: "ptx81"
 };
 
 llvm::ArrayRef<CudaArchitecture> cudaArchitectures();

@@ -87,8 +87,8 @@ static int64_t countFlops(const KernelSchedule &schedule) {
   return flops;
 }
 
-llvm::FailureOr<KernelPlan> analyzeKernel(KernelOp kernel, const ReductionBlocks &blocks) {
-  auto schedule = scheduleKernel(kernel, blocks);
+llvm::FailureOr<KernelPlan> analyzeKernel(KernelOp kernel, const ScheduleOptions &options) {
+  auto schedule = scheduleKernel(kernel, options);
   if (failed(schedule))
     return failure();
   KernelPlan plan;

@@ -27,7 +27,7 @@ struct KernelPlan {
 };
 
 /// Fails with an error at the op if its region has no schedule of rows and columns.
-llvm::FailureOr<KernelPlan> analyzeKernel(KernelOp kernel, const ReductionBlocks &blocks = {});
+llvm::FailureOr<KernelPlan> analyzeKernel(KernelOp kernel, const ScheduleOptions &options = {});
 
 /// Structural hash and equality: kernels that are equal have the same operand and result types and
 /// the same ops with the same attributes in the same order; where they are in the source does not

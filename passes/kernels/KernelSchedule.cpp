@@ -28,8 +28,6 @@ static constexpr int64_t kMaxBlocks = 256;
 static constexpr int64_t kMaxCombiningBlocks = 64;
 // Flat blocks begin on a cache line.
 static constexpr int64_t kFlatGranule = 64;
-// Columns that a row should have, so that finding the row's place costs little beside it.
-static constexpr int64_t kMinColumns = 512;
 
 static int64_t product(llvm::ArrayRef<int64_t> sizes) {
   return std::accumulate(sizes.begin(), sizes.end(), int64_t{1}, std::multiplies<int64_t>());
@@ -57,8 +55,8 @@ struct PendingRoot {
 
 class Scheduler {
 public:
-  Scheduler(KernelOp kernel, const ReductionBlocks &reductionBlocks)
-      : kernel(kernel), context(kernel.getContext()), reductionBlocks(reductionBlocks) {}
+  Scheduler(KernelOp kernel, const ScheduleOptions &options)
+      : kernel(kernel), context(kernel.getContext()), options(options) {}
   llvm::FailureOr<KernelSchedule> run();
 
 private:
@@ -87,7 +85,7 @@ private:
 
   KernelOp kernel;
   MLIRContext *context;
-  ReductionBlocks reductionBlocks;
+  ScheduleOptions options;
   KernelSchedule schedule;
   std::vector<OpInfo> ops;
   llvm::DenseMap<Operation *, unsigned> numbers;
@@ -231,7 +229,7 @@ std::optional<llvm::SmallVector<int64_t>> Scheduler::chooseRows() const {
   if (longest.empty() || common == 0)
     return std::nullopt;
   size_t numRows = common;
-  while (numRows > 1 && product(longest.drop_front(numRows)) < kMinColumns)
+  while (numRows > 1 && product(longest.drop_front(numRows)) < options.minColumns)
     --numRows;
   return llvm::to_vector(longest.take_front(numRows));
 }
@@ -517,7 +515,7 @@ void Scheduler::divideIntoBlocks() {
     stage.blocks = llvm::divideCeil(stage.units, stage.unitsPerBlock);
   };
   if (reduces)
-    divide(first, bytes / reductionBlocks.bytesPerBlock, reductionBlocks.maximum);
+    divide(first, bytes / options.bytesPerReducingBlock, options.maxReducingBlocks);
   else
     divide(first, bytes / kBytesPerBlock, kMaxBlocks);
   for (CrossReduction &reduction : schedule.crossReductions) {
@@ -557,8 +555,8 @@ llvm::FailureOr<KernelSchedule> Scheduler::run() {
   return std::move(schedule);
 }
 
-llvm::FailureOr<KernelSchedule> scheduleKernel(KernelOp kernel, const ReductionBlocks &blocks) {
-  return Scheduler(kernel, blocks).run();
+llvm::FailureOr<KernelSchedule> scheduleKernel(KernelOp kernel, const ScheduleOptions &options) {
+  return Scheduler(kernel, options).run();
 }
 
 } // namespace titan

@@ -104,18 +104,24 @@ struct KernelSchedule {
   int64_t scratchBytes = 0;
 };
 
-/// How many blocks a stage gets that reduces over rows: each has partial results of its own, in
-/// memory that the launch needs and that is read once more.
-struct ReductionBlocks {
-  int64_t bytesPerBlock = 128 * 1024; ///< of the kernel's operands and results: enough work for one
-  int64_t maximum = 64;
+/// What a schedule depends on beside the kernel: sizes that suit the processor.
+struct ScheduleOptions {
+  /// Columns that a row should have, so that finding the row's place costs little beside it.
+  int64_t minColumns = 512;
+  /// A stage that reduces over rows has partial results for each block, in memory that the launch
+  /// needs and that is read once more: so many bytes of operands and results are enough work for
+  /// one, and there are not more than so many.
+  int64_t bytesPerReducingBlock = 128 * 1024;
+  int64_t maxReducingBlocks = 64;
 
-  /// A GPU has over a hundred multiprocessors, each of which wants two blocks.
-  static ReductionBlocks forGpu() { return {16 * 1024, 256}; }
+  /// A GPU has over a hundred multiprocessors, each of which wants two blocks, and a warp for a
+  /// short row.
+  static ScheduleOptions forGpu() { return {32, 16 * 1024, 256}; }
 };
 
 /// Fails with an error at the kernel or one of its ops.
-llvm::FailureOr<KernelSchedule> scheduleKernel(KernelOp kernel, const ReductionBlocks &blocks = {});
+llvm::FailureOr<KernelSchedule> scheduleKernel(KernelOp kernel,
+                                               const ScheduleOptions &options = {});
 
 /// The kind of an op's loops; rows are the leading loops except in a row reduction, where they are
 /// the parallel loops wherever those stand.

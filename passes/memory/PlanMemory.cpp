@@ -20,8 +20,8 @@ namespace {
 /// Such a result stands among the arguments a second time.
 class KernelTable {
 public:
-  KernelTable(ModuleOp module, const ReductionBlocks &reductionBlocks)
-      : builder(module.getContext()), module(module), reductionBlocks(reductionBlocks) {}
+  KernelTable(ModuleOp module, const ScheduleOptions &scheduleOptions)
+      : builder(module.getContext()), module(module), scheduleOptions(scheduleOptions) {}
 
   /// The symbol of the kernel with these ties.
   FailureOr<exec::KernelOp> get(KernelOp kernel, ArrayRef<int> ties) {
@@ -43,7 +43,7 @@ private:
   };
 
   FailureOr<exec::KernelOp> add(KernelOp kernel, ArrayRef<int> ties) {
-    FailureOr<KernelPlan> plan = analyzeKernel(kernel, reductionBlocks);
+    FailureOr<KernelPlan> plan = analyzeKernel(kernel, scheduleOptions);
     if (failed(plan))
       return failure();
     SmallVector<Attribute> types, accesses, stages;
@@ -79,7 +79,7 @@ private:
 
   OpBuilder builder;
   ModuleOp module;
-  ReductionBlocks reductionBlocks;
+  ScheduleOptions scheduleOptions;
   llvm::DenseMap<llvm::hash_code, SmallVector<Entry, 1>> kernels;
   int64_t count = 0;
 };
@@ -203,13 +203,13 @@ struct PlanMemory : impl::PlanMemoryBase<PlanMemory> {
     if (failed(layout.plan()))
       return signalPassFailure();
     SmallVector<func::FuncOp> functions(module.getOps<func::FuncOp>());
-    const ReductionBlocks reductionBlocks = gpu ? ReductionBlocks::forGpu() : ReductionBlocks();
-    KernelTable kernels(module, reductionBlocks);
+    const ScheduleOptions scheduleOptions = gpu ? ScheduleOptions::forGpu() : ScheduleOptions();
+    KernelTable kernels(module, scheduleOptions);
     llvm::StringMap<int64_t> arenaBytes; // by segment
     SmallVector<exec::FuncOp> emitted;
     for (func::FuncOp function : functions) {
       FunctionLayout functionLayout = layout.getFunctionLayout(function);
-      functionLayout.reductionBlocks = reductionBlocks;
+      functionLayout.scheduleOptions = scheduleOptions;
       if (failed(verifySignature(function, functionLayout)))
         return signalPassFailure();
       cloneStoredConstants(function);

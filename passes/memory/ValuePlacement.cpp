@@ -303,7 +303,7 @@ int ValuePlacement::reuseOperand(Operation *op, Value result, ArrayRef<unsigned>
 }
 
 LogicalResult ValuePlacement::placeKernel(KernelOp kernel) {
-  FailureOr<KernelPlan> plan = analyzeKernel(kernel, layout.reductionBlocks);
+  FailureOr<KernelPlan> plan = analyzeKernel(kernel, layout.scheduleOptions);
   if (failed(plan))
     return failure();
   SmallVector<int> &tie = ties[kernel];

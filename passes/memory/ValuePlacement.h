@@ -22,7 +22,7 @@ struct FunctionLayout {
   llvm::SmallVector<FixedRange> arguments;
   llvm::SmallVector<FixedRange> results;
   const llvm::StringMap<FixedRange> *variables = nullptr;
-  ReductionBlocks reductionBlocks; ///< what kernels need scratch memory for
+  ScheduleOptions scheduleOptions; ///< of kernels, which decide about their scratch memory
 };
 
 /// Memory that one or more values share, one after another or as views.

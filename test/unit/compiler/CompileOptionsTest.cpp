@@ -68,9 +68,10 @@ INSTANTIATE_TEST_SUITE_P(
         BadArguments{{"a.toml", "--compile-to=fused"},
                      "--compile-to fused is no phase; there are graph, sharded, step, local, "
                      "kernels, exec"},
-        BadArguments{{"a.toml", "--target=cuda:sm_90"},
-                     "--target cuda:sm_90 is no target; there are cpu (this machine's instruction "
-                     "set), cpu:x86-64-v2, cpu:x86-64-v3 and cpu:x86-64-v4"},
+        BadArguments{{"a.toml", "--target=cuda:sm_75"},
+                     "--target cuda:sm_75 is no target; there are cpu (this machine's instruction "
+                     "set), cpu:x86-64-v2, cpu:x86-64-v3, cpu:x86-64-v4, cuda:sm_80, cuda:sm_90, "
+                     "cuda:sm_100 and cuda:sm_120"},
         BadArguments{{"a.toml", "--world-size", "two"},
                      "--world-size two is not a number of ranks, such as --world-size 1"}));
 

@@ -119,7 +119,7 @@ KernelRunner::KernelRunner(const std::string &source, const RunOptions &options)
     return;
   bool planned = true;
   module->walk([&](KernelOp kernel) {
-    auto plan = analyzeKernel(kernel, options.gpu ? ReductionBlocks::forGpu() : ReductionBlocks());
+    auto plan = analyzeKernel(kernel, options.gpu ? ScheduleOptions::forGpu() : ScheduleOptions());
     planned &= succeeded(plan);
     if (!planned)
       return;
