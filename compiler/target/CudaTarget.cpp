@@ -241,8 +241,7 @@ llvm::FailureOr<CudaImage> compileForCuda(llvm::ArrayRef<KernelSource> sources,
   size_t kernelsInPart = 0;
   for (const KernelSource &source : sources) {
     const unsigned indexBits = chooseIndexBits(source.op);
-    if (parts.empty() || kernelsInPart == kKernelsPerPart ||
-        parts.back().indexBits != indexBits) {
+    if (parts.empty() || kernelsInPart == kKernelsPerPart || parts.back().indexBits != indexBits) {
       parts.push_back(createPart(context, indexBits));
       kernelsInPart = 0;
     }

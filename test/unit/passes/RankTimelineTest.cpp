@@ -1,5 +1,5 @@
-// Timelines of pipeline ranks: slots belong to one microbatch at a time, transfers meet, and awaits of
-// sends wait for nobody.
+// Timelines of pipeline ranks: slots belong to one microbatch at a time, transfers meet, and awaits
+// of sends wait for nobody.
 #include "passes/pipeline/RankTimeline.h"
 
 #include <gtest/gtest.h>
@@ -41,8 +41,8 @@ Wire wireOf(int64_t rank, const TimelineEntry &entry) {
 }
 
 /// Executes the lists: an await of a receive waits for the send, one of a send for the await of its
-/// receive, and a computation for nothing but its place. True if all end, however late ranks are: the
-/// lowest rank that can go on does.
+/// receive, and a computation for nothing but its place. True if all end, however late ranks are:
+/// the lowest rank that can go on does.
 class Execution {
 public:
   explicit Execution(const PipelineTimelines &timelines)
@@ -60,7 +60,6 @@ public:
         return false;
     return true;
   }
-
 
 private:
   bool step(int64_t rank) {
@@ -104,8 +103,7 @@ void checkSlots(const PipelineTimelines &timelines) {
     for (size_t i = 0; i < rank.entries.size(); ++i)
       for (const SlotUse &slot : rank.entries[i].slots) {
         const int64_t microbatch = rank.entries[i].action.microbatch;
-        ASSERT_LT(slot.index,
-                  timelines.slots[slot.stage][static_cast<size_t>(slot.slotClass)]);
+        ASSERT_LT(slot.index, timelines.slots[slot.stage][static_cast<size_t>(slot.slotClass)]);
         const Owner place{slot.slotClass, slot.stage, slot.index};
         const auto [owner, isNew] = owners.try_emplace(place, microbatch);
         ASSERT_EQ(owner->second, microbatch) << "entry " << i;
@@ -160,11 +158,13 @@ TEST(RankTimeline, SlotsOf1F1B) {
 }
 
 TEST(RankTimeline, NeighboursOnOneRankShareMemory) {
-  const PipelineSchedule schedule{
-      "two", 1, {0, 0}, {{{ActionKind::forward, 0, 0},
-                          {ActionKind::forward, 1, 0},
-                          {ActionKind::backward, 1, 0},
-                          {ActionKind::backward, 0, 0}}}};
+  const PipelineSchedule schedule{"two",
+                                  1,
+                                  {0, 0},
+                                  {{{ActionKind::forward, 0, 0},
+                                    {ActionKind::forward, 1, 0},
+                                    {ActionKind::backward, 1, 0},
+                                    {ActionKind::backward, 0, 0}}}};
   const PipelineTimelines timelines = plan(schedule);
   ASSERT_EQ(timelines.ranks[0].entries.size(), 4u);
   const SlotUse handed{SlotClass::activations, 1, 0};
