@@ -19,8 +19,9 @@ from golden import JOB  # noqa: E402
 BUILD, GOLDEN, WORK = (os.path.abspath(path) for path in sys.argv[1:4])
 COMPILE, RUN = (os.path.join(BUILD, "bin", name) for name in ("titan-compile", "titan-run"))
 VALIDATION = "\n[validation]\nenable = true\nlocal_batch_size = {rows}\nseq_len = {seq}\nfreq = 1\nsteps = {steps}\n"
-# Of float32 against float64, and of float32 against float32 in another order.
+# Of float32 against float64, and of float32 against float32 in another order; of bfloat16 against float64.
 BOUND = 2e-6
+BOUND_16 = 8e-3
 
 
 def call(*arguments):
@@ -29,9 +30,9 @@ def call(*arguments):
         sys.exit(f"{' '.join(arguments)}\n{done.stderr}")
 
 
-def compare(name, value, reference):
+def compare(name, value, reference, bound=BOUND):
     deviation = abs(value - reference) / abs(reference)
-    if not deviation <= BOUND:
+    if not deviation <= bound:
         sys.exit(f"{name}: held-out loss {value}, expected {reference}")
     print(f"{name}: held-out loss within {deviation:.1e}", flush=True)
 
@@ -51,17 +52,18 @@ def write_job(text, rows, seq, steps):
         job.write(text + VALIDATION.format(rows=rows, seq=seq, steps=steps))
 
 
-def golden(name):
+def golden(name, precision="float32", bound=BOUND):
     with open(os.path.join(GOLDEN, name + ".json")) as file:
         reference = json.load(file)
-    values = {**reference["config"], **reference["optimizer"], "steps": 20}
+    values = {**reference["config"], **reference["optimizer"], "steps": 20, "precision": precision}
     values["beta1"], values["beta2"] = values["betas"]
     values["tied"] = str(values["tied"]).lower()
     write_job(JOB.format(**values), values["batch"], values["seq"], 1)
     batches = os.path.join(GOLDEN, name + ".batches.safetensors")
     _, held_out = losses("job.toml", batches, batches, "--checkpoint.initial_load_path",
                          os.path.join(GOLDEN, name + ".init.safetensors"))
-    compare(name, held_out, reference["float64"][0]["loss"])
+    compare(name + (" in bfloat16" if precision == "bfloat16" else ""), held_out,
+            reference["float64"][0]["loss"], bound)
 
 
 def write_batches(path, shape, ignored):
@@ -91,6 +93,7 @@ def main():
     os.makedirs(WORK, exist_ok=True)
     golden("untied")
     golden("tied")
+    golden("tied", "bfloat16", BOUND_16)
     debug_model("debugmodel", 0)
     debug_model("ignored labels", 0.3)
 

@@ -34,6 +34,7 @@ protected:
     graph = buildRandomProgram(context, GetParam());
     step = OwningOpRef<ModuleOp>(graph->clone());
     PassManager passes(&context);
+    job.training.mixedPrecisionParam = "float32"; // bfloat16 leaves nothing to compare
     for (StringRef phase : {"graph", "step"})
       addPhase(passes, *findPhase(phase), job);
     ASSERT_TRUE(succeeded(passes.run(*step)));
