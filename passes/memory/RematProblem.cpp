@@ -82,6 +82,7 @@ RematProblem::RematProblem(DirectionPair functions, const MachineBalance &balanc
     if (auto number = valueNumbers.find(result); number != valueNumbers.end())
       graph.values[number->second].isNeeded = true;
   markBoundaries();
+  findTail();
 }
 
 /// Ops on variables alone stay outside of the graph.
@@ -128,8 +129,22 @@ void RematProblem::markBoundaries() {
     }
 }
 
+void RematProblem::findTail() {
+  Operation *end = functions.forward.getBody().front().getTerminator();
+  auto isReadByBackward = [&](OpOperand &use) {
+    return use.getOwner() == end ? use.getOperandNumber() >= functions.numSent
+                                 : tail.contains(use.getOwner());
+  };
+  for (size_t op = ops.size(); op-- > 0;)
+    if (layers[op].empty() && graph.ops[op].mayRerun &&
+        llvm::all_of(ops[op]->getUses(), isReadByBackward)) {
+      tail.insert(ops[op]);
+      graph.ops[op].work = 0;
+    }
+}
+
 void RematProblem::keepOutside(RematGraph &result, size_t op) const {
-  if (!isPointwise(ops[op]) && !isView(ops[op]))
+  if (!isPointwise(ops[op]) && !isView(ops[op]) && !tail.contains(ops[op]))
     result.ops[op].mayRerun = false;
 }
 

@@ -33,8 +33,10 @@ mlir::FailureOr<llvm::SmallVector<DirectionPair>> findDirectionPairs(mlir::Modul
 /// backward at no cost: it is never kept, since how long weights are held is the placement of their
 /// gathers. A view costs nothing and is not kept either, but what it is a view of. What goes from
 /// one layer to the next, or from or to what lies outside of layers, never runs again, so that
-/// a layer's backward needs no more than its own forward. The layer of an op is the one that its
-/// location names; if there is none, that of an operand's op.
+/// a layer's backward needs no more than its own forward. What stands behind all layers and only
+/// the backward reads, such as the last norm, costs no work there: it then does not run in the
+/// forward. The layer of an op is the one that its location names; if there is none, that of an
+/// operand's op.
 struct RematProblem {
   DirectionPair functions;
   RematGraph graph;
@@ -53,11 +55,13 @@ struct RematProblem {
 private:
   void addOp(mlir::Operation *op, const MachineBalance &balance);
   void markBoundaries();
+  void findTail();
   void keepOutside(RematGraph &graph, size_t op) const;
   std::string findLayer(mlir::Operation *op) const;
 
   llvm::DenseMap<mlir::Value, unsigned> valueNumbers;
   llvm::DenseMap<mlir::Operation *, unsigned> opNumbers;
+  llvm::DenseSet<mlir::Operation *> tail; ///< what only the backward reads
 };
 
 /// What running the op again costs; see MachineBalance.
