@@ -4,6 +4,7 @@
 #include "passes/Functions.h"
 #include "passes/memory/ProgramLayout.h"
 #include "passes/pipeline/ScheduleCsv.h"
+#include "passes/pipeline/Simulator.h"
 #include "passes/pipeline/StagePlan.h"
 #include "runtime/base/File.h"
 
@@ -126,6 +127,9 @@ Status PipelinePlanner::readSchedule() {
   if (!parsed)
     return toStatus(parsed.takeError()).withContext("parallelism.pipeline_parallel_schedule_csv");
   schedule = std::move(*parsed);
+  if (auto simulated = simulate(schedule); !simulated)
+    return toStatus(simulated.takeError())
+        .withContext("parallelism.pipeline_parallel_schedule_csv: " + path);
   return okStatus();
 }
 
@@ -197,7 +201,7 @@ Status PipelinePlanner::checkTiedWeights() {
             "{} is shared by stages of the pipeline ranks {} and {}; with "
             "parallelism.pipeline_parallel_degree above 1 set model.tied_embeddings = false, or "
             "take a schedule that puts both stages on one rank, such as ZBVZeroBubble",
-            load.getVariable().str(), first, rank));
+            load.getVariable().str(), std::min(first, rank), std::max(first, rank)));
     }
   return okStatus();
 }

@@ -74,17 +74,21 @@ std::vector<MemoryFacts::Padding> collectPadding(ModuleOp exec) {
 } // namespace
 
 int64_t MemoryFacts::totalBytes() const {
-  int64_t total = 0;
+  int64_t shared = 0, most = 0;
+  std::map<int64_t, int64_t> own; // by pipeline rank
   for (const Item &segment : segments)
-    total += segment.bytes;
-  return total;
+    (segment.rank ? own[*segment.rank] : shared) += segment.bytes;
+  for (auto [rank, bytes] : own)
+    most = std::max(most, bytes);
+  return shared + most;
 }
 
 MemoryFacts collectMemoryFacts(ModuleOp exec, size_t mostBuffers) {
   MemoryFacts facts;
   for (auto segment : exec.getOps<exec::SegmentOp>())
     facts.segments.push_back(
-        {.name = segment.getSymName().str(), .bytes = static_cast<int64_t>(segment.getSize())});
+        {.name = segment.getSymName().str(), .bytes = static_cast<int64_t>(segment.getSize()),
+                              .rank = segment.getPipelineRank()});
   for (auto residual : exec.getOps<exec::ResidualClassOp>())
     facts.residualClasses.push_back(
         {.name = residual.getSymName().str(),

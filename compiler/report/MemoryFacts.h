@@ -17,6 +17,7 @@ struct MemoryFacts {
     int64_t bytes = 0;
     int64_t slots = 0;     ///< of a residual class; 0 for a segment
     int64_t slotBytes = 0; ///< of a residual class
+    std::optional<int64_t> rank = std::nullopt; ///< the only pipeline rank that has a segment
   };
   /// A stretch of memory that one tensor takes, or several alike: of the same size, whose names
   /// differ in numbers only.
@@ -38,6 +39,7 @@ struct MemoryFacts {
   std::vector<Padding> padding;      ///< of segments with sliced variables
   std::vector<Buffer> largest;       ///< variables and buffers, largest first
 
+  /// Of one rank: in a pipeline of one with the most.
   int64_t totalBytes() const;
 };
 

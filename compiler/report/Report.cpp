@@ -41,7 +41,7 @@ private:
   std::string text;
 };
 
-/// The ranks share the products evenly.
+/// The ranks of a stage share its products evenly.
 void renderModel(Page &page, const ModelFacts &model, int64_t einsumFlops) {
   page.heading("model");
   page.row("parameters", withSeparators(model.parameters));
@@ -117,7 +117,12 @@ void renderMemory(Page &page, const MemoryFacts &memory) {
   for (const MemoryFacts::Item &segment : memory.segments)
     page.row(segment.name, withSeparators(segment.bytes), humanBytes(segment.bytes));
   page.row("total", withSeparators(memory.totalBytes()), humanBytes(memory.totalBytes()));
-  page.note("every rank has as much; this is the peak, since it is allocated once and never grows");
+  const bool isPipeline = llvm::any_of(
+      memory.segments, [](const MemoryFacts::Item &segment) { return segment.rank.has_value(); });
+  page.note(isPipeline ? "of the pipeline rank that has the most: NAME.R is pipeline rank R's, and "
+                         "all have the others; this is the peak, since it is allocated once"
+                       : "every rank has as much; this is the peak, since it is allocated once and "
+                         "never grows");
   if (!memory.residualClasses.empty()) {
     page.heading("residuals by class");
     for (const MemoryFacts::Item &item : memory.residualClasses)
@@ -136,7 +141,7 @@ void renderMemory(Page &page, const MemoryFacts &memory) {
 
 std::string renderReport(const Report &report) {
   Page page;
-  renderModel(page, report.model, report.einsumFlops * report.traffic.numRanks());
+  renderModel(page, report.model, report.einsumFlops * report.traffic.numRanksOfStage());
   renderTraffic(page, report);
   renderMemory(page, report.memory);
   return page.take();

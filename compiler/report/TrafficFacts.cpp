@@ -46,7 +46,7 @@ public:
     collectMesh();
     collectVariables();
     for (auto timeline : module.getOps<exec::TimelineOp>())
-      if (timeline.getSymName() == "train") {
+      if (timeline.getSymName() == "train" || timeline.getSymName() == "train.0") {
         addActions(timeline.getPrologue(), false);
         addActions(timeline.getBodyRegion(), true);
         addActions(timeline.getEpilogue(), false);
@@ -141,6 +141,14 @@ int64_t TrafficFacts::numRanks() const {
   int64_t ranks = 1;
   for (const Axis &axis : mesh)
     ranks *= axis.size;
+  return ranks;
+}
+
+int64_t TrafficFacts::numRanksOfStage() const {
+  int64_t ranks = numRanks();
+  for (const Axis &axis : mesh)
+    if (axis.name == exec::kPipelineAxis)
+      ranks /= axis.size;
   return ranks;
 }
 

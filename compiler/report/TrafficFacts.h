@@ -53,6 +53,8 @@ struct TrafficFacts {
   int64_t unreducedGradientBytes = 0;
 
   int64_t numRanks() const;
+  /// Those that compute the same part of the model.
+  int64_t numRanksOfStage() const;
   int64_t bytes(int64_t microbatches) const;
 };
 
