@@ -107,7 +107,7 @@ std::string printTimetableJson(const PipelineSchedule &schedule, const Simulatio
 
 namespace {
 
-constexpr double kWidth = 960, kLeft = 64, kRight = 8, kTop = 8;
+constexpr double kWidth = 960, kLeft = 80, kRight = 8, kTop = 8;
 constexpr double kRow = 24, kGap = 4, kMemory = 36, kAxis = 24, kLegend = 22;
 
 /// Dark letters are readable on all of them (after Okabe and Ito).
@@ -128,7 +128,7 @@ llvm::StringRef getColor(ActionKind kind) {
 class Drawing {
 public:
   Drawing(const PipelineSchedule &schedule, const Simulation &simulation, llvm::StringRef unit)
-      : schedule(schedule), simulation(simulation), unit(unit), isSplit(splitsBackward(schedule)) {
+      : schedule(schedule), simulation(simulation), unit(unit) {
     for (const RankSimulation &rank : simulation.ranks)
       mostBytes = std::max(mostBytes, rank.peakBytes);
     rowHeight = kRow + kGap + (mostBytes > 0 ? kMemory : 0);
@@ -185,6 +185,12 @@ private:
     return svg + "\n";
   }
 
+  bool occurs(ActionKind kind) const {
+    return llvm::any_of(schedule.actions, [&](const std::vector<PipelineAction> &actions) {
+      return llvm::any_of(actions, [&](const PipelineAction &a) { return a.kind == kind; });
+    });
+  }
+
   /// Later stages of a rank are paler.
   std::string shade(const PipelineAction &action) const {
     const auto before =
@@ -232,9 +238,7 @@ private:
     double left = kLeft;
     const double top = bottom + kAxis + 4;
     for (ActionKind kind : kKinds) {
-      const bool isSplitKind =
-          kind == ActionKind::backwardInput || kind == ActionKind::backwardWeight;
-      if (isSplitKind && !isSplit)
+      if (!occurs(kind))
         continue;
       svg +=
           fmt::format("<rect class=\"{0}\" x=\"{1}\" y=\"{2}\" width=\"12\" height=\"12\"/><text "
@@ -249,7 +253,6 @@ private:
   const PipelineSchedule &schedule;
   const Simulation &simulation;
   llvm::StringRef unit;
-  bool isSplit;
   int64_t mostBytes = 0;
   double rowHeight = 0, bottom = 0;
 };
