@@ -39,11 +39,6 @@ FailureOr<SmallVector<DirectionPair>> findDirectionPairs(ModuleOp module) {
   return pairs;
 }
 
-static bool isPointwise(Operation *op) {
-  auto fusible = dyn_cast<FusibleOpInterface>(op);
-  return fusible && fusible.getIterationSpace().combiner == Combiner::none;
-}
-
 /// What a rank sends when the collective runs over a ring.
 static double getNetworkBytes(CollectiveOpInterface op) {
   const double ranks = static_cast<double>(

@@ -413,6 +413,21 @@ static Cell evaluate(Operation &op, llvm::ArrayRef<Cell> in, bool &isKnown) {
       .Case([&](arith::MinSIOp) { out.integer = std::min(in[0].integer, in[1].integer); })
       .Case([&](arith::AndIOp) { out.integer = in[0].integer & in[1].integer; })
       .Case([&](arith::IndexCastOp) { out.integer = in[0].integer; })
+      // On bits: of 32, or of the 16 that a bf16 has.
+      .Case([&](arith::ExtUIOp) { out.integer = in[0].integer; })
+      .Case([&](arith::TruncIOp) { out.integer = static_cast<uint16_t>(in[0].integer); })
+      .Case([&](arith::ShLIOp) {
+        out.integer = static_cast<uint32_t>(in[0].integer << in[1].integer);
+      })
+      .Case([&](arith::ShRUIOp) {
+        out.integer = static_cast<uint32_t>(in[0].integer) >> in[1].integer;
+      })
+      .Case([&](arith::BitcastOp cast) {
+        if (cast.getType().isF32())
+          out.real = std::bit_cast<float>(static_cast<uint32_t>(in[0].integer));
+        else
+          out.integer = std::bit_cast<uint32_t>(in[0].real);
+      })
       .Case([&](arith::CmpIOp cmp) {
         out.integer = compare(cmp.getPredicate(), in[0].integer, in[1].integer);
       })
