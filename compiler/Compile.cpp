@@ -97,10 +97,13 @@ void Compiler::observe(const Phase &phase) {
     report.model = collectModelFacts(module);
   if (!options.report && !options.htmlReport)
     return;
-  if (phase.name == "local")
+  if (phase.name == "local") {
     report.einsumFlops = sumEinsumFlops(module);
+    report.pipeline = collectPipelineWork(module);
+  }
   if (phase.name != "exec")
     return;
+  addPipelineProgram(module, report.pipeline);
   report.memory = collectMemoryFacts(module);
   report.traffic = collectTrafficFacts(module);
   const int64_t degree = report.traffic.batchDegree;

@@ -2,6 +2,7 @@
 
 #include "compiler/report/HtmlPage.h"
 #include "compiler/report/MemoryChart.h"
+#include "compiler/report/Timetable.h"
 
 #include <spdlog/fmt/fmt.h>
 
@@ -42,6 +43,45 @@ void addMesh(HtmlPage &page, const Report &report) {
   rows.push_back({{"ranks"}, number(report.traffic.numRanks())});
   rows.push_back({{"microbatches of a step"}, number(report.microbatches)});
   page.table("", {{"axis"}, right("size")}, rows);
+}
+
+void addPipeline(HtmlPage &page, const PipelineFacts &pipeline) {
+  if (pipeline.isEmpty())
+    return;
+  const Simulation simulation = pipeline.simulate();
+  page.heading("Pipeline");
+  page.paragraph("The timetable of a local batch by simulation, in units of the mean forward of a "
+                 "stage; what an action costs is its flops and 10 more for each byte that its ops "
+                 "write. Transfers take no time. A box's number is its microbatch, a paler box is "
+                 "one of a later stage of the rank; under a row are the rank's bytes.");
+  page.markup(drawTimetable(pipeline.schedule, simulation));
+  std::vector<Row> rows;
+  for (size_t index = 0; index < pipeline.stages.size(); ++index) {
+    const PipelineFacts::Stage &stage = pipeline.stages[index];
+    rows.push_back({number(static_cast<int64_t>(index)),
+                    number(stage.rank),
+                    number(stage.forward.flops),
+                    size(stage.forward.bytes()),
+                    number(stage.backward.flops),
+                    size(stage.backward.bytes()),
+                    size(stage.residualBytes),
+                    number(simulation.inFlight[index][0])});
+  }
+  page.table("Stages, of one microbatch on one rank; bytes are those that ops move if each runs alone",
+             {right("stage"), right("pipeline rank"), right("forward flops"), right("bytes"),
+              right("backward flops"), right("bytes"), right("kept"), right("most in flight")},
+             rows);
+  rows.clear();
+  for (size_t rank = 0; rank < simulation.ranks.size(); ++rank) {
+    const RankSimulation &result = simulation.ranks[rank];
+    const double idle = 1 - result.busy / simulation.makespan;
+    rows.push_back({number(static_cast<int64_t>(rank)),
+                    {.text = fmt::format("{:.1f} %", 100 * idle), .isNumber = true, .bar = idle},
+                    number(result.inFlight),
+                    size(result.peakBytes)});
+  }
+  page.table("Pipeline ranks", {right("rank"), right("idle"), right("most in flight"), right("most bytes")},
+             rows);
 }
 
 void addStepMemory(HtmlPage &page, const StepMemory &step) {
@@ -172,6 +212,7 @@ std::string renderHtmlReport(const Report &report, std::string_view job) {
   HtmlPage page(fmt::format("What {} needs", job));
   addModel(page, report);
   addMesh(page, report);
+  addPipeline(page, report.pipeline);
   addStepMemory(page, report.step);
   addMemory(page, report.memory);
   addTraffic(page, report);

@@ -137,11 +137,31 @@ void renderMemory(Page &page, const MemoryFacts &memory) {
   renderHostMemory(page, memory);
 }
 
+void renderPipeline(Page &page, const PipelineFacts &pipeline) {
+  if (pipeline.isEmpty())
+    return;
+  page.heading("pipeline");
+  const Simulation simulation = pipeline.simulate();
+  for (const auto &[index, stage] : llvm::enumerate(pipeline.stages)) {
+    page.row(fmt::format("stage {} on pipeline rank {}", index, stage.rank), "");
+    for (const auto &[name, work] :
+         {std::pair("  forward flops", stage.forward), std::pair("  backward flops", stage.backward)})
+      page.row(name, withSeparators(work.flops),
+               humanBytes(work.bytes()) + " moved by ops that run alone");
+    page.row("  kept of a microbatch", withSeparators(stage.residualBytes),
+             fmt::format("{} x {}", simulation.inFlight[index][0],
+                         humanBytes(stage.residualBytes)));
+  }
+  page.row("idle share of all ranks", fmt::format("{:.1f} %", 100 * simulation.getIdleShare()),
+           "by the stages' flops and bytes");
+}
+
 } // namespace
 
 std::string renderReport(const Report &report) {
   Page page;
   renderModel(page, report.model, report.einsumFlops * report.traffic.numRanksOfStage());
+  renderPipeline(page, report.pipeline);
   renderTraffic(page, report);
   renderMemory(page, report.memory);
   return page.take();

@@ -3,6 +3,7 @@
 
 #include "compiler/report/MemoryFacts.h"
 #include "compiler/report/ModelFacts.h"
+#include "compiler/report/PipelineFacts.h"
 #include "compiler/report/StepMemory.h"
 #include "compiler/report/TrafficFacts.h"
 
@@ -13,6 +14,7 @@ namespace titan {
 struct Report {
   ModelFacts model;
   int64_t einsumFlops = 0; ///< sumEinsumFlops of the phase `local`
+  PipelineFacts pipeline;
   MemoryFacts memory;
   TrafficFacts traffic;
   int64_t microbatches = 1; ///< of a step: training.global_batch_size over the rows of one

@@ -118,7 +118,7 @@ void ProgramLayout::findInputs(Flow &flow) {
 }
 
 LogicalResult ProgramLayout::layOutStage(Flow &flow, int64_t stage) {
-  static constexpr StringLiteral kNames[] = {segments::kForwardToBackward, "activations",
+  static constexpr StringLiteral kNames[] = {segments::kForwardToBackward, segments::kActivations,
                                              "sent_activations", "cotangents", "sent_cotangents"};
   auto &classes = flow.classes.emplace_back();
   for (auto [residualClass, name] : llvm::zip_equal(classes, kNames)) {

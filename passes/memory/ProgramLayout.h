@@ -19,6 +19,7 @@ inline constexpr llvm::StringLiteral kResiduals = "residuals";
 inline constexpr llvm::StringLiteral kScratch = "scratch";
 inline constexpr llvm::StringLiteral kBatch = "batch";
 inline constexpr llvm::StringLiteral kForwardToBackward = "fwd_to_bwd";
+inline constexpr llvm::StringLiteral kActivations = "activations";
 } // namespace segments
 
 /// The attributes of a module with a pipeline that hold its schedules: the actions of each rank as

@@ -1,0 +1,126 @@
+#include "compiler/report/PipelineFacts.h"
+
+#include "dialects/exec/Exec.h"
+#include "dialects/titan/Sharding.h"
+#include "dialects/titan/TitanDialect.h"
+#include "passes/Functions.h"
+#include "passes/memory/ProgramLayout.h"
+
+#include "mlir/Dialect/Func/IR/FuncOps.h"
+
+using namespace mlir;
+
+namespace titan {
+namespace {
+
+PipelineFacts::Work sumWork(func::FuncOp function) {
+  PipelineFacts::Work work;
+  function.walk([&](CostOpInterface op) {
+    work.flops += op.getFlops();
+    work.bytesRead += op.getBytesRead();
+    work.bytesWritten += op.getBytesWritten();
+  });
+  return work;
+}
+
+std::optional<ActionKind> getKind(exec::ActionOp action) {
+  if (action.getMode() != exec::Mode::run)
+    return std::nullopt;
+  switch (action.getLetter()) {
+  case exec::Action::F:
+    return ActionKind::forward;
+  case exec::Action::B:
+    return ActionKind::backward;
+  case exec::Action::I:
+    return ActionKind::backwardInput;
+  case exec::Action::W:
+    return ActionKind::backwardWeight;
+  default:
+    return std::nullopt;
+  }
+}
+
+/// The stage of a residual class that a microbatch has from its forward to its backward, such as
+/// @fwd_to_bwd.1.
+std::optional<size_t> getStage(exec::ResidualClassOp residual) {
+  const auto [family, member] = residual.getSymName().split('.');
+  size_t stage = 0;
+  if ((family != segments::kForwardToBackward && family != segments::kActivations) ||
+      member.getAsInteger(10, stage))
+    return std::nullopt;
+  return stage;
+}
+
+} // namespace
+
+PipelineFacts collectPipelineWork(ModuleOp local) {
+  PipelineFacts facts;
+  for (func::FuncOp function : getFamily(local, names::kForward))
+    if (auto rank = function->getAttrOfType<IntegerAttr>(kPipelineRank))
+      facts.stages.push_back({.rank = rank.getInt(), .forward = sumWork(function)});
+  if (facts.isEmpty())
+    return facts;
+  for (auto [stage, function] :
+       llvm::zip_equal(facts.stages, getFamily(local, names::kBackward)))
+    stage.backward = sumWork(function);
+  return facts;
+}
+
+void addPipelineProgram(ModuleOp exec, PipelineFacts &facts) {
+  if (facts.isEmpty())
+    return;
+  PipelineSchedule &schedule = facts.schedule;
+  schedule.name = "training";
+  for (const PipelineFacts::Stage &stage : facts.stages)
+    schedule.rankOfStage.push_back(stage.rank);
+  const auto mostRank = *llvm::max_element(schedule.rankOfStage);
+  schedule.actions.resize(mostRank + 1);
+  facts.residentBytes.resize(mostRank + 1);
+
+  for (auto timeline : exec.getOps<exec::TimelineOp>()) {
+    const auto rank = timeline.getPipelineRank();
+    if (!rank || !timeline.getSymName().starts_with("train."))
+      continue;
+    for (auto action : timeline.getBodyRegion().getOps<exec::ActionOp>())
+      if (auto kind = getKind(action)) {
+        const PipelineAction found{*kind, static_cast<int64_t>(action.getStage()),
+                                   static_cast<int64_t>(action.getMicrobatch())};
+        schedule.actions[*rank].push_back(found);
+        schedule.microbatches = std::max(schedule.microbatches, found.microbatch + 1);
+      }
+  }
+  llvm::StringMap<int64_t> residualSegments;
+  for (auto residual : exec.getOps<exec::ResidualClassOp>()) {
+    const auto stage = getStage(residual);
+    if (!stage || *stage >= facts.stages.size())
+      continue;
+    residualSegments[residual.getSegment()] += residual.getSlots() * residual.getBytes();
+    facts.stages[*stage].residualBytes += residual.getBytes();
+  }
+  for (auto segment : exec.getOps<exec::SegmentOp>())
+    for (size_t rank = 0; rank < facts.residentBytes.size(); ++rank)
+      if (!segment.getPipelineRank() || *segment.getPipelineRank() == rank)
+        facts.residentBytes[rank] +=
+            segment.getSize() - residualSegments.lookup(segment.getSymName());
+}
+
+Simulation PipelineFacts::simulate() const {
+  SimulationOptions options;
+  double forwards = 0;
+  for (const Stage &stage : stages)
+    forwards += stage.forward.estimateTime() / static_cast<double>(stages.size());
+  const double unit = std::max(forwards, 1.0);
+  for (const Stage &stage : stages) {
+    const double backward = stage.backward.estimateTime() / unit;
+    options.costs.push_back({.forward = stage.forward.estimateTime() / unit,
+                             .backward = backward,
+                             .backwardInput = backward / 2,
+                             .backwardWeight = backward / 2});
+    options.residualBytes.push_back({stage.residualBytes, 0, stage.residualBytes, 0});
+  }
+  options.residentBytes = residentBytes;
+  // The plan's own schedule is complete and does not deadlock.
+  return llvm::cantFail(titan::simulate(schedule, options));
+}
+
+} // namespace titan

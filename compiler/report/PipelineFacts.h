@@ -1,0 +1,45 @@
+// What the stages of a pipeline do and keep, and when.
+#pragma once
+
+#include "passes/pipeline/Simulator.h"
+
+#include "mlir/IR/BuiltinOps.h"
+
+namespace titan {
+
+/// Empty for a program without a pipeline.
+struct PipelineFacts {
+  /// Of one microbatch on one rank, from CostOpInterface.
+  struct Work {
+    int64_t flops = 0;
+    int64_t bytesRead = 0; ///< by ops that run alone
+    int64_t bytesWritten = 0;
+
+    int64_t bytes() const { return bytesRead + bytesWritten; }
+    /// In operations: those counted, and what a core could do while it writes, about 10 a byte.
+    double estimateTime() const {
+      return static_cast<double>(flops) + 10.0 * static_cast<double>(bytesWritten);
+    }
+  };
+  struct Stage {
+    int64_t rank = 0;
+    Work forward, backward;
+    int64_t residualBytes = 0; ///< of a microbatch: kept from its forward to its backward
+  };
+
+  std::vector<Stage> stages;
+  PipelineSchedule schedule; ///< of training
+  /// By pipeline rank: parameters and all else but residuals, the scratch of one action included.
+  std::vector<int64_t> residentBytes;
+
+  bool isEmpty() const { return stages.empty(); }
+  /// In units of the mean forward of a stage, by estimateTime.
+  Simulation simulate() const;
+};
+
+/// The stages' work, from the phase `local`.
+PipelineFacts collectPipelineWork(mlir::ModuleOp local);
+/// Adds what the phase `exec` knows: the schedule and the bytes.
+void addPipelineProgram(mlir::ModuleOp exec, PipelineFacts &facts);
+
+} // namespace titan
