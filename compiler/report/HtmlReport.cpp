@@ -58,19 +58,16 @@ void addPipeline(HtmlPage &page, const PipelineFacts &pipeline) {
   std::vector<Row> rows;
   for (size_t index = 0; index < pipeline.stages.size(); ++index) {
     const PipelineFacts::Stage &stage = pipeline.stages[index];
-    rows.push_back({number(static_cast<int64_t>(index)),
-                    number(stage.rank),
-                    number(stage.forward.flops),
-                    size(stage.forward.bytes()),
-                    number(stage.backward.flops),
-                    size(stage.backward.bytes()),
-                    size(stage.residualBytes),
-                    number(simulation.inFlight[index][0])});
+    rows.push_back({number(static_cast<int64_t>(index)), number(stage.rank),
+                    number(stage.forward.flops), size(stage.forward.bytes()),
+                    number(stage.backward.flops), size(stage.backward.bytes()),
+                    size(stage.residualBytes), number(simulation.inFlight[index][0])});
   }
-  page.table("Stages, of one microbatch on one rank; bytes are those that ops move if each runs alone",
-             {right("stage"), right("pipeline rank"), right("forward flops"), right("bytes"),
-              right("backward flops"), right("bytes"), right("kept"), right("most in flight")},
-             rows);
+  page.table(
+      "Stages, of one microbatch on one rank; bytes are those that ops move if each runs alone",
+      {right("stage"), right("pipeline rank"), right("forward flops"), right("bytes"),
+       right("backward flops"), right("bytes"), right("kept"), right("most in flight")},
+      rows);
   rows.clear();
   for (size_t rank = 0; rank < simulation.ranks.size(); ++rank) {
     const RankSimulation &result = simulation.ranks[rank];
@@ -80,8 +77,8 @@ void addPipeline(HtmlPage &page, const PipelineFacts &pipeline) {
                     number(result.inFlight),
                     size(result.peakBytes)});
   }
-  page.table("Pipeline ranks", {right("rank"), right("idle"), right("most in flight"), right("most bytes")},
-             rows);
+  page.table("Pipeline ranks",
+             {right("rank"), right("idle"), right("most in flight"), right("most bytes")}, rows);
 }
 
 void addStepMemory(HtmlPage &page, const StepMemory &step) {

@@ -24,16 +24,16 @@ PipelineFacts::Work sumWork(func::FuncOp function) {
 }
 
 std::optional<ActionKind> getKind(exec::ActionOp action) {
-  if (action.getMode() != exec::Mode::run)
+  if (action.getMode() != exec::Mode::Run)
     return std::nullopt;
   switch (action.getLetter()) {
-  case exec::Action::F:
+  case exec::Action::Forward:
     return ActionKind::forward;
-  case exec::Action::B:
+  case exec::Action::Backward:
     return ActionKind::backward;
-  case exec::Action::I:
+  case exec::Action::InputBackward:
     return ActionKind::backwardInput;
-  case exec::Action::W:
+  case exec::Action::WeightBackward:
     return ActionKind::backwardWeight;
   default:
     return std::nullopt;
@@ -57,11 +57,10 @@ PipelineFacts collectPipelineWork(ModuleOp local) {
   PipelineFacts facts;
   for (func::FuncOp function : getFamily(local, names::kForward))
     if (auto rank = function->getAttrOfType<IntegerAttr>(kPipelineRank))
-      facts.stages.push_back({.rank = rank.getInt(), .forward = sumWork(function)});
+      facts.stages.push_back({rank.getInt(), sumWork(function), {}});
   if (facts.isEmpty())
     return facts;
-  for (auto [stage, function] :
-       llvm::zip_equal(facts.stages, getFamily(local, names::kBackward)))
+  for (auto [stage, function] : llvm::zip_equal(facts.stages, getFamily(local, names::kBackward)))
     stage.backward = sumWork(function);
   return facts;
 }
@@ -98,7 +97,7 @@ void addPipelineProgram(ModuleOp exec, PipelineFacts &facts) {
     facts.stages[*stage].residualBytes += residual.getBytes();
   }
   for (auto segment : exec.getOps<exec::SegmentOp>())
-    for (size_t rank = 0; rank < facts.residentBytes.size(); ++rank)
+    for (int64_t rank = 0; rank <= mostRank; ++rank)
       if (!segment.getPipelineRank() || *segment.getPipelineRank() == rank)
         facts.residentBytes[rank] +=
             segment.getSize() - residualSegments.lookup(segment.getSymName());
