@@ -143,7 +143,7 @@ void renderPipeline(Page &page, const PipelineFacts &pipeline) {
   page.heading("pipeline");
   const Simulation simulation = pipeline.simulate();
   for (const auto &[index, stage] : llvm::enumerate(pipeline.stages)) {
-    page.row(fmt::format("stage {} on pipeline rank {}", index, stage.rank), "");
+    page.note(fmt::format("stage {} on pipeline rank {}", index, stage.rank));
     for (const auto &[name, work] : {std::pair("  forward flops", stage.forward),
                                      std::pair("  backward flops", stage.backward)})
       page.row(name, withSeparators(work.flops),
