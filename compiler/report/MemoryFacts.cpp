@@ -86,8 +86,8 @@ int64_t MemoryFacts::totalBytes() const {
 MemoryFacts collectMemoryFacts(ModuleOp exec, size_t mostBuffers) {
   MemoryFacts facts;
   for (auto segment : exec.getOps<exec::SegmentOp>())
-    facts.segments.push_back(
-        {.name = segment.getSymName().str(), .bytes = static_cast<int64_t>(segment.getSize()),
+    facts.segments.push_back({.name = segment.getSymName().str(),
+                              .bytes = static_cast<int64_t>(segment.getSize()),
                               .rank = segment.getPipelineRank()});
   for (auto residual : exec.getOps<exec::ResidualClassOp>())
     facts.residualClasses.push_back(

@@ -15,8 +15,8 @@ struct MemoryFacts {
   struct Item {
     std::string name;
     int64_t bytes = 0;
-    int64_t slots = 0;     ///< of a residual class; 0 for a segment
-    int64_t slotBytes = 0; ///< of a residual class
+    int64_t slots = 0;                          ///< of a residual class; 0 for a segment
+    int64_t slotBytes = 0;                      ///< of a residual class
     std::optional<int64_t> rank = std::nullopt; ///< the only pipeline rank that has a segment
   };
   /// A stretch of memory that one tensor takes, or several alike: of the same size, whose names
