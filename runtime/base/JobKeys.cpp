@@ -415,8 +415,7 @@ void addCheckpoint(TableBuilder &t) {
   t.used<recompute, &A::memoryBudget>("memory_budget", kCompile,
                                       "mode memory_budget: 0 keeps least, 1 what none keeps")
       .range = kShare;
-  t.inert("visualize_memory_budget_pareto", false,
-          "titan-compile --report draws memory over recomputation");
+  t.inert("visualize_memory_budget_pareto", false, "PyTorch's picture of memory over work");
   t.inert("preserve_rng_state", true, "nothing random is recomputed");
   t.inert("determinism_check", text("default"), "what is recomputed is known to be equal");
   t.inert("debug", false, "PyTorch's recomputation");
