@@ -19,10 +19,10 @@ static std::vector<int64_t> divisors(int64_t number) {
 static Status tooManyRanks(const ParallelismSection &section) {
   return invalidArgument(fmt::format(
       "parallelism.data_parallel_replicate_degree = {}, parallelism.data_parallel_shard_degree = "
-      "{} "
-      "and parallelism.tensor_parallel_degree = {} must multiply to at most {} ranks, such as 8",
+      "{}, parallelism.tensor_parallel_degree = {} and parallelism.pipeline_parallel_degree = {} "
+      "must multiply to at most {} ranks, such as 8",
       section.dataParallelReplicateDegree, section.dataParallelShardDegree,
-      section.tensorParallelDegree, kMaxRanks));
+      section.tensorParallelDegree, section.pipelineParallelDegree, kMaxRanks));
 }
 
 StatusOr<MeshConfig> resolveMesh(const ParallelismSection &section, int64_t worldSize) {

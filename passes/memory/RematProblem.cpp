@@ -125,6 +125,9 @@ void RematProblem::markBoundaries() {
 }
 
 void RematProblem::findTail() {
+  // Without layers there is nothing that could stand behind them.
+  if (llvm::all_of(layers, [](const std::string &layer) { return layer.empty(); }))
+    return;
   Operation *end = functions.forward.getBody().front().getTerminator();
   auto isReadByBackward = [&](OpOperand &use) {
     return use.getOwner() == end ? use.getOperandNumber() >= functions.numSent

@@ -161,7 +161,9 @@ private:
       if (!std::isfinite(value) || (rope && value <= 0))
         return dataLoss(std::string("an initializer's numbers are finite") +
                         (rope ? " and positive" : "") + ", found " + std::to_string(value));
-    if (!rope && it.distribution != Distribution::constant && numbers[1] < 0)
+    const bool normal =
+        it.distribution == Distribution::normal || it.distribution == Distribution::truncatedNormal;
+    if (normal && numbers[1] < 0)
       return dataLoss("the standard deviation is at least 0, found " + std::to_string(numbers[1]));
     if (it.distribution == Distribution::truncatedNormal &&
         !(numbers[2] < numbers[3] && numbers[2] <= numbers[0] && numbers[0] <= numbers[3]))

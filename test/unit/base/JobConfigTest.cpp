@@ -176,6 +176,7 @@ TEST(JobConfig, TomlRoundTripsEveryKey) {
   }
   config.training.globalBatchSize = 2 * config.training.localBatchSize;
   config.training.mixedPrecisionParam = "float32";
+  config.activationCheckpoint.selectiveAcOption = "op";
   config.training.lossChunks = 16;
   const std::string text = toToml(config);
   auto job = parseJob(text, "again", {});

@@ -57,9 +57,15 @@ void call(KernelRunner &runner, const std::vector<Floats *> &buffers) {
 
 /// Whether the image stores 32-byte vectors past the caches: vmovntps of a ymm register.
 bool hasStreamingStore(const std::vector<char> &elf) {
+  // Two encodings, of low and of high registers: C5 FC|7C 2B and C4 xx 7C 2B.
   const std::string_view bytes(elf.data(), elf.size());
-  return bytes.find("\xc5\xfc\x2b") != std::string_view::npos ||
-         bytes.find("\xc5\x7c\x2b") != std::string_view::npos;
+  for (size_t i = 0; i + 4 <= bytes.size(); ++i) {
+    const std::string_view rest = bytes.substr(i);
+    if (rest.starts_with("\xc5\xfc\x2b") || rest.starts_with("\xc5\x7c\x2b") ||
+        (rest[0] == '\xc4' && (rest[1] & 0x1f) == 1 && rest.substr(2).starts_with("\x7c\x2b")))
+      return true;
+  }
+  return false;
 }
 
 } // namespace

@@ -76,7 +76,7 @@ TEST_F(ShardingTest, WhatDoesNotDivideIsNamed) {
   EXPECT_EQ(checkSharding(type("tensor<8x6xf32, #titan.sharding<[{tp}, {}]>>"), mesh),
             "dimension 0 of size 8 cannot be split over tp, of degree 3; it divides by 1, 2, 4, 8");
   EXPECT_EQ(checkSharding(type("tensor<8x6xf32, #titan.sharding<[{ep}, {}]>>"), mesh),
-            "axis 'ep' is not one of the mesh");
+            "axis 'ep' is not one of the mesh, which has dp, cp, tp");
   EXPECT_EQ(checkSharding(type("tensor<7xf32, #titan.sharding<[{}], flat {dp} granule 4>>"), mesh),
             "");
 }
