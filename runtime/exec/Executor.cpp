@@ -113,11 +113,13 @@ Status Executor::loadTimelines() {
 
 Status Executor::loadSection(const std::vector<format::Action> &actions,
                              std::vector<Entry> &entries) {
-  using Owner = std::tuple<uint32_t, int64_t, int64_t>; // class, stage, microbatch
+  // Class, slot and microbatch: the stages of a rank share what a microbatch has, such as its
+  // tokens.
+  using Owner = std::tuple<uint32_t, int64_t, int64_t>;
   std::map<Owner, size_t> lastUses;
   for (size_t i = 0; i < actions.size(); ++i)
     for (const SlotBinding &slot : actions[i].slots)
-      lastUses[{slot.residualClass, actions[i].stage, actions[i].microbatch}] = i;
+      lastUses[{slot.residualClass, slot.index, actions[i].microbatch}] = i;
   for (size_t i = 0; i < actions.size(); ++i) {
     const format::Action &action = actions[i];
     TITAN_ASSIGN_OR_RETURN(const BoundFunction *function, bind(action.function, action.slots));
@@ -126,7 +128,7 @@ Status Executor::loadSection(const std::vector<format::Action> &actions,
       continue;
     for (const SlotBinding &slot : action.slots) {
       const format::ResidualClass &it = contents.residualClasses[slot.residualClass];
-      if (lastUses[{slot.residualClass, action.stage, action.microbatch}] == i)
+      if (lastUses[{slot.residualClass, slot.index, action.microbatch}] == i)
         entry.released.push_back(
             {segments[it.segment]->data() + it.offset + slot.index * it.bytes, it.bytes});
     }
