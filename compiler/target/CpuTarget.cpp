@@ -2,6 +2,7 @@
 
 #include "compiler/lowering/MathApproximation.h"
 #include "compiler/target/Linker.h"
+#include "compiler/target/LlvmCode.h"
 
 #include "mlir/Conversion/Passes.h"
 #include "mlir/Dialect/Arith/IR/Arith.h"
@@ -22,10 +23,8 @@
 #include "llvm/IR/IRBuilder.h"
 #include "llvm/IR/InstIterator.h"
 #include "llvm/IR/IntrinsicsX86.h"
-#include "llvm/IR/LegacyPassManager.h"
 #include "llvm/IR/Module.h"
 #include "llvm/MC/TargetRegistry.h"
-#include "llvm/Passes/PassBuilder.h"
 #include "llvm/Support/TargetSelect.h"
 #include "llvm/Target/TargetMachine.h"
 #include "llvm/Target/TargetOptions.h"
@@ -222,23 +221,13 @@ static void addEntryPoint(llvm::Module &module, const EmittedStage &stage) {
   builder.CreateRetVoid();
 }
 
-static void optimize(llvm::Module &module, llvm::TargetMachine &machine) {
-  llvm::LoopAnalysisManager loops;
-  llvm::FunctionAnalysisManager functions;
-  llvm::CGSCCAnalysisManager callGraph;
-  llvm::ModuleAnalysisManager modules;
+static llvm::PipelineTuningOptions getTuning() {
   llvm::PipelineTuningOptions tuning;
   tuning.LoopVectorization = true;
   tuning.SLPVectorization = true;
   tuning.LoopInterleaving = true;
   tuning.LoopUnrolling = false;
-  llvm::PassBuilder builder(&machine, tuning);
-  builder.registerModuleAnalyses(modules);
-  builder.registerCGSCCAnalyses(callGraph);
-  builder.registerFunctionAnalyses(functions);
-  builder.registerLoopAnalyses(loops);
-  builder.crossRegisterProxies(loops, functions, callGraph, modules);
-  builder.buildPerModuleDefaultPipeline(llvm::OptimizationLevel::O3).run(module, modules);
+  return tuning;
 }
 
 static LogicalResult emitObject(ModuleOp module, llvm::ArrayRef<EmittedStage> stages,
@@ -250,8 +239,7 @@ static LogicalResult emitObject(ModuleOp module, llvm::ArrayRef<EmittedStage> st
   auto code = translateModuleToLLVMIR(module, context, "titan");
   if (!code)
     return failure();
-  code->setTargetTriple(machine->getTargetTriple());
-  code->setDataLayout(machine->createDataLayout());
+  setTarget(*code, *machine);
   for (const EmittedStage &stage : stages)
     addEntryPoint(*code, stage);
   for (llvm::Function &function : *code) {
@@ -262,14 +250,11 @@ static LogicalResult emitObject(ModuleOp module, llvm::ArrayRef<EmittedStage> st
     function.addFnAttr("no-builtins"); // no calls of memset: the image stands alone
     function.addFnAttr(llvm::Attribute::NoUnwind);
   }
-  optimize(*code, *machine);
+  optimize(*code, *machine, getTuning());
   for (llvm::Function &function : *code)
     streamStores(function);
-  llvm::raw_svector_ostream stream(object);
-  llvm::legacy::PassManager codegen;
-  if (machine->addPassesToEmitFile(codegen, stream, nullptr, llvm::CodeGenFileType::ObjectFile))
+  if (!writeCode(*code, *machine, llvm::CodeGenFileType::ObjectFile, object))
     return emitError(module.getLoc()) << "this LLVM writes no object files";
-  codegen.run(*code);
   return success();
 }
 

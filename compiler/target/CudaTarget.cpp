@@ -1,5 +1,7 @@
 #include "compiler/target/CudaTarget.h"
 
+#include "compiler/target/LlvmCode.h"
+
 #include "compiler/lowering/MathApproximation.h"
 
 #include "mlir/Conversion/ArithCommon/AttrToLLVMConverter.h"
@@ -27,10 +29,8 @@
 #include "mlir/Target/LLVMIR/Export.h"
 #include "mlir/Transforms/GreedyPatternRewriteDriver.h"
 #include "mlir/Transforms/Passes.h"
-#include "llvm/IR/LegacyPassManager.h"
 #include "llvm/IR/Module.h"
 #include "llvm/MC/TargetRegistry.h"
-#include "llvm/Passes/PassBuilder.h"
 #include "llvm/Support/FileSystem.h"
 #include "llvm/Support/MemoryBuffer.h"
 #include "llvm/Support/Process.h"
@@ -153,20 +153,6 @@ static LogicalResult lowerToNvvm(ModuleOp module, unsigned indexBits) {
   return passes.run(module);
 }
 
-static void optimize(llvm::Module &module, llvm::TargetMachine &machine) {
-  llvm::LoopAnalysisManager loops;
-  llvm::FunctionAnalysisManager functions;
-  llvm::CGSCCAnalysisManager callGraph;
-  llvm::ModuleAnalysisManager modules;
-  llvm::PassBuilder builder(&machine);
-  builder.registerModuleAnalyses(modules);
-  builder.registerCGSCCAnalyses(callGraph);
-  builder.registerFunctionAnalyses(functions);
-  builder.registerLoopAnalyses(loops);
-  builder.crossRegisterProxies(loops, functions, callGraph, modules);
-  builder.buildPerModuleDefaultPipeline(llvm::OptimizationLevel::O3).run(module, modules);
-}
-
 static LogicalResult emitPtx(gpu::GPUModuleOp kernels, const CudaArchitecture &architecture,
                              llvm::SmallVectorImpl<char> &ptx) {
   auto machine = createMachine(architecture);
@@ -176,14 +162,10 @@ static LogicalResult emitPtx(gpu::GPUModuleOp kernels, const CudaArchitecture &a
   auto code = translateModuleToLLVMIR(kernels, context, "titan");
   if (!code)
     return failure();
-  code->setTargetTriple(machine->getTargetTriple());
-  code->setDataLayout(machine->createDataLayout());
+  setTarget(*code, *machine);
   optimize(*code, *machine);
-  llvm::raw_svector_ostream stream(ptx);
-  llvm::legacy::PassManager codegen;
-  if (machine->addPassesToEmitFile(codegen, stream, nullptr, llvm::CodeGenFileType::AssemblyFile))
+  if (!writeCode(*code, *machine, llvm::CodeGenFileType::AssemblyFile, ptx))
     return emitError(kernels.getLoc()) << "this LLVM writes no PTX";
-  codegen.run(*code);
   return success();
 }
 

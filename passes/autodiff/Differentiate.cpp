@@ -1,5 +1,6 @@
 #include "passes/Functions.h"
 #include "passes/Passes.h"
+#include "passes/sharding/OpMotion.h"
 #include "passes/sharding/PropagateFunction.h"
 
 #include "mlir/IR/IRMapping.h"
@@ -167,13 +168,13 @@ public:
       builder.setInsertionPoint(end);
       for (OpOperand &operand : op->getOpOperands())
         if (!isMoved(operand.get()))
-          operand.set(getInBackward(builder, operand.get()));
+          operand.set(cloneWithOperands(builder, operand.get(), mapping));
       op->moveBefore(end);
     }
     builder.setInsertionPoint(end);
     SmallVector<Value> returned;
     for (Value result : results)
-      returned.push_back(isMoved(result) ? result : getInBackward(builder, result));
+      returned.push_back(isMoved(result) ? result : cloneWithOperands(builder, result, mapping));
     end->setOperands(returned);
     backward.setType(
         builder.getFunctionType(block.getArgumentTypes(), ValueRange(returned).getTypes()));
@@ -213,20 +214,10 @@ private:
           needed.insert(result);
   }
 
-  static bool isView(Operation *op) {
-    return op->getNumResults() == 1 &&
-           getPlacement(op->getResult(0)).kind == ResultPlacement::Kind::view;
-  }
-
   /// A layout in which a rank holds more than it did: cheaper to make again than to keep.
   static bool isGather(Operation *op) {
     auto reshard = dyn_cast<ReshardOp>(op);
     return reshard && getSharding(reshard.getInput().getType()).getPartial().empty();
-  }
-
-  static bool isPointwise(Operation *op) {
-    auto fusible = dyn_cast<FusibleOpInterface>(op);
-    return fusible && fusible.getIterationSpace().combiner == Combiner::none;
   }
 
   /// Whether the value can be computed in the backward from residuals and inputs.
@@ -247,17 +238,6 @@ private:
         llvm::all_of(op->getOperands(), [&](Value v) { return isFree(v); });
     free[value] = result;
     return result;
-  }
-
-  Value getInBackward(OpBuilder &builder, Value value) {
-    if (Value known = mapping.lookupOrNull(value))
-      return known;
-    Operation *op = value.getDefiningOp();
-    for (Value operand : op->getOperands())
-      getInBackward(builder, operand);
-    Operation *copy = builder.clone(*op, mapping);
-    mapping.map(op->getResults(), copy->getResults());
-    return mapping.lookup(value);
   }
 
   func::FuncOp forward, backward;

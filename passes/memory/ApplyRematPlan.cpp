@@ -1,6 +1,7 @@
 #include "dialects/titan/Sharding.h"
 #include "passes/Functions.h"
 #include "passes/memory/RematProblem.h"
+#include "passes/sharding/OpMotion.h"
 
 #include "mlir/IR/IRMapping.h"
 #include "mlir/Interfaces/FunctionInterfaces.h"
@@ -32,7 +33,6 @@ private:
   void addNewResiduals();
   void recompute();
   void setResults();
-  Value getInBackward(OpBuilder &builder, Value value);
   DictionaryAttr describe();
 
   const RematProblem &problem;
@@ -104,24 +104,13 @@ void PlanApplier::addNewResiduals() {
   obsolete = std::move(shifted);
 }
 
-Value PlanApplier::getInBackward(OpBuilder &builder, Value value) {
-  if (Value known = mapping.lookupOrNull(value))
-    return known;
-  Operation *op = value.getDefiningOp();
-  for (Value operand : op->getOperands())
-    getInBackward(builder, operand);
-  Operation *copy = builder.clone(*op, mapping);
-  mapping.map(op->getResults(), copy->getResults());
-  return mapping.lookup(value);
-}
-
 /// In the order of the ops, so that each is computed right before its first reader.
 void PlanApplier::recompute() {
   for (Operation &op : llvm::make_early_inc_range(backward.getBody().front()))
     for (OpOperand &operand : op.getOpOperands())
       if (auto found = missing.find(operand.get()); found != missing.end()) {
         OpBuilder builder(&op);
-        operand.set(getInBackward(builder, found->second));
+        operand.set(cloneWithOperands(builder, found->second, mapping));
       }
 }
 

@@ -18,6 +18,17 @@ bool isPointwise(Operation *op) {
   return fusible && fusible.getIterationSpace().combiner == Combiner::none;
 }
 
+Value cloneWithOperands(OpBuilder &builder, Value value, IRMapping &mapping) {
+  if (Value known = mapping.lookupOrNull(value))
+    return known;
+  Operation *op = value.getDefiningOp();
+  for (Value operand : op->getOperands())
+    cloneWithOperands(builder, operand, mapping);
+  Operation *copy = builder.clone(*op, mapping);
+  mapping.map(op->getResults(), copy->getResults());
+  return mapping.lookup(value);
+}
+
 bool isThereAtEntry(Value value) {
   Operation *op = value.getDefiningOp();
   return !op || isa<LoadOp>(op) ||

@@ -3,6 +3,7 @@
 
 #include "passes/Functions.h"
 
+#include "mlir/IR/IRMapping.h"
 #include "llvm/ADT/SetVector.h"
 
 namespace titan {
@@ -14,6 +15,10 @@ bool isView(mlir::Operation *op);
 
 /// Whether each element of the results is computed from one of each operand, by one op or a kernel.
 bool isPointwise(mlir::Operation *op);
+
+/// What `mapping` has for the value; if nothing, clones its op, and before it whatever that needs.
+mlir::Value cloneWithOperands(mlir::OpBuilder &builder, mlir::Value value,
+                              mlir::IRMapping &mapping);
 
 /// Whether a value is there at the function's entry or can be: an argument, a load, or a view or
 /// pointwise function of such values, like the bfloat16 copy of a parameter's slice.

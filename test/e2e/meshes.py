@@ -151,15 +151,13 @@ def worst(pairs):
                default=(math.inf, "nothing was compared"))
 
 
-class Trainer:
-    def __init__(self, build, work, layers):
+class Workspace:
+    """A folder, and the tools that run in it."""
+
+    def __init__(self, build, work):
         self.bin = os.path.join(os.path.abspath(build), "bin")
         self.work = os.path.abspath(work)
-        self.rows = ROWS
         os.makedirs(self.work, exist_ok=True)
-        write_text(self.path("text.txt"))
-        with open(self.path("job.toml"), "w") as job:
-            job.write(JOB.format(work=self.work, layers=layers, steps=STEPS))
 
     def path(self, name):
         return os.path.join(self.work, name)
@@ -170,16 +168,28 @@ class Trainer:
         if done.returncode:
             sys.exit(f"FAILED: exit code {done.returncode} of {' '.join(command)}\n{done.stderr}")
 
-    def train(self, program, *options):
-        """The metrics of a run, by step."""
+    def steps(self, program, *options):
+        """What titan-run logs of each step."""
         metrics = self.path("metrics.jsonl")
         if os.path.exists(metrics):
             os.remove(metrics)
-        self.call("titan-run", program, "--training.global_batch_size", str(self.rows), "--metrics.jsonl",
-                  metrics, *options)
+        self.call("titan-run", program, "--metrics.jsonl", metrics, *options)
         with open(metrics) as lines:
             records = [json.loads(line) for line in lines if line.strip()]
         return [record for record in records if "loss" in record]
+
+
+class Trainer(Workspace):
+    def __init__(self, build, work, layers):
+        super().__init__(build, work)
+        self.rows = ROWS
+        write_text(self.path("text.txt"))
+        with open(self.path("job.toml"), "w") as job:
+            job.write(JOB.format(work=self.work, layers=layers, steps=STEPS))
+
+    def train(self, program, *options):
+        """The metrics of a run, by step."""
+        return self.steps(program, "--training.global_batch_size", str(self.rows), *options)
 
     def dumped(self, program, *options):
         """(metrics, parameters after them)"""

@@ -7,11 +7,10 @@ The names are torchtitan's. A combination's global batch, whatever its mesh, is 
 losses and gradient norms agree. Sequences are short, bfloat16 compute is off, and tokens are bytes.
 """
 
-import json
-import os
 import random
-import subprocess
 import sys
+
+import meshes
 
 STEPS, SEQUENCE = 3, 32
 LOSS, NORM = 2e-6, 1e-5
@@ -105,10 +104,9 @@ TABLE = {
 }
 
 
-class Trainer:
+class Trainer(meshes.Workspace):
     def __init__(self, build, work):
-        self.bin, self.work = os.path.join(os.path.abspath(build), "bin"), os.path.abspath(work)
-        os.makedirs(self.work, exist_ok=True)
+        super().__init__(build, work)
         chosen = random.Random(4)
         words = "a red fox saw nine small grey birds over the cold river and ran home before night".split()
         with open(self.path("text.txt"), "w") as text:
@@ -118,25 +116,10 @@ class Trainer:
             job.write(JOB.format(work=self.work, sequence=SEQUENCE, steps=STEPS))
         self.references = {}
 
-    def path(self, name):
-        return os.path.join(self.work, name)
-
-    def call(self, tool, *arguments):
-        command = [os.path.join(self.bin, tool), *arguments]
-        done = subprocess.run(command, cwd=self.work, capture_output=True, text=True)
-        if done.returncode:
-            sys.exit(f"FAILED: exit code {done.returncode} of {' '.join(command)}\n{done.stderr}")
-
     def train(self, ranks, options):
         """[(loss, gradient norm)] by step"""
-        metrics = self.path("metrics.jsonl")
-        if os.path.exists(metrics):
-            os.remove(metrics)
         self.call("titan-compile", "debug_model.toml", "--world-size", str(ranks), *options, "-o", "model.tbin")
-        self.call("titan-run", "model.tbin", "--metrics.jsonl", metrics)
-        with open(metrics) as lines:
-            records = [json.loads(line) for line in lines if line.strip()]
-        return [(record["loss"], record["grad_norm"]) for record in records if "loss" in record]
+        return [(record["loss"], record["grad_norm"]) for record in self.steps("model.tbin")]
 
     def reference(self, rows):
         if rows not in self.references:

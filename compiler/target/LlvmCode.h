@@ -1,0 +1,23 @@
+// What every target does with the LLVM module of its kernels.
+#pragma once
+
+#include "llvm/ADT/SmallVector.h"
+#include "llvm/IR/Module.h"
+#include "llvm/Passes/PassBuilder.h"
+#include "llvm/Support/CodeGen.h"
+#include "llvm/Target/TargetMachine.h"
+
+namespace titan {
+
+/// Sets the module's triple and data layout to the machine's.
+void setTarget(llvm::Module &module, const llvm::TargetMachine &machine);
+
+/// Runs LLVM's O3 pipeline.
+void optimize(llvm::Module &module, llvm::TargetMachine &machine,
+              const llvm::PipelineTuningOptions &tuning = {});
+
+/// Appends the module's object file or assembly to `out`; false if the machine writes no such file.
+bool writeCode(llvm::Module &module, llvm::TargetMachine &machine, llvm::CodeGenFileType type,
+               llvm::SmallVectorImpl<char> &out);
+
+} // namespace titan
