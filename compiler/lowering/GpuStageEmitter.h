@@ -53,15 +53,14 @@ private:
   mlir::Value allocateShared(int64_t elements);
 
   // Loops.
-  mlir::LogicalResult emitFlat();
-  mlir::LogicalResult emitCombination();
+  void emitFlat();
+  void emitCombination();
   mlir::LogicalResult emitRows();
-  mlir::LogicalResult emitRow(mlir::Value row);
-  mlir::LogicalResult emitNest(const Nest &nest, int64_t width);
-  mlir::LogicalResult emitRowLevelNest(const Nest &nest);
-  mlir::LogicalResult emitColumnLoop(const Nest &nest, int64_t width);
-  mlir::LogicalResult emitElements(const Nest &nest, mlir::Value element, int64_t width,
-                                   Values &carried);
+  void emitRow(mlir::Value row);
+  void emitNest(const Nest &nest, int64_t width);
+  void emitRowLevelNest(const Nest &nest);
+  void emitColumnLoop(const Nest &nest, int64_t width);
+  void emitElements(const Nest &nest, mlir::Value element, int64_t width, Values &carried);
   mlir::LogicalResult prepareColumnSums();
   void emitColumnLoopOver(const ColumnSum &sum, llvm::function_ref<void(mlir::Value)> body);
   mlir::Value placeIn(const ColumnSum &sum, mlir::Value column);
@@ -73,8 +72,8 @@ private:
   Values decode(mlir::Value number, llvm::ArrayRef<int64_t> sizes);
 
   // Scalars.
-  mlir::LogicalResult emitEvaluations(const Nest &nest, mlir::OpBuilder::InsertPoint row);
-  mlir::LogicalResult emitEvaluation(unsigned number);
+  void emitEvaluations(const Nest &nest, mlir::OpBuilder::InsertPoint row);
+  void emitEvaluation(unsigned number);
   void emitLoad(unsigned number);
   mlir::Value loadInterleaved(unsigned argument, const LinearAccess &access);
   void emitElementRoots(const Nest &nest, Values &carried);

@@ -114,7 +114,7 @@ Value GpuStageEmitter::loadInterleaved(unsigned argument, const LinearAccess &ac
 // Evaluations
 //===----------------------------------------------------------------------===//
 
-LogicalResult GpuStageEmitter::emitEvaluations(const Nest &nest, OpBuilder::InsertPoint row) {
+void GpuStageEmitter::emitEvaluations(const Nest &nest, OpBuilder::InsertPoint row) {
   auto innermost = builder.saveInsertionPoint();
   for (unsigned number : nest.evaluations) {
     switch (stage.evaluations[number].level) {
@@ -128,14 +128,12 @@ LogicalResult GpuStageEmitter::emitEvaluations(const Nest &nest, OpBuilder::Inse
       builder.restoreInsertionPoint(innermost);
       break;
     }
-    if (failed(emitEvaluation(number)))
-      return failure();
+    emitEvaluation(number);
   }
   builder.restoreInsertionPoint(innermost);
-  return success();
 }
 
-LogicalResult GpuStageEmitter::emitEvaluation(unsigned number) {
+void GpuStageEmitter::emitEvaluation(unsigned number) {
   const Evaluation &evaluation = stage.evaluations[number];
   auto &copies = values[number];
   copies.clear();
@@ -143,13 +141,13 @@ LogicalResult GpuStageEmitter::emitEvaluation(unsigned number) {
   case Evaluation::Kind::load:
   case Evaluation::Kind::reload:
     emitLoad(number);
-    return success();
+    return;
   case Evaluation::Kind::reduced:
     copies = {{reduced.lookup(evaluation.index)}};
-    return success();
+    return;
   case Evaluation::Kind::combined:
     copies = {{combined.lookup(evaluation.index)}};
-    return success();
+    return;
   case Evaluation::Kind::compute:
     break;
   }
@@ -161,13 +159,9 @@ LogicalResult GpuStageEmitter::emitEvaluation(unsigned number) {
     Values inputs;
     for (ScalarRef input : evaluation.inputs)
       inputs.push_back(lookup(input, copy));
-    auto outputs = emitCompute(evaluation, inputs);
-    if (failed(outputs))
-      return failure();
-    copies.push_back(std::move(*outputs));
+    copies.push_back(emitCompute(evaluation, inputs));
   }
   coordinates = first;
-  return success();
 }
 
 void GpuStageEmitter::emitLoad(unsigned number) {

@@ -30,7 +30,7 @@ public:
                unsigned index)
       : StageBody(kernel, ties, schedule, index), values(stage.evaluations.size()) {}
 
-  LogicalResult emit(StringRef symbol, ModuleOp module, EmittedStage &emitted);
+  void emit(StringRef symbol, ModuleOp module, EmittedStage &emitted);
 
 private:
   // Memory.
@@ -45,14 +45,14 @@ private:
   Values decodeRow(Value row);
   void emitPrefetches(llvm::ArrayRef<unsigned> operands, Value first, Value end);
   std::pair<Value, Value> emitPortions(const Nest &nest);
-  LogicalResult emitNest(const Nest &nest, Value first, Value end);
+  void emitNest(const Nest &nest, Value first, Value end);
   void emitIdentities();
   void emitCombination(Value first, Value end);
   scf::ForOp loop(Value first, Value end, ValueRange carried = {});
 
   // Scalars.
-  LogicalResult emitEvaluations(const Nest &nest, OpBuilder::InsertPoint row);
-  LogicalResult emitEvaluation(unsigned index);
+  void emitEvaluations(const Nest &nest, OpBuilder::InsertPoint row);
+  void emitEvaluation(unsigned index);
   void emitRoots(const Nest &nest, Values &carried);
   void accumulate(const CrossReduction &reduction, unsigned index, Value value, ValueRange place);
   Values memoryPlaces(AffineMap map);
@@ -66,7 +66,6 @@ private:
   llvm::DenseMap<unsigned, Value> memory;   // by launch argument
   llvm::DenseMap<unsigned, Value> partials; // by cross reduction
   llvm::DenseMap<unsigned, Value> reduced;  // by row reduction
-  LogicalResult status = success();
 };
 
 } // namespace
@@ -127,7 +126,7 @@ void StageEmitter::collectPointers(EmittedStage &emitted, llvm::SmallVectorImpl<
   }
 }
 
-LogicalResult StageEmitter::emit(StringRef symbol, ModuleOp module, EmittedStage &emitted) {
+void StageEmitter::emit(StringRef symbol, ModuleOp module, EmittedStage &emitted) {
   llvm::SmallVector<Type> types;
   collectPointers(emitted, types);
   const size_t numPointers = types.size();
@@ -159,7 +158,6 @@ LogicalResult StageEmitter::emit(StringRef symbol, ModuleOp module, EmittedStage
   builder.setInsertionPointToEnd(body);
   func::ReturnOp::create(builder, loc);
   relaxFloatingPoint(function);
-  return status;
 }
 
 //===----------------------------------------------------------------------===//
@@ -192,8 +190,7 @@ void StageEmitter::emitBlocks(Value begin, Value end) {
     emitCombination(first, last);
   if (!stage.isFlat)
     return emitRows(first, last);
-  if (failed(emitNest(stage.nests[0], first, last)))
-    status = failure();
+  emitNest(stage.nests[0], first, last);
 }
 
 Values StageEmitter::decodeRow(Value rest) {
@@ -259,8 +256,7 @@ void StageEmitter::emitRows(Value first, Value end) {
   const Values decoded = decodeRow(row);
   for (const Nest &nest : stage.nests) {
     coordinates = decoded;
-    if (failed(emitNest(nest, {}, {})))
-      status = failure();
+    emitNest(nest, {}, {});
     builder.setInsertionPoint(rows.getBody()->getTerminator());
   }
 }
@@ -293,7 +289,7 @@ void StageEmitter::emitCombination(Value first, Value end) {
   }
 }
 
-LogicalResult StageEmitter::emitNest(const Nest &nest, Value first, Value end) {
+void StageEmitter::emitNest(const Nest &nest, Value first, Value end) {
   // Reductions over the columns are carried through the loops.
   Values carried;
   const bool hasLoops = stage.isFlat || !nest.columns.empty();
@@ -341,8 +337,7 @@ LogicalResult StageEmitter::emitNest(const Nest &nest, Value first, Value end) {
       coordinates.push_back(bounds.first ? addLoop(bounds.first, bounds.second)
                                          : addLoop(index(0), index(columns)));
   }
-  if (failed(emitEvaluations(nest, row)))
-    return failure();
+  emitEvaluations(nest, row);
   emitRoots(nest, carried);
   for (scf::ForOp op : llvm::reverse(loops)) {
     if (!carried.empty()) {
@@ -357,14 +352,13 @@ LogicalResult StageEmitter::emitNest(const Nest &nest, Value first, Value end) {
     else
       accumulate(schedule.crossReductions[root->index], root->index, value, {});
   }
-  return success();
 }
 
 //===----------------------------------------------------------------------===//
 // Scalars
 //===----------------------------------------------------------------------===//
 
-LogicalResult StageEmitter::emitEvaluations(const Nest &nest, OpBuilder::InsertPoint row) {
+void StageEmitter::emitEvaluations(const Nest &nest, OpBuilder::InsertPoint row) {
   auto innermost = builder.saveInsertionPoint();
   const bool isRowLevel = !stage.isFlat && nest.columns.empty();
   for (unsigned number : nest.evaluations) {
@@ -379,14 +373,12 @@ LogicalResult StageEmitter::emitEvaluations(const Nest &nest, OpBuilder::InsertP
       builder.restoreInsertionPoint(innermost);
       break;
     }
-    if (failed(emitEvaluation(number)))
-      return failure();
+    emitEvaluation(number);
   }
   builder.restoreInsertionPoint(innermost);
-  return success();
 }
 
-LogicalResult StageEmitter::emitEvaluation(unsigned number) {
+void StageEmitter::emitEvaluation(unsigned number) {
   const Evaluation &evaluation = stage.evaluations[number];
   switch (evaluation.kind) {
   case Evaluation::Kind::load:
@@ -395,26 +387,22 @@ LogicalResult StageEmitter::emitEvaluation(unsigned number) {
     Value stored =
         memref::LoadOp::create(builder, loc, memoryOf(argument), memoryPlaces(evaluation.place));
     values[number] = {widenFromStorage(builder, loc, stored, type.getElementType())};
-    return success();
+    return;
   }
   case Evaluation::Kind::reduced:
     values[number] = {reduced.lookup(evaluation.index)};
-    return success();
+    return;
   case Evaluation::Kind::combined:
     values[number] = {memref::LoadOp::create(builder, loc, partials[evaluation.index],
                                              ValueRange{index(0), flatIndex})};
-    return success();
+    return;
   case Evaluation::Kind::compute:
     break;
   }
   Values inputs;
   for (ScalarRef input : evaluation.inputs)
     inputs.push_back(lookup(input));
-  auto outputs = emitCompute(evaluation, inputs);
-  if (failed(outputs))
-    return failure();
-  values[number] = std::move(*outputs);
-  return success();
+  values[number] = emitCompute(evaluation, inputs);
 }
 
 void StageEmitter::emitRoots(const Nest &nest, Values &carried) {
@@ -473,8 +461,7 @@ llvm::FailureOr<std::vector<EmittedStage>> emitKernel(KernelOp kernel, const Ker
   std::vector<EmittedStage> stages(schedule->stages.size());
   for (auto [index, stage] : llvm::enumerate(stages)) {
     const std::string name = (symbol + "." + llvm::Twine(index)).str();
-    if (failed(StageEmitter(kernel, ties, *schedule, index).emit(name, module, stage)))
-      return failure();
+    StageEmitter(kernel, ties, *schedule, index).emit(name, module, stage);
   }
   return stages;
 }

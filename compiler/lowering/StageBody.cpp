@@ -31,16 +31,14 @@ std::pair<RankedTensorType, unsigned> StageBody::source(const Evaluation &evalua
           resultArgument(evaluation.index)};
 }
 
-llvm::FailureOr<Values> StageBody::emitCompute(const Evaluation &evaluation, ValueRange inputs) {
+Values StageBody::emitCompute(const Evaluation &evaluation, ValueRange inputs) {
   // The interface is not const.
   FusibleOpInterface op = evaluation.op;
   Values outputs = op.emitScalarBody(builder, inputs, places(evaluation.place));
   const IterationSpace space = op.getIterationSpace();
   if (classify(space) != LoopKind::pointwise)
     return outputs;
-  if (outputs.size() != space.outputs.size())
-    return op->emitOpError("emits another number of scalars than its outputs");
-  for (auto [value, output] : llvm::zip(outputs, space.outputs)) {
+  for (auto [value, output] : llvm::zip_equal(outputs, space.outputs)) {
     Type element = getElementTypeOrSelf(op->getResult(output.index));
     // What is only moved has been rounded.
     const bool isMoved = llvm::any_of(llvm::zip(inputs, space.inputs), [&](auto pair) {

@@ -34,7 +34,7 @@ protected:
   std::pair<mlir::RankedTensorType, unsigned> source(const Evaluation &evaluation) const;
 
   /// The scalars of an evaluation of kind compute.
-  llvm::FailureOr<Values> emitCompute(const Evaluation &evaluation, mlir::ValueRange inputs);
+  Values emitCompute(const Evaluation &evaluation, mlir::ValueRange inputs);
   mlir::Value combine(Combiner combiner, mlir::Value a, mlir::Value b) {
     return combineScalars(builder, loc, combiner, a, b);
   }

@@ -288,15 +288,16 @@ LogicalResult Interpreter::evaluateCollective(Operation &op, MutableArrayRef<Fra
                                     HostTensor(cast<RankedTensorType>(value.getType())));
     for (const Frame &frame : frames) {
       const SmallVector<int64_t> group = mesh.getGroup(frame.rank, axes);
+      for (int64_t member : group)
+        if (!indices.contains(member))
+          return op.emitOpError() << "cannot be evaluated: it needs rank " << member
+                                  << ", which is of another pipeline rank";
       if (group.front() != frame.rank)
         continue;
       SmallVector<const HostTensor *> sources;
       SmallVector<HostTensor *> destinations;
       for (int64_t member : group) {
         auto index = indices.find(member);
-        if (index == indices.end())
-          return op.emitOpError() << "cannot be evaluated: it needs rank " << member
-                                  << ", which is of another pipeline rank";
         sources.push_back(frames[index->second].values.lookup(operand).get());
         destinations.push_back(&results[index->second]);
       }

@@ -25,14 +25,14 @@ void optimize(llvm::Module &module, llvm::TargetMachine &machine,
   builder.buildPerModuleDefaultPipeline(llvm::OptimizationLevel::O3).run(module, modules);
 }
 
-bool writeCode(llvm::Module &module, llvm::TargetMachine &machine, llvm::CodeGenFileType type,
+void writeCode(llvm::Module &module, llvm::TargetMachine &machine, llvm::CodeGenFileType type,
                llvm::SmallVectorImpl<char> &out) {
   llvm::raw_svector_ostream stream(out);
   llvm::legacy::PassManager codegen;
-  if (machine.addPassesToEmitFile(codegen, stream, nullptr, type))
-    return false;
+  [[maybe_unused]] const bool isRefused =
+      machine.addPassesToEmitFile(codegen, stream, nullptr, type);
+  assert(!isRefused && "a target that Titan knows writes both kinds of files");
   codegen.run(module);
-  return true;
 }
 
 } // namespace titan

@@ -16,8 +16,8 @@ void setTarget(llvm::Module &module, const llvm::TargetMachine &machine);
 void optimize(llvm::Module &module, llvm::TargetMachine &machine,
               const llvm::PipelineTuningOptions &tuning = {});
 
-/// Appends the module's object file or assembly to `out`; false if the machine writes no such file.
-bool writeCode(llvm::Module &module, llvm::TargetMachine &machine, llvm::CodeGenFileType type,
+/// Appends the module's object file or assembly to `out`.
+void writeCode(llvm::Module &module, llvm::TargetMachine &machine, llvm::CodeGenFileType type,
                llvm::SmallVectorImpl<char> &out);
 
 } // namespace titan

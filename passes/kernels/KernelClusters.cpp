@@ -249,9 +249,9 @@ bool Clustering::tryMerge(unsigned a, unsigned b) {
         result.rows = second.rows;
     }
     auto add = [](llvm::SmallVector<unsigned> &all, llvm::ArrayRef<unsigned> more) {
-      const size_t middle = all.size();
-      all.append(more.begin(), more.end());
-      std::inplace_merge(all.begin(), all.begin() + middle, all.end());
+      llvm::SmallVector<unsigned> both;
+      std::merge(all.begin(), all.end(), more.begin(), more.end(), std::back_inserter(both));
+      all = std::move(both);
     };
     add(result.members, second.members);
     add(result.late, second.late);

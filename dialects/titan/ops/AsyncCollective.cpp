@@ -162,8 +162,7 @@ static exec::StartOp findStart(OpBuilder &builder, Value buffer) {
 
 LogicalResult AwaitOp::emitInstructions(OpBuilder &builder, ValueRange operands, ValueRange) {
   exec::StartOp start = findStart(builder, operands.front());
-  if (!start)
-    return emitOpError("finds no exec.start into the memory of its first operand");
+  assert(start && "titan.await stands after the instructions of its titan.start");
   exec::AwaitOp::create(builder, getLoc(), start.getToken());
   return success();
 }

@@ -109,6 +109,11 @@ static KernelTies tieAll(const KernelPlan &plan) {
 
 KernelRunner::KernelRunner(const std::string &source, const RunOptions &options)
     : context(std::make_unique<MLIRContext>()), options(options) {
+  context->getDiagEngine().registerHandler([this](Diagnostic &diagnostic) {
+    if (firstFailure.empty())
+      firstFailure = diagnostic.str();
+    return mlir::failure(); // and prints it as ever
+  });
   context->loadDialect<TitanDialect, func::FuncDialect>();
   module = parseSourceString<ModuleOp>(source, context.get());
   if (!module)
@@ -165,8 +170,8 @@ void KernelRunner::launchGpu(size_t kernel, const std::vector<void *> &buffers) 
   for (const GpuStage &stage : gpuKernels[kernel]) {
     auto function = kernels.lookupSymbol<gpu::GPUFuncOp>(stage.function);
     const std::string failure = emulate({function, stage.blocks, stage.threads, buffers});
-    if (emulationFailure.empty())
-      emulationFailure = failure;
+    if (firstFailure.empty())
+      firstFailure = failure;
   }
 }
 

@@ -50,8 +50,8 @@ public:
   size_t countKernels() const { return sources.size(); }
   const std::vector<KernelPlan> &plans() const { return kernelPlans; }
   const CpuImage &image() const { return cpuImage; }
-  /// What the emulation of a GPU found wrong; empty if nothing.
-  const std::string &failure() const { return emulationFailure; }
+  /// The first error of compiling, or what the emulation of a GPU found wrong; empty if nothing.
+  const std::string &failure() const { return firstFailure; }
 
   /// The function's results. Memory that a kernel must write holds NaN before.
   std::vector<std::vector<double>> run(const std::vector<std::vector<double>> &arguments);
@@ -78,7 +78,7 @@ private:
   CpuImage cpuImage;
   mlir::OwningOpRef<mlir::ModuleOp> gpuModule;
   std::vector<std::vector<GpuStage>> gpuKernels;
-  std::string emulationFailure;
+  std::string firstFailure;
   std::unique_ptr<LoadedImage> loaded;
   bool isReady = false;
 };

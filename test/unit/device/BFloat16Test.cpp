@@ -158,11 +158,18 @@ struct Attention {
 
   Attention(int64_t batch, int64_t queries, int64_t keys, int64_t heads, int64_t kvHeads,
             int64_t dim, int64_t pad) {
-    shape = {batch, queries, keys, heads, kvHeads, dim, 0.3f, true};
-    shape.q = strides(queries, heads, dim, pad);
-    shape.k = strides(keys, kvHeads, dim, 2 * pad);
-    shape.v = strides(keys, kvHeads, dim, pad);
-    shape.out = strides(queries, heads, dim, 3 * pad);
+    shape = {batch,
+             queries,
+             keys,
+             heads,
+             kvHeads,
+             dim,
+             /*scale=*/0.3f,
+             /*causal=*/true,
+             /*q=*/strides(queries, heads, dim, pad),
+             /*k=*/strides(keys, kvHeads, dim, 2 * pad),
+             /*v=*/strides(keys, kvHeads, dim, pad),
+             /*out=*/strides(queries, heads, dim, 3 * pad)};
     outGradStrides = strides(queries, heads, dim, pad);
     q = randomBits(batch * shape.q.batch, 1);
     k = randomBits(batch * shape.k.batch, 2);

@@ -117,6 +117,19 @@ TEST(CheckPlacement, RefusesAResultOverAnOperand) {
   EXPECT_EQ(f.check(), "'titan.einsum' op writes #0 over operand #1, which it reads");
 }
 
+TEST(CheckPlacement, RefusesTwoResultsAtOnePlace) {
+  PlacedFunction f(R"(
+func.func @f(%q: tensor<1x8x1x8xf32>) -> (tensor<1x8x1x8xf32>, tensor<1x1x8xf32>) {
+  %out, %lse = titan.attention %q, %q, %q scale 1.0 : tensor<1x8x1x8xf32>, tensor<1x8x1x8xf32>, tensor<1x8x1x8xf32> -> tensor<1x8x1x8xf32>, tensor<1x1x8xf32>
+  return %out, %lse : tensor<1x8x1x8xf32>, tensor<1x1x8xf32>
+})");
+  f.place();
+  EXPECT_EQ(f.check(), "");
+  f.layout.results[1] = f.range("out", 224); // the output's last row
+  f.place();
+  EXPECT_EQ(f.check(), "'titan.attention' op writes #1 over what it writes as #0");
+}
+
 TEST(CheckPlacement, RefusesAResultAtAnotherPlace) {
   PlacedFunction f(kInPlace);
   f.place();
@@ -182,6 +195,19 @@ func.func @f(%p: tensor<8x8xf32>) -> tensor<16x8xf32> {
   EXPECT_EQ(f.check(), "");
   f.op("concat")->setOperand(0, f.op("einsum", 1)->getResult(0));
   EXPECT_EQ(f.check(), "'titan.concat' op expects a part at another place than it has");
+}
+
+TEST(CheckPlacement, RefusesAResultWithAPartMissing) {
+  PlacedFunction f(R"(
+func.func @f(%p: tensor<8x8xf32>) -> tensor<16x8xf32> {
+  %a = titan.einsum "mk,kn->mn" %p, %p : tensor<8x8xf32>, tensor<8x8xf32> -> tensor<8x8xf32>
+  %b = titan.einsum "mk,kn->mn" %a, %p : tensor<8x8xf32>, tensor<8x8xf32> -> tensor<8x8xf32>
+  %c = titan.concat %a, %b : tensor<8x8xf32>, tensor<8x8xf32> -> tensor<16x8xf32>
+  return %c : tensor<16x8xf32>
+})");
+  f.place();
+  f.op("concat")->eraseOperand(1);
+  EXPECT_EQ(f.check(), "'titan.concat' op is assembled from 256 of 512 bytes");
 }
 
 // %w is gathered from @x while %a and %b are computed.

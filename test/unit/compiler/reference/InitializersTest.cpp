@@ -101,6 +101,18 @@ TEST_F(InitializersTest, RopeTableScalesLongWavelengths) {
   }
 }
 
+TEST_F(InitializersTest, RopeTableHasTwoDimensions) {
+  HostTensor tensor(RankedTensorType::get({8}, Float32Type::get(&context)));
+  std::string message;
+  ScopedDiagnosticHandler handler(&context,
+                                  [&](Diagnostic &diagnostic) { message = diagnostic.str(); });
+  auto table =
+      RopeTableInitAttr::get(&context, RopeComponent::sine, 500000.0, 1.0, 1.0, 4.0, 8192.0);
+  EXPECT_TRUE(
+      failed(initialize(tensor, table, CounterGenerator(0, ""), UnknownLoc::get(&context))));
+  EXPECT_EQ(message, "a rope table has the shape [positions, pairs], found 'tensor<8xf32>'");
+}
+
 TEST_F(InitializersTest, UnknownInitializerIsAnError) {
   HostTensor tensor(RankedTensorType::get({2}, Float32Type::get(&context)));
   std::string message;

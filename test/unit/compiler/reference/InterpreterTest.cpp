@@ -218,5 +218,18 @@ TEST_F(InterpreterTest, WhatStandsElsewhereCannotBeEvaluated) {
                      "titan-chunk-loss");
 }
 
+TEST_F(InterpreterTest, ACollectiveStaysWithinAPipelineRank) {
+  load(R"(
+    titan.mesh @mesh [pp = 2]
+    func.func @f(%x: tensor<2xf32> {titan.global_type = tensor<2xf32, #titan.sharding<[{}]>>})
+        -> tensor<2xf32> attributes {titan.pipeline_rank = 1 : i64} {
+      %sum = titan.all_reduce sum %x over [pp] : (tensor<2xf32>) -> tensor<2xf32>
+      return %sum : tensor<2xf32>
+    })");
+  EXPECT_TRUE(failed(interpreter->call("f", {make({2}, {1, 2})})));
+  EXPECT_EQ(message, "'titan.all_reduce' op cannot be evaluated: it needs rank 0, which is of "
+                     "another pipeline rank");
+}
+
 } // namespace
 } // namespace titan
