@@ -19,8 +19,11 @@ void relaxFloatingPoint(Operation *function) {
       function->getContext(), arith::FastMathFlags::reassoc | arith::FastMathFlags::contract |
                                   arith::FastMathFlags::nsz | arith::FastMathFlags::arcp |
                                   arith::FastMathFlags::afn);
-  function->walk(
-      [&](arith::ArithFastMathInterface op) { op->setAttr(op.getFastMathAttrName(), flags); });
+  function->walk([&](arith::ArithFastMathInterface op) {
+    auto own = op.getFastMathFlagsAttr(); // null on casts without flags
+    if (!own || own.getValue() == arith::FastMathFlags::none)
+      op->setAttr(op.getFastMathAttrName(), flags);
+  });
 }
 
 std::pair<RankedTensorType, unsigned> StageBody::source(const Evaluation &evaluation) const {

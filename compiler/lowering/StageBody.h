@@ -10,7 +10,8 @@ using Values = llvm::SmallVector<mlir::Value>;
 /// Product of sizes; 1 without any.
 int64_t product(llvm::ArrayRef<int64_t> sizes);
 
-/// Lets LLVM reassociate and approximate. Never nnan or ninf: a diverging run must show.
+/// Lets LLVM reassociate and approximate where an operation has no flags of its own. Never nnan or
+/// ninf: a diverging run must show.
 void relaxFloatingPoint(mlir::Operation *function);
 
 mlir::Value combineScalars(mlir::OpBuilder &builder, mlir::Location loc, Combiner combiner,

@@ -37,7 +37,17 @@ SmallVector<Value> AdamUpdateOp::emitScalarBody(OpBuilder &builder, ValueRange i
   Value mean = mul(newAverage, div(constant(1.0), correction1));
   Value square = mul(newSquare, div(constant(1.0), correction2));
   Value root = math::SqrtOp::create(builder, loc, square);
-  Value step = div(mean, add(root, constant(getEpsilon().convertToDouble())));
+  // The divider's rate would bound the kernel. Told that nothing is infinite, x86 multiplies by an
+  // estimated reciprocal with a Newton step, so an overflow of the square stops at a large number;
+  // a NaN stays one.
+  Value denominator = add(root, constant(getEpsilon().convertToDouble()));
+  Value largest = constant(0x1p64);
+  Value isLarger =
+      arith::CmpFOp::create(builder, loc, arith::CmpFPredicate::OLT, largest, denominator);
+  denominator = arith::SelectOp::create(builder, loc, isLarger, largest, denominator);
+  constexpr auto flags =
+      arith::FastMathFlags::arcp | arith::FastMathFlags::contract | arith::FastMathFlags::ninf;
+  Value step = arith::DivFOp::create(builder, loc, mean, denominator, flags);
   Value kept = parameter;
   if (getDecoupled())
     kept = mul(parameter, sub(constant(1.0), mul(lr, decay)));
