@@ -2,6 +2,7 @@
 
 #include "compiler/Diagnostics.h"
 #include "compiler/KernelImage.h"
+#include "compiler/MemoryLimit.h"
 #include "compiler/Phases.h"
 #include "compiler/PipelinePlan.h"
 #include "compiler/emit/Emit.h"
@@ -27,7 +28,8 @@ public:
   Compiler(ModuleOp module, const CompileOptions &options, const JobConfig &job, Logger &logger,
            llvm::raw_ostream &out)
       : module(module), options(options), job(job), logger(logger), out(out),
-        diagnostics(module.getContext()), rootTiming(startTiming()) {}
+        diagnostics(module.getContext()), target{.isGpu = isGpuTarget(options.target)},
+        rootTiming(startTiming()) {}
 
   Status run();
 
@@ -47,6 +49,7 @@ private:
   Logger &logger;
   llvm::raw_ostream &out;
   DiagnosticCollector diagnostics;
+  PhaseTarget target;
   std::string timings;
   llvm::raw_string_ostream timingStream{timings}; ///< the manager still writes to it at its end
   DefaultTimingManager timing;
@@ -82,7 +85,7 @@ Status Compiler::runPhase(const Phase &phase) {
 #endif
   TimingScope phaseTiming = rootTiming.nest(phase.name);
   passes.enableTiming(phaseTiming);
-  addPhase(passes, phase, job, {.isGpu = isGpuTarget(options.target)});
+  addPhase(passes, phase, job, target);
   if (failed(passes.run(module)))
     return diagnostics.failure().withContext("phase " + phase.name.str());
   for (const std::string &warning : diagnostics.takeWarnings())
@@ -172,6 +175,10 @@ Status Compiler::runPhases() {
     observe(phase);
     if (phase.name == options.compileTo)
       return print();
+    if (phase.name == "device" && job.activationCheckpoint.isLimited()) {
+      TITAN_ASSIGN_OR_RETURN(target.residualBytes,
+                             fitMemory(module, options, job, diagnostics, logger));
+    }
   }
   TITAN_RETURN_IF_ERROR(writeReport());
   return emit();

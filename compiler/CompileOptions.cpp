@@ -2,6 +2,7 @@
 
 #include "compiler/KernelImage.h"
 #include "compiler/Phases.h"
+#include "runtime/base/ByteSize.h"
 
 #include "llvm/ADT/STLExtras.h"
 #include "llvm/ADT/StringExtras.h"
@@ -38,6 +39,13 @@ Status setTarget(CompileOptions &options, const std::string &text) {
         fmt::format("--target {} is no target; there are {}", text, listTargets()));
   options.target = text;
   return okStatus();
+}
+
+Status setDeviceMemory(CompileOptions &options, const std::string &text) {
+  StatusOr<int64_t> bytes = parseByteSize(text);
+  if (bytes.ok())
+    options.deviceMemory = *bytes;
+  return bytes.status().withContext("--device-memory");
 }
 
 Status setPhase(CompileOptions &options, const std::string &text) {
@@ -80,6 +88,10 @@ constexpr Option kOptions[] = {
      .placeholder = "TARGET",
      .description = "what the kernels are for: cpu, cpu:x86-64-v3 (AVX2) and the like, cuda:sm_90",
      .value = setTarget},
+    {.name = "--device-memory",
+     .placeholder = "SIZE",
+     .description = "memory of a rank's device, such as 80GiB, for activation_checkpoint.mode auto",
+     .value = setDeviceMemory},
     {.name = "--compile-to",
      .placeholder = "PHASE",
      .description = "stop after a phase and print its MLIR",

@@ -21,6 +21,7 @@ struct CompileOptions {
   std::string job;            ///< path of the job file
   std::string output;         ///< -o; empty means model.tbin, or standard output for MLIR
   std::string target = "cpu"; ///< --target: what the kernels are for
+  int64_t deviceMemory = 0;   ///< --device-memory: bytes of a rank's device; 0: unknown
   int64_t worldSize = 0; ///< --world-size: ranks of the whole mesh; 0: what the job's degrees say
   std::string compileTo; ///< --compile-to: print the MLIR of this phase; empty means all
   bool report = false;   ///< --report: what the job needs, on standard output

@@ -151,6 +151,14 @@ LogicalResult verifyStep(ModuleOp module) {
   });
 }
 
+LogicalResult verifyDevice(ModuleOp module) {
+  if (failed(verify(module)) || failed(checkFunctions(module, kStepFunctions, {names::kLoss})))
+    return failure();
+  return checkComputeOps(module, [](Operation *op) {
+    return isa<ChunkableOpInterface>(op) ? checkTensorOp(op) : checkLocalOp(op);
+  });
+}
+
 LogicalResult verifyLocal(ModuleOp module) {
   if (failed(verify(module)) || failed(checkFunctions(module, kStepFunctions, {names::kLoss})))
     return failure();

@@ -17,7 +17,10 @@ llvm::LogicalResult verifySharded(mlir::ModuleOp module);
 /// that the passes after this phase ask.
 llvm::LogicalResult verifyStep(mlir::ModuleOp module);
 
-/// As verifyStep, and no op is left that would hold a microbatch's logits at once.
+/// As verifyStep, of local types: titan-partition-spmd has run.
+llvm::LogicalResult verifyDevice(mlir::ModuleOp module);
+
+/// As verifyDevice, and no op is left that would hold a microbatch's logits at once.
 llvm::LogicalResult verifyLocal(mlir::ModuleOp module);
 
 /// Every op is a kernel, emits its own instruction, or is a load or store.

@@ -43,13 +43,16 @@ static void buildStepPhase(OpPassManager &passes, const JobConfig &job, const Ph
   passes.addPass(createGatherPerStep());
 }
 
-static RematerializeOptions getRematerializeOptions(const JobConfig &job) {
+static RematerializeOptions getRematerializeOptions(const JobConfig &job,
+                                                    const PhaseTarget &target) {
   const ActivationCheckpointSection &section = job.activationCheckpoint;
   RematerializeOptions options;
   if (section.mode == "full")
     options.mode = RematMode::full;
   else if (section.mode == "memory_budget")
     options.mode = RematMode::budget;
+  else if (section.isLimited() && !target.residualBytes.empty())
+    options.mode = RematMode::limit;
   else if (section.mode == "selective" && section.selectiveAcOption == "op")
     options.mode = RematMode::perOp;
   else if (section.mode == "selective")
@@ -57,10 +60,12 @@ static RematerializeOptions getRematerializeOptions(const JobConfig &job) {
   if (options.mode == RematMode::selective)
     options.every = std::stoll(section.selectiveAcOption);
   options.budget = section.memoryBudget;
+  if (options.mode == RematMode::limit)
+    options.bytes.assign(target.residualBytes.begin(), target.residualBytes.end());
   return options;
 }
 
-static void buildLocalPhase(OpPassManager &passes, const JobConfig &job, const PhaseTarget &) {
+static void buildDevicePhase(OpPassManager &passes, const JobConfig &job, const PhaseTarget &) {
   passes.addPass(createPartitionSpmd());
   ChunkLossOptions options;
   options.chunks = job.training.lossChunks;
@@ -68,7 +73,11 @@ static void buildLocalPhase(OpPassManager &passes, const JobConfig &job, const P
   passes.addPass(createSimplifyCollectives());
   passes.addPass(createCanonicalizerPass());
   passes.addPass(createCSEPass());
-  passes.addPass(createRematerialize(getRematerializeOptions(job)));
+}
+
+static void buildLocalPhase(OpPassManager &passes, const JobConfig &job,
+                            const PhaseTarget &target) {
+  passes.addPass(createRematerialize(getRematerializeOptions(job, target)));
   passes.addPass(createCSEPass());
   passes.addPass(createBucketCollectives());
 }
@@ -89,7 +98,9 @@ llvm::ArrayRef<Phase> allPhases() {
       {"graph", "the model: one microbatch to the sum of its loss", buildGraphPhase, verifyGraph},
       {"sharded", "every tensor laid out on the mesh", buildShardedPhase, verifySharded},
       {"step", "the training step: forward, backward, optimizer", buildStepPhase, verifyStep},
-      {"local", "one device's program, head and loss in chunks", buildLocalPhase, verifyLocal},
+      {"device", "one device's program, head and loss in chunks", buildDevicePhase, verifyDevice},
+      {"local", "what the backward recomputes, collectives in buckets", buildLocalPhase,
+       verifyLocal},
       {"kernels", "fused kernels, instructions in order", buildKernelsPhase, verifyKernels},
       {"exec", "buffers and instructions", buildExecPhase, verifyExec},
   };

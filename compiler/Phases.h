@@ -3,7 +3,8 @@
 //     graph   the model as built: @loss and @eval over global tensors
 //     sharded every tensor laid out on the mesh, communication visible as reshards
 //     step    the whole training step: @fwd, @bwd, @prologue, @update
-//     local   one device's program, head and loss in chunks
+//     device  one device's program, head and loss in chunks
+//     local   what the backward recomputes is chosen, collectives are in buckets
 //     kernels fusible ops grouped into kernels, instructions in their final order
 //     exec    buffers and instructions
 #pragma once
@@ -18,6 +19,9 @@ namespace titan {
 /// What the passes ask about the target.
 struct PhaseTarget {
   bool isGpu = false;
+  /// The most that each pipeline rank may keep for the backward, for activation_checkpoint.mode
+  /// memory_limit and auto (MemoryLimit.h). Without it they do as none.
+  std::vector<int64_t> residualBytes = {};
 };
 
 struct Phase {

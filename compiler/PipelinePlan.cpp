@@ -2,7 +2,7 @@
 
 #include "dialects/titan/Sharding.h"
 #include "passes/Functions.h"
-#include "passes/memory/ProgramLayout.h"
+#include "passes/pipeline/ScheduleAttribute.h"
 #include "passes/pipeline/ScheduleCsv.h"
 #include "passes/pipeline/Simulator.h"
 #include "passes/pipeline/StagePlan.h"
@@ -34,7 +34,6 @@ private:
   Status checkCsv() const;
   Status checkTiedWeights();
   void setStages();
-  void setSchedule(StringRef attribute, const PipelineSchedule &schedule);
   PipelineSchedule buildEvaluation() const;
   std::optional<size_t> findModule(StringRef name) const;
   int64_t countMicrobatches(int64_t rows) const {
@@ -218,17 +217,6 @@ PipelineSchedule PipelinePlanner::buildEvaluation() const {
   return evaluation;
 }
 
-void PipelinePlanner::setSchedule(StringRef attribute, const PipelineSchedule &lists) {
-  SmallVector<Attribute> lines;
-  for (const auto &actions : lists.actions) {
-    std::string line;
-    for (const PipelineAction &action : actions)
-      line += (line.empty() ? "" : ",") + printAction(action);
-    lines.push_back(builder.getStringAttr(line));
-  }
-  graph->setAttr(attribute, builder.getArrayAttr(lines));
-}
-
 void PipelinePlanner::setStages() {
   std::vector<SmallVector<Attribute>> names(plan.rankOfStage.size());
   for (auto [module, stage] : llvm::zip_equal(modules, plan.stageOfModule))
@@ -254,9 +242,9 @@ Status PipelinePlanner::run() {
                     schedule.name));
   TITAN_RETURN_IF_ERROR(checkTiedWeights());
   setStages();
-  setSchedule(kSchedule, schedule);
+  writeSchedule(graph, kSchedule, schedule);
   if (job.validation.enable)
-    setSchedule(kEvalSchedule, buildEvaluation());
+    writeSchedule(graph, kEvalSchedule, buildEvaluation());
   return okStatus();
 }
 

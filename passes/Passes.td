@@ -364,6 +364,8 @@ def Rematerialize : Pass<"titan-rematerialize", "::mlir::ModuleOp"> {
     - `per-op`: in layers, what the ops say (CostOpInterface) and reduce-scatters are kept, the rest
       is recomputed.
     - `budget`: the least work that keeps at most least + b x (none - least) bytes.
+    - `limit`: the least work with which a pipeline rank keeps at most so many bytes (`bytes`) of
+      its stages together, of all the microbatches that its schedule has in flight.
 
     Outside of layers the first four do as `none` does. A layer is what the model's author called
     `layers.N`, by the locations of ops. What goes from a layer to the next is always kept, if it
@@ -404,9 +406,11 @@ def Rematerialize : Pass<"titan-rematerialize", "::mlir::ModuleOp"> {
                clEnumValN(::titan::RematMode::full, "full", "layers"),
                clEnumValN(::titan::RematMode::selective, "selective", "every N-th layer"),
                clEnumValN(::titan::RematMode::perOp, "per-op", "what the ops say"),
-               clEnumValN(::titan::RematMode::budget, "budget", "as the budget requires"))}]>,
+               clEnumValN(::titan::RematMode::budget, "budget", "as the budget requires"),
+               clEnumValN(::titan::RematMode::limit, "limit", "as the bytes of ranks require"))}]>,
     Option<"every", "every", "int64_t", "2", "N of the mode selective">,
     Option<"budget", "budget", "double", "0.5", "b of the mode budget, from 0 to 1">,
+    ListOption<"bytes", "bytes", "int64_t", "of the mode limit, one for each pipeline rank">,
     Option<"flopsPerByte", "flops-per-byte", "double", "10",
            "flops that the machine does while it moves one byte of memory">,
     Option<"flopsPerNetworkByte", "flops-per-network-byte", "double", "100",

@@ -5,6 +5,7 @@
 #include "passes/memory/CheckPlacement.h"
 #include "passes/memory/ProgramLayout.h"
 #include "passes/memory/ValuePlacement.h"
+#include "passes/pipeline/ScheduleAttribute.h"
 
 using namespace mlir;
 

@@ -2,7 +2,7 @@
 
 #include "dialects/exec/Exec.h"
 #include "dialects/titan/Sharding.h"
-#include "passes/pipeline/ScheduleCsv.h"
+#include "passes/pipeline/ScheduleAttribute.h"
 
 using namespace mlir;
 
@@ -174,23 +174,16 @@ LogicalResult ProgramLayout::verifyStage(const Flow &flow, int64_t stage) const 
 }
 
 /// The schedule that the module names; that of one stage and one microbatch without a pipeline.
-LogicalResult ProgramLayout::readSchedule(Flow &flow, StringRef name) {
+LogicalResult ProgramLayout::setSchedule(Flow &flow, StringRef name) {
   if (!flow.isPipeline()) {
     flow.schedule = {"one stage", 1, {0}, {{{ActionKind::forward, 0, 0}}}};
     if (!flow.backward.empty())
       flow.schedule.actions[0].push_back({ActionKind::backward, 0, 0});
     return success();
   }
-  auto lines = module->getAttrOfType<ArrayAttr>(name);
-  if (!lines || static_cast<int64_t>(lines.size()) != numRanks)
-    return module.emitError() << "expects " << name << " to have a line for each of the "
-                              << *numRanks << " pipeline ranks";
-  std::string text;
-  for (Attribute line : lines)
-    text += (isa<StringAttr>(line) ? cast<StringAttr>(line).str() : "?") + "\n";
-  llvm::Expected<PipelineSchedule> schedule = parseScheduleCsv(text, name, flow.backward.empty());
-  if (!schedule)
-    return module.emitError() << llvm::toString(schedule.takeError());
+  FailureOr<PipelineSchedule> schedule = readSchedule(module, name, flow.backward.empty());
+  if (failed(schedule))
+    return failure();
   flow.schedule = std::move(*schedule);
   const size_t numStages = flow.forward.size();
   if (flow.schedule.rankOfStage.size() != numStages)
@@ -224,7 +217,7 @@ LogicalResult ProgramLayout::planFlow(Flow &flow, StringRef forward, StringRef b
       return failure();
     traffic.push_back({flow.countSent(stage) > 0, flow.countCotangents(stage) > 0});
   }
-  if (failed(readSchedule(flow, scheduleName)))
+  if (failed(setSchedule(flow, scheduleName)))
     return failure();
   llvm::Expected<PipelineTimelines> timelines = planTimelines(flow.schedule, traffic);
   if (!timelines)

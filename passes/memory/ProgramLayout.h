@@ -22,11 +22,6 @@ inline constexpr llvm::StringLiteral kForwardToBackward = "fwd_to_bwd";
 inline constexpr llvm::StringLiteral kActivations = "activations";
 } // namespace segments
 
-/// The attributes of a module with a pipeline that hold its schedules: the actions of each rank as
-/// in a line of torch.distributed.pipelining's CSV files.
-inline constexpr llvm::StringLiteral kSchedule = "titan.schedule";
-inline constexpr llvm::StringLiteral kEvalSchedule = "titan.eval_schedule";
-
 /// The dense row-major buffer of a tensor type.
 mlir::MemRefType getBufferType(mlir::Type tensor);
 
@@ -107,7 +102,7 @@ private:
                                llvm::StringRef scheduleName);
   void findInputs(Flow &flow);
   mlir::LogicalResult layOutStage(Flow &flow, int64_t stage);
-  mlir::LogicalResult readSchedule(Flow &flow, llvm::StringRef name);
+  mlir::LogicalResult setSchedule(Flow &flow, llvm::StringRef name);
   mlir::LogicalResult verifyStage(const Flow &flow, int64_t stage) const;
   bool layOutFunction(const Flow &flow, mlir::func::FuncOp function, FunctionLayout &layout) const;
 

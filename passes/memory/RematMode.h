@@ -10,6 +10,7 @@ enum class RematMode {
   selective, ///< every N-th layer keeps its input alone, the others as with `none`
   perOp,     ///< the ops say what is kept (CostOpInterface)
   budget,    ///< the least work within a share of the bytes
+  limit,     ///< the least work within a number of bytes of a rank
 };
 
 } // namespace titan

@@ -16,28 +16,6 @@ bool mayRerun(const RematGraph &graph, unsigned value) {
   return graph.ops[graph.values[value].producer].mayRerun;
 }
 
-/// What has to be kept when these ops run again, and what that costs.
-RematPlan completePlan(const RematGraph &graph, std::vector<bool> rerun) {
-  RematPlan plan{std::move(rerun), std::vector<bool>(graph.values.size()), 0, 0};
-  auto keepIfMissing = [&](unsigned value) {
-    const int producer = graph.values[value].producer;
-    plan.kept[value] = producer >= 0 && !plan.rerun[producer];
-  };
-  for (unsigned value = 0; value < graph.values.size(); ++value)
-    if (graph.values[value].isNeeded)
-      keepIfMissing(value);
-  for (size_t op = 0; op < graph.ops.size(); ++op)
-    if (plan.rerun[op]) {
-      plan.work += graph.ops[op].work;
-      for (unsigned operand : graph.ops[op].operands)
-        keepIfMissing(operand);
-    }
-  for (size_t value = 0; value < graph.values.size(); ++value)
-    if (plan.kept[value])
-      plan.bytes += graph.values[value].bytes;
-  return plan;
-}
-
 int64_t sumBytes(const RematGraph &graph) {
   int64_t sum = 0;
   for (const RematValue &value : graph.values)
@@ -146,6 +124,27 @@ std::vector<unsigned> cover(const std::vector<Item> &items, int64_t needed) {
 }
 
 } // namespace
+
+RematPlan completePlan(const RematGraph &graph, std::vector<bool> rerun) {
+  RematPlan plan{std::move(rerun), std::vector<bool>(graph.values.size()), 0, 0};
+  auto keepIfMissing = [&](unsigned value) {
+    const int producer = graph.values[value].producer;
+    plan.kept[value] = producer >= 0 && !plan.rerun[producer];
+  };
+  for (unsigned value = 0; value < graph.values.size(); ++value)
+    if (graph.values[value].isNeeded)
+      keepIfMissing(value);
+  for (size_t op = 0; op < graph.ops.size(); ++op)
+    if (plan.rerun[op]) {
+      plan.work += graph.ops[op].work;
+      for (unsigned operand : graph.ops[op].operands)
+        keepIfMissing(operand);
+    }
+  for (size_t value = 0; value < graph.values.size(); ++value)
+    if (plan.kept[value])
+      plan.bytes += graph.values[value].bytes;
+  return plan;
+}
 
 RematPlan planAtPrices(const RematGraph &graph, int64_t bytePrice, int64_t workPrice) {
   MinimumCut cut;

@@ -38,6 +38,9 @@ struct RematPlan {
   int64_t work = 0;        ///< of what runs again
 };
 
+/// The plan in which these ops run again and what they and the backward read besides is kept.
+RematPlan completePlan(const RematGraph &graph, std::vector<bool> rerun);
+
 /// The plan that minimizes bytes * bytePrice + work * workPrice; of several the one with the fewest
 /// ops. Exact: it is the minimum cut of a network with a node for every value (is it there?) and
 /// every op (does it run again?), in which a value costs its bytes unless its op runs again:

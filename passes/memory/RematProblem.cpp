@@ -186,24 +186,26 @@ RematGraph RematProblem::withOpChoices() const {
   return result;
 }
 
-RematPlan choosePlan(const RematProblem &problem, RematMode mode, int64_t every, double budget) {
-  switch (mode) {
+RematPlan choosePlan(const RematProblem &problem, const RematChoice &choice) {
+  switch (choice.mode) {
   case RematMode::none:
     return planLeastBytes(problem.withFullLayers([](size_t) { return false; }));
   case RematMode::full:
     return planLeastBytes(problem.withFullLayers([](size_t) { return true; }));
   case RematMode::selective:
     return planLeastBytes(problem.withFullLayers(
-        [&](size_t layer) { return static_cast<int64_t>(layer) % every == 0; }));
+        [&](size_t layer) { return static_cast<int64_t>(layer) % choice.every == 0; }));
   case RematMode::perOp:
     return planLeastBytes(problem.withOpChoices());
   case RematMode::budget:
     break;
+  case RematMode::limit:
+    llvm_unreachable("is chosen for a rank");
   }
-  const RematPlan none = choosePlan(problem, RematMode::none, every, budget);
+  const RematPlan none = choosePlan(problem, {.mode = RematMode::none});
   const RematFrontier frontier(problem.graph);
   const int64_t least = frontier.getPoints().back().bytes;
-  const double allowed = budget * static_cast<double>(none.bytes - least);
+  const double allowed = choice.budget * static_cast<double>(none.bytes - least);
   return *frontier.planWithin(least + static_cast<int64_t>(allowed));
 }
 

@@ -67,9 +67,14 @@ private:
 /// What running the op again costs; see MachineBalance.
 int64_t getRerunWork(mlir::Operation *op, const MachineBalance &balance);
 
-/// The plan of a mode. `every` is N of the mode selective. The budget b allows least + b * (none -
-/// least) bytes, where `least` is what every plan keeps and `none` what the mode none does.
-RematPlan choosePlan(const RematProblem &problem, RematMode mode, int64_t every, double budget);
+/// How to choose for one stage: by any mode but `limit`, which looks at a whole rank (RematRank.h).
+struct RematChoice {
+  RematMode mode = RematMode::none;
+  int64_t every = 2;   ///< N of the mode selective
+  double budget = 0.5; ///< b of the mode budget, which allows least + b * (none - least) bytes:
+                       ///< `least` is what every plan keeps, `none` what the mode none does
+};
+RematPlan choosePlan(const RematProblem &problem, const RematChoice &choice);
 
 /// Makes the plan true: the forward returns what is kept, and what the backward lacks it computes
 /// where it first reads it.

@@ -1,5 +1,5 @@
 #include "passes/Passes.h"
-#include "passes/memory/RematProblem.h"
+#include "passes/memory/RematRank.h"
 
 #include "llvm/Support/FormatVariadic.h"
 
@@ -18,14 +18,40 @@ struct Rematerialize : impl::RematerializeBase<Rematerialize> {
   void runOnOperation() override {
     if (failed(checkOptions()))
       return signalPassFailure();
+    if (failed(mode == RematMode::limit ? limitRanks() : choose()))
+      return signalPassFailure();
+  }
+
+  MachineBalance getBalance() const { return {flopsPerByte, flopsPerNetworkByte}; }
+
+  LogicalResult choose() {
     auto pairs = findDirectionPairs(getOperation());
     if (failed(pairs))
-      return signalPassFailure();
-    const MachineBalance balance{flopsPerByte, flopsPerNetworkByte};
+      return failure();
     for (DirectionPair pair : *pairs) {
-      const RematProblem problem(pair, balance);
-      applyPlan(problem, choosePlan(problem, mode, every, budget));
+      const RematProblem problem(pair, getBalance());
+      applyPlan(problem, choosePlan(problem, {mode, every, budget}));
     }
+    return success();
+  }
+
+  LogicalResult limitRanks() {
+    auto ranks = collectRematRanks(getOperation(), getBalance());
+    if (failed(ranks))
+      return failure();
+    if (bytes.size() != ranks->size())
+      return getOperation().emitError("expects the bytes of each of the ")
+             << ranks->size() << " pipeline ranks, found " << bytes.size();
+    for (auto [rank, allowed] : llvm::zip_equal(*ranks, bytes)) {
+      const auto plans = rank.planWithin(allowed);
+      if (!plans)
+        return getOperation().emitError("expects at least ")
+               << rank.getLeastBytes() << " bytes for pipeline rank " << rank.getRank().value_or(0)
+               << ", found " << allowed;
+      for (auto [stage, plan] : llvm::zip_equal(rank.getStages(), *plans))
+        applyPlan(stage.problem, plan);
+    }
+    return success();
   }
 
   LogicalResult checkOptions() {

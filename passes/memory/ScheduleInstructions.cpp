@@ -1,5 +1,6 @@
 #include "passes/Functions.h"
 #include "passes/Passes.h"
+#include "passes/pipeline/ScheduleAttribute.h"
 #include "passes/sharding/StartCollectives.h"
 
 using namespace mlir;

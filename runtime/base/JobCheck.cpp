@@ -1,4 +1,5 @@
 // What Titan supports: errors for values that would change results, notes for those that do not.
+#include "runtime/base/ByteSize.h"
 #include "runtime/base/JobKeys.h"
 
 #include <spdlog/fmt/fmt.h>
@@ -56,6 +57,10 @@ Status checkRules(const JobConfig &config) {
     return invalidArgument(fmt::format("activation_checkpoint.selective_ac_option = \"{}\" must be "
                                        "\"op\" or a positive number of layers, such as \"2\"",
                                        option));
+  if (config.activationCheckpoint.mode == "memory_limit")
+    TITAN_RETURN_IF_ERROR(parseByteSize(config.activationCheckpoint.memoryLimit)
+                              .status()
+                              .withContext("activation_checkpoint.memory_limit"));
   return okStatus();
 }
 

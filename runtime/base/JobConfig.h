@@ -111,6 +111,10 @@ struct ActivationCheckpointSection {
   std::string mode = "selective";
   std::string selectiveAcOption = "2";
   double memoryBudget = 0.5;
+  std::string memoryLimit = ""; ///< an amount of memory (ByteSize.h)
+
+  /// Whether a rank's memory decides what is kept.
+  bool isLimited() const { return mode == "memory_limit" || mode == "auto"; }
 };
 
 struct ValidationSection {

@@ -404,7 +404,7 @@ void addCheckpoint(TableBuilder &t) {
   using A = ActivationCheckpointSection;
   t.section("activation_checkpoint");
   t.used<recompute, &A::mode>("mode", kCompile, "what the backward recomputes").choices = {
-      "selective", "full", "memory_budget", "none"};
+      "selective", "full", "memory_budget", "none", "memory_limit", "auto"};
   t.used<recompute, &A::selectiveAcOption>(
       "selective_ac_option", kCompile,
       "mode selective: 'op' for every second matrix product and what is cheap, or N for every "
@@ -415,6 +415,9 @@ void addCheckpoint(TableBuilder &t) {
   t.used<recompute, &A::memoryBudget>("memory_budget", kCompile,
                                       "mode memory_budget: 0 keeps least, 1 what none keeps")
       .range = kShare;
+  t.used<recompute, &A::memoryLimit>(
+      "memory_limit", kCompile,
+      "(Titan) mode memory_limit: what all memory of a rank may take, such as \"40GiB\"");
   t.inert("visualize_memory_budget_pareto", false, "PyTorch's picture of memory over work");
   t.inert("preserve_rng_state", true, "nothing random is recomputed");
   t.inert("determinism_check", text("default"), "what is recomputed is known to be equal");

@@ -1,12 +1,12 @@
 #include "runtime/train/Trainer.h"
 
+#include "runtime/base/ByteSize.h"
 #include "runtime/exec/NonFiniteSearch.h"
 #include "runtime/train/Dumps.h"
 #include "runtime/train/LrSchedule.h"
 
 #include <cmath>
 #include <sys/resource.h>
-#include <unistd.h>
 
 namespace titan {
 namespace {
@@ -24,11 +24,6 @@ uint64_t peakMemory() {
   rusage usage{};
   getrusage(RUSAGE_SELF, &usage);
   return static_cast<uint64_t>(usage.ru_maxrss) * 1024;
-}
-
-uint64_t physicalMemory() {
-  return static_cast<uint64_t>(sysconf(_SC_PHYS_PAGES)) *
-         static_cast<uint64_t>(sysconf(_SC_PAGE_SIZE));
 }
 
 } // namespace
@@ -76,7 +71,7 @@ Status Trainer::prepare(const format::Program &program, Device &device) {
     jsonl.emplace(std::move(writer));
   }
   metrics.flopsPerToken = static_cast<double>(program.flopsPerToken);
-  metrics.memoryCapacity = physicalMemory();
+  metrics.memoryCapacity = static_cast<uint64_t>(physicalMemory());
   metrics.nonDataParallelSize = ranks->size() * inputs.localTokens() / (inputs.rows * inputs.seq);
   logMemory();
   line.reserve(kLineCapacity);

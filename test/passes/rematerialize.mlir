@@ -4,6 +4,9 @@
 // RUN: titan-opt %s -titan-rematerialize=mode=per-op | FileCheck %s --check-prefix=OP
 // RUN: titan-opt %s -titan-rematerialize="mode=budget budget=1" | FileCheck %s --check-prefix=MOST
 // RUN: titan-opt %s -titan-rematerialize="mode=budget budget=0" | FileCheck %s --check-prefix=LEAST
+// RUN: titan-opt %s -titan-rematerialize="mode=limit bytes=256" | FileCheck %s --check-prefix=LEAST
+// RUN: titan-opt %s -titan-rematerialize="mode=limit bytes=1300" | FileCheck %s --check-prefix=FIRST
+// RUN: titan-opt %s -titan-rematerialize="mode=limit bytes=1000000" | FileCheck %s --check-prefix=NONE
 
 // Two layers, each of two products, an exp between them and a sum with the layer's input.
 //
@@ -56,6 +59,14 @@
 // LEAST: %[[H0:.*]] = titan.einsum
 // LEAST: %[[H1:.*]] = titan.add %[[H0]]
 // LEAST: return %[[H0]], %[[H1]] :
+
+// Of equal layers the first one runs again.
+// FIRST: func.func @fwd
+// FIRST: %[[H0:.*]] = titan.einsum
+// FIRST: %[[H1:.*]] = titan.add %[[H0]]
+// FIRST: %[[A1:.*]] = titan.einsum "td,nd->tn" %[[H1]]
+// FIRST: return %[[H0]], %[[H1]], %[[A1]] :
+
 titan.variable parameter @tok : tensor<8x4xf32>
 titan.variable parameter @layers.0.up : tensor<64x8xf32>
 titan.variable parameter @layers.0.down : tensor<8x64xf32>

@@ -1,5 +1,6 @@
 #include "runtime/device/cpu/CpuDevice.h"
 
+#include "runtime/base/ByteSize.h"
 #include "runtime/base/File.h"
 #include "runtime/device/cpu/CpuPlans.h"
 
@@ -71,9 +72,7 @@ std::string CpuDevice::describe() const {
   return "cpu, " + std::to_string(threads.size()) + " threads, " + features.describe();
 }
 
-int64_t CpuDevice::memoryCapacity() const {
-  return static_cast<int64_t>(::sysconf(_SC_PHYS_PAGES)) * ::sysconf(_SC_PAGESIZE);
-}
+int64_t CpuDevice::memoryCapacity() const { return physicalMemory(); }
 
 StatusOr<std::unique_ptr<Queue>> CpuDevice::createQueue(QueueKind, int) {
   return std::unique_ptr<Queue>(std::make_unique<CpuQueue>());

@@ -131,6 +131,20 @@ enable_async_tensor_parallel = true
             "garbage collector), compile.enable (Titan always compiles)");
 }
 
+TEST(JobConfig, MemoryLimitIsAnAmountWhereItCounts) {
+  auto parse = [](const char *mode, const char *limit) {
+    return parseJob(std::string("[activation_checkpoint]\nmode = \"") + mode +
+                        "\"\nmemory_limit = \"" + limit + "\"\n",
+                    "job.toml", Strings{kFloat32});
+  };
+  EXPECT_TRUE(parse("memory_limit", "40GiB").ok());
+  EXPECT_TRUE(parse("auto", "").ok());
+  EXPECT_TRUE(parse("full", "much").ok());
+  EXPECT_EQ(parse("memory_limit", "much").status().message(),
+            "activation_checkpoint.memory_limit: \"much\" is no amount of memory: a positive "
+            "number and KiB, MiB, GiB, TiB, KB, MB, GB or TB, such as \"40GiB\"");
+}
+
 TEST(JobConfig, RecomputationByLayersOrByOps) {
   for (const char *option : {"op", "1", "126"}) {
     const LoadedJob job =

@@ -30,6 +30,12 @@ TEST(CompileOptionsTest, ValuesMayStandApart) {
   EXPECT_EQ(options->target, "cpu:x86-64-v3");
 }
 
+TEST(CompileOptionsTest, DeviceMemoryIsAnAmount) {
+  auto options = parse({"job.toml", "--device-memory", "80GiB"});
+  ASSERT_TRUE(options.ok()) << options.status().message();
+  EXPECT_EQ(options->deviceMemory, 80LL << 30);
+}
+
 TEST(CompileOptionsTest, HelpNeedsNoJob) {
   auto options = parse({"--help"});
   ASSERT_TRUE(options.ok());
@@ -57,6 +63,9 @@ INSTANTIATE_TEST_SUITE_P(
         BadArguments{{"a.toml", "b.toml"}, "b.toml is a second job file, after a.toml; give one"},
         BadArguments{{"a.toml", "--reprot"}, "--reprot is no option; --help lists them"},
         BadArguments{{"a.toml", "--time-passes=1"}, "--time-passes takes no value"},
+        BadArguments{{"a.toml", "--device-memory=80gigs"},
+                     "--device-memory: \"80gigs\" is no amount of memory: a positive number and "
+                     "KiB, MiB, GiB, TiB, KB, MB, GB or TB, such as \"40GiB\""},
         BadArguments{{"a.toml", "--report=pdf"},
                      "--report=pdf is no form of a report; there are --report, --report=html and "
                      "--report=html:FILE"},
@@ -65,9 +74,10 @@ INSTANTIATE_TEST_SUITE_P(
                      "name, such as --report=html:report.html"},
         BadArguments{{"a.toml", "-o"}, "-o needs a value: -o FILE"},
         BadArguments{{"a.toml", "-o", ""}, "-o needs the name of a file, such as -o model.tbin"},
-        BadArguments{{"a.toml", "--compile-to=fused"},
-                     "--compile-to fused is no phase; there are graph, sharded, step, local, "
-                     "kernels, exec"},
+        BadArguments{
+            {"a.toml", "--compile-to=fused"},
+            "--compile-to fused is no phase; there are graph, sharded, step, device, local, "
+            "kernels, exec"},
         BadArguments{{"a.toml", "--target=cuda:sm_75"},
                      "--target cuda:sm_75 is no target; there are cpu (this machine's instruction "
                      "set), cpu:x86-64-v2, cpu:x86-64-v3, cpu:x86-64-v4, cuda:sm_80, cuda:sm_90, "
