@@ -50,6 +50,8 @@ private:
   LogicalResult checkOp(Operation *op);
   LogicalResult checkEnd(Operation *end);
   bool mayShare(Operation *op, unsigned result, unsigned operand);
+  bool isPart(Value part, Value whole, const RankPart &rankPart);
+  bool isNoCopy(OpResult result);
 
   func::FuncOp function;
   const FunctionLayout &layout;
@@ -65,10 +67,26 @@ bool isEqual(const ByteRange &a, const ByteRange &b) {
 
 } // namespace
 
+/// What depends on the rank counts as all that it may be: then the plan is proved for every rank.
 ByteRange PlacementChecker::getRange(Place place, int64_t bytes) {
   const Storage &storage = placement.getStorage(place);
   const int64_t base = storage.inArena() ? storage.arenaOffset : storage.fixed.offset;
-  return {getSpace(storage.fixed.base), base + place.offset, base + place.offset + bytes};
+  return {getSpace(storage.fixed.base), base + place.offset,
+          base + place.offset + place.spread() + bytes};
+}
+
+bool PlacementChecker::isPart(Value part, Value whole, const RankPart &rankPart) {
+  const Place place = placement.getPlace(whole);
+  return place.rankPart.count == 1 &&
+         placement.getPlace(part) == place.withPart(rankPart);
+}
+
+/// Whether the result's memory holds it already.
+bool PlacementChecker::isNoCopy(OpResult result) {
+  const ResultPlacement how = getPlacement(result);
+  return how.kind == Kind::view || how.kind == Kind::assembled ||
+         (how.kind == Kind::part &&
+          isPart(result, result.getOwner()->getOperand(how.operands[0]), how.rankPart));
 }
 
 LogicalResult PlacementChecker::checkIntact(Operation *op, uint64_t value,
@@ -115,7 +133,7 @@ LogicalResult PlacementChecker::checkAt(Operation *op, Value value, const ByteRa
   if (isEqual(getRange(value), range))
     return checkIntact(op, id(value), what);
   for (const PlacedCopy *copy : copies.lookup(op))
-    if (copy->value == value && isEqual(getRange(copy->to, range.end - range.begin), range))
+    if (copy->value == value && isEqual(getRange(copy->to, getByteSize(value.getType())), range))
       return checkIntact(op, id(copy), what);
   return op->emitOpError("expects ") << what << " at another place than it has";
 }
@@ -125,6 +143,8 @@ bool PlacementChecker::mayShare(Operation *op, unsigned result, unsigned operand
   if (isa<KernelOp>(op))
     return placement.getTies(op)[result] == static_cast<int>(operand);
   const ResultPlacement how = getPlacement(op->getResult(result));
+  if (how.kind == Kind::around && how.operands[0] == operand)
+    return isPart(op->getOperand(operand), op->getResult(result), how.rankPart);
   return (how.kind == Kind::reuse || how.kind == Kind::inPlace) &&
          llvm::is_contained(how.operands, operand);
 }
@@ -153,8 +173,9 @@ LogicalResult PlacementChecker::checkOverlaps(Operation *op) {
 LogicalResult PlacementChecker::checkResult(OpResult result, ResultPlacement how) {
   Operation *op = result.getOwner();
   const ByteRange range = getRange(result);
-  const int64_t bytes = range.end - range.begin;
-  if (how.kind == Kind::view) {
+  if (how.kind == Kind::part && isNoCopy(result)) {
+    history.adopt(id(result), range);
+  } else if (how.kind == Kind::view) {
     ByteRange part = getRange(op->getOperand(how.operands[0]));
     part.begin += how.byteOffset;
     if (part.space != range.space || part.begin != range.begin || range.end > part.end)
@@ -164,12 +185,12 @@ LogicalResult PlacementChecker::checkResult(OpResult result, ResultPlacement how
     int64_t covered = 0;
     for (auto [operand, offset] : llvm::zip_equal(op->getOperands(), how.offsets)) {
       const int64_t size = getByteSize(operand.getType());
-      const ByteRange part{range.space, range.begin + offset, range.begin + offset + size};
+      const ByteRange part = getRange(placement.getPlace(result).shifted(offset), size);
       if (failed(checkAt(op, operand, part, "a part")))
         return failure();
       covered += size;
     }
-    if (covered != bytes)
+    if (const int64_t bytes = getByteSize(result.getType()); covered != bytes)
       return op->emitOpError("is assembled from ") << covered << " of " << bytes << " bytes";
     history.adopt(id(result), range);
   } else {
@@ -210,7 +231,13 @@ void PlacementChecker::endTransfer(AwaitOp await) {
   std::vector<MemoryHistory::Value> values;
   for (Value result : await.getUnderWay())
     values.push_back(id(result));
-  history.release(id(await.getStart()), values);
+  StartOp start = await.getStart();
+  history.release(id(start), values);
+  // What stood in the middle of a result still does.
+  for (Value result : start.getResults())
+    if (const ResultPlacement how = getPlacement(cast<OpResult>(result)); how.kind == Kind::around)
+      if (Value part = start->getOperand(how.operands[0]); isPart(part, result, how.rankPart))
+        history.adopt(id(part), getRange(part));
 }
 
 LogicalResult PlacementChecker::checkOp(Operation *op) {
@@ -223,10 +250,8 @@ LogicalResult PlacementChecker::checkOp(Operation *op) {
       return failure();
   if (failed(applyCopies(op)))
     return failure();
-  const bool computes = llvm::none_of(op->getResults(), [](OpResult result) {
-    const Kind kind = getPlacement(result).kind;
-    return kind == Kind::view || kind == Kind::assembled;
-  });
+  const bool computes =
+      llvm::none_of(op->getResults(), [&](OpResult result) { return isNoCopy(result); });
   if (computes && (failed(checkAccesses(op)) || failed(checkOverlaps(op))))
     return failure();
   for (OpResult result : op->getResults())

@@ -125,10 +125,13 @@ private:
     StringAttr base = storage.inArena() ? scratch : storage.fixed.base;
     const int64_t offset =
         place.offset + (storage.inArena() ? storage.arenaOffset : storage.fixed.offset);
-    Value &buffer = buffers[{base, offset, type}];
+    exec::RotationAttr rotation;
+    if (const RankPart &part = place.rankPart; part.count > 1)
+      rotation = exec::RotationAttr::get(builder.getContext(), part.axes, part.bytes, /*shift=*/0);
+    Value &buffer = buffers[{base, offset, type, rotation}];
     if (!buffer)
       buffer = exec::BufferOp::create(builder, loc, type, FlatSymbolRefAttr::get(base),
-                                      builder.getI64IntegerAttr(offset), exec::RotationAttr());
+                                      builder.getI64IntegerAttr(offset), rotation);
     return buffer;
   }
 
@@ -164,7 +167,7 @@ private:
   KernelTable &kernels;
   StringAttr scratch;
   llvm::DenseMap<Operation *, SmallVector<const PlacedCopy *>> copies;
-  llvm::DenseMap<std::tuple<StringAttr, int64_t, MemRefType>, Value> buffers;
+  llvm::DenseMap<std::tuple<StringAttr, int64_t, MemRefType, Attribute>, Value> buffers;
 };
 
 /// Stores of one constant get one each, so that it is filled into every variable: CSE has made

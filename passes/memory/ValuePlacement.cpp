@@ -54,13 +54,62 @@ unsigned ValuePlacement::countOperandsSharing(Operation *op, Value operand) cons
                         [&](Value other) { return getGroup(other) == getGroup(operand); });
 }
 
+/// Whether an op reads the rank's part of the value, or of a view of it: only what is itself whole on
+/// every rank has one.
+static bool hasPartRead(Value value) {
+  for (Operation *user : value.getUsers())
+    for (OpResult result : user->getResults()) {
+      const Kind kind = getPlacement(result).kind;
+      if (kind == Kind::part || (kind == Kind::view && hasPartRead(result)))
+        return true;
+    }
+  return false;
+}
+
+/// Whether a result may be the rank's part of its operand's memory. What leaves the function is
+/// copied out instead, so that it does not keep all of that memory.
+static bool mayBePart(OpResult result, const ResultPlacement &placement) {
+  return placement.kind == Kind::part && placement.rankPart.count &&
+         llvm::none_of(result.getUsers(),
+                       [](Operation *user) {
+                         return isa<StoreOp>(user) || user->hasTrait<OpTrait::IsTerminator>();
+                       }) &&
+         !hasPartRead(result);
+}
+
+/// Whether an operand may be computed in the middle of the op's result: nothing else uses it but
+/// what takes the results, and it has memory of its own.
+static bool mayBeInside(Operation *op, const ResultPlacement &placement) {
+  if (placement.kind != Kind::around)
+    return false;
+  Value operand = op->getOperand(placement.operands[0]);
+  if (llvm::any_of(operand.getUsers(), [&](Operation *user) {
+        return user != op && llvm::none_of(user->getOperands(), [&](Value other) {
+          return other.getDefiningOp() == op;
+        });
+      }))
+    return false;
+  for (auto result = dyn_cast<OpResult>(operand); result;) {
+    const ResultPlacement how = getPlacement(result);
+    if (how.kind != Kind::view)
+      return how.kind != Kind::assembled && how.kind != Kind::part &&
+             !isa<LoadOp>(result.getOwner());
+    operand = result.getOwner()->getOperand(how.operands[0]);
+    if (!operand.hasOneUse() || getByteSize(operand.getType()) != getByteSize(result.getType()))
+      return false;
+    result = dyn_cast<OpResult>(operand);
+  }
+  return false;
+}
+
 /// Memory is used as long as any of the values that share it. A store takes effect at the exit.
 void ValuePlacement::computeLastUses() {
   Block &block = function.getBody().front();
   for (Operation &op : block)
     for (OpResult result : op.getResults()) {
       ResultPlacement placement = getPlacement(result);
-      if (placement.kind == Kind::view)
+      if (placement.kind == Kind::view || mayBePart(result, placement) ||
+          mayBeInside(&op, placement))
         groups.unionSets(op.getOperand(placement.operands[0]), result);
       if (placement.kind == Kind::assembled)
         for (Value operand : op.getOperands())
@@ -112,7 +161,15 @@ void ValuePlacement::hintOperands(Operation *op) {
                               : Place{addStorage(getByteSize(result.getType())), 0};
       hints[result] = whole;
       for (auto [operand, offset] : llvm::zip_equal(op->getOperands(), placement.offsets))
-        hint(operand, {whole.storage, whole.offset + offset});
+        hint(operand, whole.shifted(offset));
+      continue;
+    }
+    if (mayBeInside(op, placement)) {
+      if (known == hints.end())
+        known = hints.try_emplace(result, Place{addStorage(getByteSize(result.getType())), 0}).first;
+      // Of a part of a part there is no view.
+      if (const Place whole = known->second; whole.rankPart.count == 1)
+        hint(op->getOperand(placement.operands[0]), whole.withPart(placement.rankPart));
       continue;
     }
     if (known == hints.end())
@@ -181,6 +238,7 @@ LogicalResult ValuePlacement::placeOp(Operation *op) {
     ResultPlacement placement = getPlacement(result);
     switch (placement.kind) {
     case Kind::fresh:
+    case Kind::around:
       placeByHint(op, result, {});
       break;
     case Kind::reuse:
@@ -196,28 +254,43 @@ LogicalResult ValuePlacement::placeOp(Operation *op) {
     case Kind::assembled:
       placeAssembled(op, placement.offsets);
       break;
+    case Kind::part:
+      placePart(result, placement);
+      break;
     }
   }
   return success();
 }
 
 void ValuePlacement::placeView(Value result, Value operand, int64_t byteOffset) {
-  Place place = getPlace(operand);
-  place.offset += byteOffset;
-  assign(result, place);
+  assign(result, getPlace(operand).shifted(byteOffset));
+}
+
+void ValuePlacement::placePart(OpResult result, const ResultPlacement &placement) {
+  Operation *op = result.getOwner();
+  if (mayBePart(result, placement) && !hints.contains(result))
+    assign(result, getPlace(op->getOperand(placement.operands[0])).withPart(placement.rankPart));
+  else
+    placeByHint(op, result, {});
 }
 
 /// Whether `op` may write its result to `place` in a variable's memory: the old value is not used
 /// later, and if `op` itself reads it, then only through one operand, at that very place, that it
-/// may overwrite.
+/// may overwrite, or that is the rank's part of what is written.
 bool ValuePlacement::mayOverwriteVariable(Operation *op, Place place,
                                           ArrayRef<unsigned> mayOverwrite) {
   for (Value old : loads.lookup(place.storage))
     if (lastUse(old) > position(op))
       return false;
   unsigned overwritten = 0;
+  auto isInside = [&](OpResult result, unsigned operand) {
+    const ResultPlacement placement = getPlacement(result);
+    return mayBeInside(op, placement) && placement.operands[0] == operand &&
+           getPlace(op->getOperand(operand)) == place.withPart(placement.rankPart);
+  };
   for (auto [i, operand] : llvm::enumerate(op->getOperands())) {
-    if (getPlace(operand).storage != place.storage)
+    if (getPlace(operand).storage != place.storage ||
+        llvm::any_of(op->getResults(), [&](OpResult result) { return isInside(result, i); }))
       continue;
     if (getPlace(operand) != place || !llvm::is_contained(mayOverwrite, i))
       return false;
@@ -265,7 +338,7 @@ void ValuePlacement::placeAssembled(Operation *op, ArrayRef<int64_t> offsets) {
     whole = {addStorage(getByteSize(result.getType())), 0};
   assign(result, whole);
   for (auto [operand, offset] : llvm::zip_equal(op->getOperands(), offsets)) {
-    const Place part{whole.storage, whole.offset + offset};
+    const Place part = whole.shifted(offset);
     if (getPlace(operand) != part)
       copies.push_back({op, operand, part});
   }

@@ -40,6 +40,16 @@ struct Storage {
 struct Place {
   unsigned storage = 0;
   int64_t offset = 0;
+  /// Of what lies in the rank's part of a larger tensor: `offset` is where part 0 begins.
+  RankPart rankPart = {};
+
+  Place shifted(int64_t bytes) const { return {storage, offset + bytes, rankPart}; }
+  /// The rank's part of the tensor that is here.
+  Place withPart(RankPart part) const {
+    return part.count > 1 ? Place{storage, offset, part} : *this;
+  }
+  /// How many bytes behind `offset` the place begins on the last rank.
+  int64_t spread() const { return (rankPart.count - 1) * rankPart.bytes; }
 
   bool operator==(const Place &) const = default;
 };
@@ -81,6 +91,7 @@ private:
   mlir::LogicalResult placeOp(mlir::Operation *op);
   void placeLoad(LoadOp load);
   void placeView(mlir::Value result, mlir::Value operand, int64_t byteOffset);
+  void placePart(mlir::OpResult result, const ResultPlacement &placement);
   void placeInPlace(mlir::Operation *op, unsigned result, unsigned operand);
   bool mayAssembleInVariable(mlir::Operation *op, Place whole);
   void placeAssembled(mlir::Operation *op, llvm::ArrayRef<int64_t> offsets);

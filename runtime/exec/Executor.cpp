@@ -154,13 +154,9 @@ std::vector<Operand> Executor::operandsOf(const BoundFunction &bound) const {
   std::vector<Operand> operands;
   operands.reserve(function.buffers.size());
   for (const format::Buffer &buffer : function.buffers) {
-    std::byte *data = addressOf(buffer.place, bound.slots);
-    if (const auto &rotation = buffer.rotation) {
-      const int64_t places = *format::numCoordinates(contents.mesh, rotation->axes);
-      const int64_t own = coordinateOf(contents.mesh, rotation->axes, options.rank());
-      data += (own + rotation->shift) % places * rotation->stride;
-    }
-    operands.push_back({data, &buffer.view});
+    operands.push_back({addressOf(buffer.place, bound.slots) +
+                            rotationOffset(buffer, contents.mesh, options.rank()),
+                        &buffer.view});
   }
   return operands;
 }
@@ -221,7 +217,7 @@ void Executor::findDead(BoundFunction &bound) {
     // A pipeline has one for each rank.
     if (!segments[segment] || (name != kScratch && !name.starts_with(std::string(kScratch) + ".")))
       continue;
-    const std::vector<ByteSet> dead = deadAfterEach(contents, function, segment);
+    const std::vector<ByteSet> dead = deadAfterEach(contents, function, segment, options.rank());
     for (size_t i = 0; i < dead.size(); ++i)
       for (const auto &[begin, end] : dead[i].all())
         bound.dead[i].push_back({segments[segment]->data() + begin, end - begin});

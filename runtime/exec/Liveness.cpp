@@ -1,6 +1,7 @@
 #include "runtime/exec/Liveness.h"
 
 #include "runtime/base/DType.h"
+#include "runtime/exec/VariableLayout.h"
 
 #include <algorithm>
 #include <array>
@@ -162,7 +163,7 @@ void addBytes(ByteSet &set, int64_t offset, const format::View &view) {
 }
 
 std::vector<ByteSet> deadAfterEach(const format::Program &program, const format::Function &function,
-                                   uint32_t segment) {
+                                   uint32_t segment, int rank) {
   std::vector<ByteSet> dead(function.instructions.size());
   ByteSet live;
   for (size_t i = function.instructions.size(); i-- > 0;) {
@@ -174,23 +175,12 @@ std::vector<ByteSet> deadAfterEach(const format::Program &program, const format:
       const format::Buffer &buffer = function.buffers[touch.buffer];
       if (buffer.place.segment != segment || buffer.place.residualClass != kNone)
         continue;
-      if (await) {
-        addBytes(touched, buffer.place.offset, buffer.view);
-        addBytes(reads, buffer.place.offset, buffer.view);
-        continue;
-      }
-      if (buffer.rotation) {
-        // Where it is depends on the rank: all places may be read, and none is known to be written.
-        const int64_t places = *format::numCoordinates(program.mesh, buffer.rotation->axes);
-        for (int64_t place = 0; place < places; ++place)
-          addBytes(reads, buffer.place.offset + place * buffer.rotation->stride, buffer.view);
-        continue;
-      }
-      addBytes(touched, buffer.place.offset, buffer.view);
-      if (touch.access != Access::write)
-        addBytes(reads, buffer.place.offset, buffer.view);
-      if (touch.access != Access::read)
-        addBytes(writes, buffer.place.offset, buffer.view);
+      const int64_t offset = buffer.place.offset + rotationOffset(buffer, program.mesh, rank);
+      addBytes(touched, offset, buffer.view);
+      if (await || touch.access != Access::write)
+        addBytes(reads, offset, buffer.view);
+      if (!await && touch.access != Access::read)
+        addBytes(writes, offset, buffer.view);
     }
     dead[i] = touched;
     dead[i].remove(live);

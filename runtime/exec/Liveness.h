@@ -40,8 +40,9 @@ std::vector<Touch> touchesOf(const format::Program &program,
 void addBytes(ByteSet &set, int64_t offset, const format::View &view);
 
 /// For each instruction of a function, the bytes of segment `segment` that it touches and nothing
-/// later reads before writing them. Memory of the segment does not outlive the function.
+/// later reads before writing them, on rank `rank`. Memory of the segment does not outlive the
+/// function.
 std::vector<ByteSet> deadAfterEach(const format::Program &program, const format::Function &function,
-                                   uint32_t segment);
+                                   uint32_t segment, int rank);
 
 } // namespace titan

@@ -18,6 +18,14 @@ int64_t coordinateOf(std::span<const format::Axis> mesh, std::span<const std::st
   return coordinate;
 }
 
+int64_t rotationOffset(const format::Buffer &buffer, std::span<const format::Axis> mesh, int rank) {
+  const auto &rotation = buffer.rotation;
+  if (!rotation)
+    return 0;
+  const int64_t places = *format::numCoordinates({mesh.begin(), mesh.end()}, rotation->axes);
+  return (coordinateOf(mesh, rotation->axes, rank) + rotation->shift) % places * rotation->stride;
+}
+
 VariableLayout::VariableLayout(const format::Variable &variable, std::span<const format::Axis> mesh,
                                int rank)
     : whole(variable.view) {

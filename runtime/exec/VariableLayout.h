@@ -14,6 +14,9 @@ namespace titan {
 int64_t coordinateOf(std::span<const format::Axis> mesh, std::span<const std::string> axes,
                      int rank);
 
+/// How many bytes behind its place a rank has a buffer: 0 without a rotation.
+int64_t rotationOffset(const format::Buffer &buffer, std::span<const format::Axis> mesh, int rank);
+
 /// Example: of a tensor 4 x 6 whose columns two ranks share, rank 1 has four runs: its elements
 /// 0..2 are elements 3..5 of the tensor, 3..5 are 9..11, and so on.
 class VariableLayout {

@@ -42,8 +42,8 @@ func.func @fwd(%x: tensor<2x8x4xf32> {titan.name = "x", titan.global_type = tens
 
 // -----
 
-// An all_reduce in place works in the memory of its operand; a slice by the rank's coordinate is
-// copied from a view that is rotated.
+// An all_reduce in place works in the memory of its operand. A slice by the rank's coordinate is a
+// view that is rotated, if it is one piece; columns are copied.
 titan.mesh @mesh [tp = 2]
 titan.variable derived @x : tensor<4x8xf32>
 titan.variable derived @y : tensor<4x8xf32>
@@ -57,14 +57,70 @@ func.func @update() {
   %p = titan.start all_reduce in_place %v over [tp] : (tensor<4x4xf32>) -> tensor<4x4xf32>
   %r = titan.await %p : (tensor<4x4xf32>) -> tensor<4x4xf32>
   // CHECK: %[[ROWS:.*]] = exec.buffer {{.*}} rotated <["tp"], 32, 0> : memref<2x4xf32>
-  // CHECK: exec.copy %[[ROWS]] into
-  %s = titan.axis_slice %r over [tp] dimension 0 : tensor<4x4xf32> -> tensor<2x4xf32>
   // CHECK: %[[COLUMNS:.*]] = exec.buffer @derived + 0 rotated <["tp"], 16, 0> : memref<4x4xf32, strided<[8, 1]>>
   // CHECK: exec.copy %[[COLUMNS]] into
+  // CHECK-NOT: exec.copy
+  // CHECK: exec.gemm %{{.*}}, %[[ROWS]] transposed
+  %s = titan.axis_slice %r over [tp] dimension 0 : tensor<4x4xf32> -> tensor<2x4xf32>
   %t = titan.axis_slice %x over [tp] dimension 1 : tensor<4x8xf32> -> tensor<4x4xf32>
   %u = titan.einsum "mk,nk->mn" %t, %s : tensor<4x4xf32>, tensor<2x4xf32> -> tensor<4x2xf32>
   %w = titan.einsum "mk,nk->mn" %u, %u : tensor<4x2xf32>, tensor<4x2xf32> -> tensor<4x4xf32>
   titan.store %w, @z : tensor<4x4xf32>
+  return
+}
+
+// -----
+
+// A slice that is stored is copied, and so is a slice of a slice: of a part there is no further part.
+titan.mesh @mesh [a = 2, b = 2]
+titan.variable derived @x : tensor<16x4xf32>
+titan.variable derived @y : tensor<8x4xf32>
+titan.variable derived @z : tensor<4x4xf32>
+// CHECK: exec.func @update
+func.func @update() {
+  %x = titan.load @x : tensor<16x4xf32>
+  // CHECK: %[[A:.*]] = exec.buffer @derived + 0 rotated <["a"], 128, 0> : memref<8x4xf32>
+  // CHECK: exec.copy %[[A]] into %[[HALF:[0-9]+]]
+  %s = titan.axis_slice %x over [a] dimension 0 : tensor<16x4xf32> -> tensor<8x4xf32>
+  titan.store %s, @y : tensor<8x4xf32>
+  // CHECK-NOT: exec.copy
+  // CHECK: %[[B:.*]] = exec.buffer @derived + 256 rotated <["b"], 64, 0> : memref<4x4xf32>
+  // CHECK: exec.gemm %[[B]], %[[B]] transposed
+  %t = titan.axis_slice %s over [b] dimension 0 : tensor<8x4xf32> -> tensor<4x4xf32>
+  %u = titan.einsum "mk,nk->mn" %t, %t : tensor<4x4xf32>, tensor<4x4xf32> -> tensor<4x4xf32>
+  titan.store %u, @z : tensor<4x4xf32>
+  return
+}
+
+// -----
+
+// What is gathered and used for nothing else is computed where the gathered tensor will have it:
+// nobody copies it there. A variable stays where it is, and columns are no one piece.
+titan.mesh @mesh [tp = 2]
+titan.variable derived @x : tensor<4x4xf32>
+titan.variable derived @y : tensor<8x8xf32>
+titan.variable derived @z : tensor<8x8xf32>
+// CHECK: exec.func @update
+func.func @update() {
+  %x = titan.load @x : tensor<4x4xf32>
+  // CHECK: %[[PART:.*]] = exec.buffer @scratch + [[AT:[0-9]+]] rotated <["tp"], 64, 0> : memref<4x4xf32>
+  // CHECK: exec.gemm %{{.*}} into %[[PART]]
+  // CHECK: %[[WHOLE:.*]] = exec.buffer @scratch + [[AT]] : memref<8x4xf32>
+  %v = titan.einsum "mk,nk->mn" %x, %x : tensor<4x4xf32>, tensor<4x4xf32> -> tensor<4x4xf32>
+  // CHECK: exec.start all_gather none over ["tp"] from(%[[PART]] : memref<4x4xf32>) to(%[[WHOLE]] : memref<8x4xf32>)
+  %p = titan.start all_gather %v over [tp] : (tensor<4x4xf32>) -> tensor<8x4xf32>
+  %g = titan.await %p of %v : (tensor<8x4xf32>, tensor<4x4xf32>) -> tensor<8x4xf32>
+  // CHECK: exec.start all_gather none over ["tp"] from(%{{.*}} : memref<4x4xf32>) to(%{{.*}} : memref<8x4xf32>)
+  %q = titan.start all_gather %x over [tp] : (tensor<4x4xf32>) -> tensor<8x4xf32>
+  %h = titan.await %q of %x : (tensor<8x4xf32>, tensor<4x4xf32>) -> tensor<8x4xf32>
+  // CHECK-NOT: rotated
+  %w = titan.einsum "mk,nk->mn" %g, %h : tensor<8x4xf32>, tensor<8x4xf32> -> tensor<8x8xf32>
+  titan.store %w, @z : tensor<8x8xf32>
+  %c = titan.einsum "mk,nk->mn" %h, %x : tensor<8x4xf32>, tensor<4x4xf32> -> tensor<8x4xf32>
+  %r = titan.start all_gather %c over [tp] dimension 1 : (tensor<8x4xf32>) -> tensor<8x8xf32>
+  %d = titan.await %r of %c : (tensor<8x8xf32>, tensor<8x4xf32>) -> tensor<8x8xf32>
+  titan.store %d, @y : tensor<8x8xf32>
+  // CHECK-NOT: exec.copy
   return
 }
 

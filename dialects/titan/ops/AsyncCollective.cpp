@@ -61,8 +61,26 @@ Operation *AllReduceOp::buildStart(OpBuilder &builder) {
 }
 Operation *StartOp::buildStart(OpBuilder &builder) { return builder.clone(*getOperation()); }
 
+/// The rank's part of a tensor in memory, if that is in one piece: of `count` parts along a
+/// dimension. Devices load so many bytes at once, and parts begin where they may.
+static RankPart getRankPart(ArrayAttr axes, RankedTensorType part, int64_t dimension,
+                            int64_t count) {
+  constexpr int64_t kLoadBytes = 16;
+  const int64_t bytes = getByteSize(part);
+  const bool isOnePiece =
+      ShapedType::getNumElements(part.getShape().take_front(dimension)) == 1;
+  return isOnePiece && bytes % kLoadBytes == 0 ? RankPart{axes, bytes, count} : RankPart{{}, 0, 0};
+}
+
 ResultPlacement StartOp::getPlacement(unsigned result) {
-  return getInPlace() ? ResultPlacement::inPlace(result) : ResultPlacement::fresh();
+  if (getInPlace())
+    return ResultPlacement::inPlace(result);
+  if (getCollective() != Collective::all_gather)
+    return ResultPlacement::fresh();
+  auto part = tensorType(getInputs()[result]), whole = tensorType(getResults()[result]);
+  const RankPart own = getRankPart(getAxes(), part, getDimension(),
+                                   whole.getNumElements() / part.getNumElements());
+  return own.count ? ResultPlacement::around(result, own) : ResultPlacement::fresh();
 }
 
 //===----------------------------------------------------------------------===//
@@ -120,7 +138,7 @@ static void cutPieces(OpBuilder &builder, Location loc, Value buffer, unsigned d
   for (int64_t i = 0; i < outer; ++i)
     pieces.push_back(exec::BufferOp::create(
         builder, loc, piece, whole.getBaseAttr(),
-        builder.getI64IntegerAttr(whole.getOffset() + i * bytes), exec::RotationAttr()));
+        builder.getI64IntegerAttr(whole.getOffset() + i * bytes), whole.getRotationAttr()));
 }
 
 LogicalResult StartOp::emitInstructions(OpBuilder &builder, ValueRange operands,
@@ -154,7 +172,8 @@ static exec::StartOp findStart(OpBuilder &builder, Value buffer) {
     if (!start)
       continue;
     auto first = start.getDestinations().front().getDefiningOp<exec::BufferOp>();
-    if (first.getBaseAttr() == place.getBaseAttr() && first.getOffset() == place.getOffset())
+    if (first.getBaseAttr() == place.getBaseAttr() && first.getOffset() == place.getOffset() &&
+        first.getRotationAttr() == place.getRotationAttr())
       return start;
   }
   return {};
@@ -167,9 +186,20 @@ LogicalResult AwaitOp::emitInstructions(OpBuilder &builder, ValueRange operands,
   return success();
 }
 
+ResultPlacement AxisSliceOp::getPlacement(unsigned) {
+  auto part = tensorType(getResult());
+  return ResultPlacement::part(
+      0, getRankPart(getAxes(), part, getDimension(),
+                     tensorType(getInput()).getNumElements() / part.getNumElements()));
+}
+
 LogicalResult AxisSliceOp::emitInstructions(OpBuilder &builder, ValueRange operands,
                                             ValueRange results) {
   auto whole = operands[0].getDefiningOp<exec::BufferOp>();
+  auto place = results[0].getDefiningOp<exec::BufferOp>();
+  if (place.getRotationAttr() && place.getBaseAttr() == whole.getBaseAttr() &&
+      place.getOffset() == whole.getOffset())
+    return success();
   auto wholeType = cast<MemRefType>(operands[0].getType());
   auto partType = cast<MemRefType>(results[0].getType());
   const SmallVector<int64_t> strides = exec::getStrides(wholeType);

@@ -90,7 +90,8 @@ def Titan_StartOp : Titan_Op<"start", [
     The collective of that kind on the operands, at the same time as what follows, up to the one
     `titan.await` that takes all results. In between they have memory, but no value, and nothing may
     write the operands' memory. An all_reduce that is `in_place` computes in the memory of its
-    operands, which die here.
+    operands, which die here. titan-plan-memory may have an operand of an all_gather computed where
+    the result will have it.
 
     ```mlir
     %p:2 = titan.start all_gather %a, %b over [dp_shard]
@@ -135,13 +136,13 @@ def Titan_AwaitOp : Titan_Op<"await", [
 }
 
 def Titan_AxisSliceOp : Titan_Op<"axis_slice", [
-    Pure, Titan_Buffered, DeclareOpInterfaceMethods<SymbolUserOpInterface>,
+    Pure, Titan_BufferedPlaced, DeclareOpInterfaceMethods<SymbolUserOpInterface>,
     DeclareOpInterfaceMethods<Titan_CostOpInterface>,
     DeclareOpInterfaceMethods<Titan_ReferenceOpInterface>]> {
   let summary = "the rank's part of a tensor that every rank has";
   let description = [{
     The dimension is cut into equal parts, one per coordinate of the axes; the result is the rank's
-    own. What all_gather undoes.
+    own. What all_gather undoes. A part that is one piece of the input's memory is no copy of it.
   }];
   let arguments = (ins Titan_Tensor:$input, StrArrayAttr:$axes, I64Attr:$dimension);
   let results = (outs Titan_Tensor:$result);

@@ -50,12 +50,39 @@ TEST(Liveness, DeadFromTheLastReadOn) {
       Fill{0, 2},          // dead at once but for what follows
       CheckFinite{{0}, 2}, // reads [0, 16), writes [0, 4)
   };
-  const auto dead = deadAfterEach({}, f, 0);
+  const auto dead = deadAfterEach({}, f, 0, 0);
   EXPECT_EQ(dead[0].all(), Ranges());
   EXPECT_EQ(dead[1].all(), (Ranges{{4, 32}}));
   EXPECT_EQ(dead[2].all(), (Ranges{{0, 4}}));
   EXPECT_EQ(dead[3].all(), Ranges());
   EXPECT_EQ(dead[4].all(), (Ranges{{0, 16}}));
+}
+
+TEST(Liveness, APlaceThatDependsOnTheRank) {
+  const View two = denseView(DType::f32, {2}), four = denseView(DType::f32, {4});
+  Program program;
+  program.mesh = {{"a", 2}};
+  Function f;
+  f.buffers = {{{0, kNone, 0}, two, Rotation{{"a"}, 8, 0}},
+               {{0, kNone, 0}, four},
+               {{0, kNone, 16}, four}};
+  Start gather;
+  gather.collective = Collective::allGather;
+  gather.sources = {0};
+  gather.destinations = {1};
+  f.instructions = {
+      Fill{1, 0.0}, // read by nobody: on each rank its own part is filled again, the rest gathered
+      Fill{0, 1.0}, gather, Await{2}, Copy{1, 2},
+  };
+  for (int rank : {0, 1}) {
+    const auto dead = deadAfterEach(program, f, 0, rank);
+    EXPECT_EQ(dead[0].all(), (Ranges{{0, 16}})) << rank;
+    EXPECT_EQ(dead[1].all(), Ranges()) << rank;
+    EXPECT_EQ(dead[4].all(), (Ranges{{0, 32}})) << rank;
+  }
+  f.instructions = {Fill{1, 0.0}, Fill{0, 1.0}, Copy{1, 2}};
+  EXPECT_EQ(deadAfterEach(program, f, 0, 0)[0].all(), (Ranges{{0, 8}}));
+  EXPECT_EQ(deadAfterEach(program, f, 0, 1)[0].all(), (Ranges{{8, 16}}));
 }
 
 TEST(Liveness, AccumulationReadsItsResult) {
