@@ -427,8 +427,9 @@ def PlanMemory : Pass<"titan-plan-memory", "::mlir::ModuleOp"> {
     results of @fwd the class `fwd_to_bwd`. Within a function, values live in one arena: an op's
     result is placed by its BufferingOpInterface or, for a kernel, by KernelAnalysis: views alias,
     accumulators and stores update in place, pointwise results take over dying operands, and what
-    remains is packed by live ranges. Functions never run at once, so their arenas
-    share the segment `scratch`.
+    remains is packed by live ranges. Places may depend on the rank: its part of a tensor is a view,
+    and what is gathered and read by nothing else is computed where the gathered tensor has it.
+    Functions never run at once, so their arenas share the segment `scratch`.
 
     A pipeline has its schedule in the module's attributes `titan.schedule` and
     `titan.eval_schedule`: per pipeline rank a line of actions as in torch.distributed.pipelining's

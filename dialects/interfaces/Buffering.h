@@ -19,10 +19,10 @@ struct RankPart {
 /// Where a result may or must live.
 struct ResultPlacement {
   enum class Kind {
-    fresh,    ///< memory of its own
-    reuse,    ///< may take over the memory of one of `operands` when that dies here
-    inPlace,  ///< must be the memory of operands[0]: the op updates it (an accumulator)
-    view,     ///< is part of operands[0]'s memory, `byteOffset` from its start; nothing is computed
+    fresh,   ///< memory of its own
+    reuse,   ///< may take over the memory of one of `operands` when that dies here
+    inPlace, ///< must be the memory of operands[0]: the op updates it (an accumulator)
+    view,    ///< is part of operands[0]'s memory, `byteOffset` from its start; nothing is computed
     assembled, ///< operand i must be computed into this result at byte offset offsets[i]
     part,      ///< is read from the rank's part of operands[0], which is whole on every rank; may
                ///< be that memory, `rankPart`, unless this counts 0 parts

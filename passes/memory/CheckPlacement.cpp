@@ -77,8 +77,7 @@ ByteRange PlacementChecker::getRange(Place place, int64_t bytes) {
 
 bool PlacementChecker::isPart(Value part, Value whole, const RankPart &rankPart) {
   const Place place = placement.getPlace(whole);
-  return place.rankPart.count == 1 &&
-         placement.getPlace(part) == place.withPart(rankPart);
+  return place.rankPart.count == 1 && placement.getPlace(part) == place.withPart(rankPart);
 }
 
 /// Whether the result's memory holds it already.

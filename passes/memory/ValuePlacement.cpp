@@ -54,8 +54,8 @@ unsigned ValuePlacement::countOperandsSharing(Operation *op, Value operand) cons
                         [&](Value other) { return getGroup(other) == getGroup(operand); });
 }
 
-/// Whether an op reads the rank's part of the value, or of a view of it: only what is itself whole on
-/// every rank has one.
+/// Whether an op reads the rank's part of the value, or of a view of it: only what is itself whole
+/// on every rank has one.
 static bool hasPartRead(Value value) {
   for (Operation *user : value.getUsers())
     for (OpResult result : user->getResults()) {
@@ -85,8 +85,8 @@ static bool mayBeInside(Operation *op, const ResultPlacement &placement) {
   Value operand = op->getOperand(placement.operands[0]);
   if (llvm::any_of(operand.getUsers(), [&](Operation *user) {
         return user != op && llvm::none_of(user->getOperands(), [&](Value other) {
-          return other.getDefiningOp() == op;
-        });
+                 return other.getDefiningOp() == op;
+               });
       }))
     return false;
   for (auto result = dyn_cast<OpResult>(operand); result;) {
@@ -166,7 +166,8 @@ void ValuePlacement::hintOperands(Operation *op) {
     }
     if (mayBeInside(op, placement)) {
       if (known == hints.end())
-        known = hints.try_emplace(result, Place{addStorage(getByteSize(result.getType())), 0}).first;
+        known =
+            hints.try_emplace(result, Place{addStorage(getByteSize(result.getType())), 0}).first;
       // Of a part of a part there is no view.
       if (const Place whole = known->second; whole.rankPart.count == 1)
         hint(op->getOperand(placement.operands[0]), whole.withPart(placement.rankPart));

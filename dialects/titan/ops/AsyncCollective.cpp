@@ -67,8 +67,7 @@ static RankPart getRankPart(ArrayAttr axes, RankedTensorType part, int64_t dimen
                             int64_t count) {
   constexpr int64_t kLoadBytes = 16;
   const int64_t bytes = getByteSize(part);
-  const bool isOnePiece =
-      ShapedType::getNumElements(part.getShape().take_front(dimension)) == 1;
+  const bool isOnePiece = ShapedType::getNumElements(part.getShape().take_front(dimension)) == 1;
   return isOnePiece && bytes % kLoadBytes == 0 ? RankPart{axes, bytes, count} : RankPart{{}, 0, 0};
 }
 
@@ -78,8 +77,8 @@ ResultPlacement StartOp::getPlacement(unsigned result) {
   if (getCollective() != Collective::all_gather)
     return ResultPlacement::fresh();
   auto part = tensorType(getInputs()[result]), whole = tensorType(getResults()[result]);
-  const RankPart own = getRankPart(getAxes(), part, getDimension(),
-                                   whole.getNumElements() / part.getNumElements());
+  const RankPart own =
+      getRankPart(getAxes(), part, getDimension(), whole.getNumElements() / part.getNumElements());
   return own.count ? ResultPlacement::around(result, own) : ResultPlacement::fresh();
 }
 

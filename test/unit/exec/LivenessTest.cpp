@@ -63,9 +63,8 @@ TEST(Liveness, APlaceThatDependsOnTheRank) {
   Program program;
   program.mesh = {{"a", 2}};
   Function f;
-  f.buffers = {{{0, kNone, 0}, two, Rotation{{"a"}, 8, 0}},
-               {{0, kNone, 0}, four},
-               {{0, kNone, 16}, four}};
+  f.buffers = {
+      {{0, kNone, 0}, two, Rotation{{"a"}, 8, 0}}, {{0, kNone, 0}, four}, {{0, kNone, 16}, four}};
   Start gather;
   gather.collective = Collective::allGather;
   gather.sources = {0};
