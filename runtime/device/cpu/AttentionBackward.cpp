@@ -274,13 +274,27 @@ void computeGroup(const Task &task, int64_t key, int64_t keys, int64_t query, fl
                   scoreGrads + begin * kWeightStride, kWeightStride, qGrad + query * dim, true);
 }
 
+/// The range of `count` ranges.
+PositionRange rangeOf(const PositionRange *ranges, int64_t count) {
+  PositionRange all;
+  for (int64_t i = 0; i < count; ++i)
+    all.add(ranges[i]);
+  return all;
+}
+
+/// A tile one vector wide needs more rows, or every multiplication waits for the one before.
+constexpr int kNarrowRows = 2 * kTileRows;
+
 /// dv += W dout and dk += G q of a block of keys and a tile of queries.
 void addKeyGradients(const Task &task, int64_t key, int64_t keys, int64_t query) {
   const Scratch &scratch = task.scratch;
   int64_t paddedDim = task.call.cut.paddedDim;
   const PositionRange *groups = scratch.queryPositions.ranges + query / kGroup;
-  for (int64_t row = 0; row < keys; row += kPanel) {
-    const PositionRange &panel = scratch.keyPositions.ranges[(key + row) / kPanel];
+  bool isNarrow = paddedDim == kLanes;
+  for (int64_t row = 0, count; row < keys; row += count) {
+    count = isNarrow && keys - row >= kNarrowRows ? kNarrowRows : std::min(kPanel, keys - row);
+    const PositionRange panel =
+        rangeOf(scratch.keyPositions.ranges + (key + row) / kPanel, ceilDiv(count, kPanel));
     int64_t first = 0, last = kGroups;
     while (first < last && visibility(groups[first], panel) == Visibility::none)
       ++first;
@@ -288,27 +302,21 @@ void addKeyGradients(const Task &task, int64_t key, int64_t keys, int64_t query)
       --last;
     if (first == last)
       continue;
-    int64_t count = std::min(kPanel, keys - row), depth = (last - first) * kGroup;
+    int64_t depth = (last - first) * kGroup;
     int64_t weightsAt = row * kWeightStride + first * kGroup;
     for (int64_t column = 0; column < paddedDim; column += kTileColumns) {
       int64_t width = std::min<int64_t>(kTileColumns, paddedDim - column);
       int64_t from = query * paddedDim + column * kQueryTile + first * kGroup * width;
       int64_t to = (key + row) * paddedDim + column;
-      TileFunction function = selectTile<Left::inPlace>(count, width / kLanes);
+      TileFunction function = count == kNarrowRows
+                                  ? tile<kNarrowRows, 1, Left::inPlace>
+                                  : selectTile<Left::inPlace>(count, width / kLanes);
       function(depth, scratch.weights + weightsAt, kWeightStride, scratch.outGradRows + from, width,
                scratch.vGrad + to, paddedDim, true, scratch.outGradRows + from);
       function(depth, scratch.scoreGrads + weightsAt, kWeightStride, scratch.queryRows + from,
                width, scratch.kGrad + to, paddedDim, true, scratch.queryRows + from);
     }
   }
-}
-
-/// The range of `count` ranges.
-PositionRange rangeOf(const PositionRange *ranges, int64_t count) {
-  PositionRange all;
-  for (int64_t i = 0; i < count; ++i)
-    all.add(ranges[i]);
-  return all;
 }
 
 /// Writes rows of dq from [group][dim][kGroup].

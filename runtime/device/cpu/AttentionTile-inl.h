@@ -34,24 +34,34 @@ inline constexpr float kLeastScore = -1e28f;
 inline int64_t ceilDiv(int64_t a, int64_t b) { return (a + b - 1) / b; }
 inline int64_t roundUp(int64_t a, int64_t b) { return ceilDiv(a, b) * b; }
 
-/// 2^x for x < 127 with a relative error of 1e-7, and 0 for x < -125.
-HWY_INLINE FloatVector exp2(FloatVector x) {
+/// 2^f for |f| <= 1/2: the minimax polynomial of the relative error.
+HWY_INLINE FloatVector exp2Fraction(FloatVector f) {
   const FloatTag d;
-  const IntTag di;
-  // Adding 1.5 * 2^23 rounds to an integer and leaves it in the low bits.
-  const FloatVector magic = hn::Set(d, 12582912.0f);
-  FloatVector rounded = hn::Add(x, magic);
-  FloatVector f = hn::Sub(x, hn::Sub(rounded, magic));
-  // The minimax polynomial of the relative error on [-1/2, 1/2].
   FloatVector p = hn::Set(d, 0.00132764722f);
   p = hn::MulAdd(p, f, hn::Set(d, 0.00967554133f));
   p = hn::MulAdd(p, f, hn::Set(d, 0.0555071327f));
   p = hn::MulAdd(p, f, hn::Set(d, 0.240221197f));
   p = hn::MulAdd(p, f, hn::Set(d, 0.693146967f));
-  p = hn::MulAdd(p, f, hn::Set(d, 1.00000007f));
+  return hn::MulAdd(p, f, hn::Set(d, 1.00000007f));
+}
+
+/// 2^x for x < 127 with a relative error of 1e-7, and less than 2^-125 for x < -125.
+HWY_INLINE FloatVector exp2(FloatVector x) {
+#if HWY_TARGET == HWY_AVX3
+  constexpr int toNearest = 8; // no exception
+  FloatVector f{_mm512_reduce_ps(x.raw, toNearest)};
+  return FloatVector{_mm512_scalef_ps(exp2Fraction(f).raw, hn::Sub(x, f).raw)};
+#else
+  const FloatTag d;
+  const IntTag di;
+  // Adding 1.5 * 2^23 rounds to an integer and leaves it in the low bits.
+  const FloatVector magic = hn::Set(d, 12582912.0f);
+  FloatVector rounded = hn::Add(x, magic);
+  FloatVector p = exp2Fraction(hn::Sub(x, hn::Sub(rounded, magic)));
   auto exponent = hn::ShiftLeft<23>(hn::BitCast(di, rounded));
   FloatVector result = hn::BitCast(d, hn::Add(hn::BitCast(di, p), exponent));
   return hn::IfThenZeroElse(hn::Lt(x, hn::Set(d, -125.0f)), result);
+#endif
 }
 
 /// The least and the largest position of a group of queries or a panel of keys.

@@ -64,7 +64,7 @@ HWY_INLINE void tileSums(int64_t k, const float *HWY_RESTRICT a, int64_t lda,
   // p, p + lda and p + 2 lda.
   constexpr int pointers = (rows + 2) / 3;
   const float *leftRows[pointers];
-  HWY_UNROLL(2)
+  HWY_UNROLL(4)
   for (int g = 0; g < pointers; ++g)
     leftRows[g] = left == Left::inPlace ? a + 3 * g * lda : a;
 
@@ -83,7 +83,7 @@ HWY_INLINE void tileSums(int64_t k, const float *HWY_RESTRICT a, int64_t lda,
     }
     b += ldb;
     if constexpr (left == Left::inPlace) {
-      HWY_UNROLL(2)
+      HWY_UNROLL(4)
       for (int g = 0; g < pointers; ++g) {
         ++leftRows[g];
         // Hides that the next step reads the neighbour; knowing it, LLVM loads the rows of
