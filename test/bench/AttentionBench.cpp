@@ -75,6 +75,7 @@ int main(int argc, char **argv) {
   double q = std::stod(option(argc, argv, "quantile", "0.5"));
   BenchClock clock{option(argc, argv, "clock", "wall") == "cpu", threads};
   ThreadPool pool(threads);
+  pinWorkers(pool);
   std::printf("%s, %d threads, length %ld, quantile %.2f of %d rounds\n",
               cpuFeatures().describe().c_str(), threads, long(length), q, rounds);
   std::printf("%-14s | %9s %7s %7s | %9s %7s %7s | %7s\n", "heads/kv x dim", "fwd ms", "GF/s",

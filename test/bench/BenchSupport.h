@@ -11,9 +11,11 @@
 #include <memory>
 #include <new>
 #include <random>
+#include <sched.h>
 #include <span>
 #include <string>
 #include <sys/mman.h>
+#include <thread>
 #include <vector>
 
 namespace titan::cpu {
@@ -76,6 +78,19 @@ inline std::string option(int argc, char **argv, const char *name, const char *f
     if (std::strncmp(argv[i], prefix.c_str(), prefix.size()) == 0)
       return argv[i] + prefix.size();
   return fallback;
+}
+
+/// A core for each worker, as far as there are any: the kernel may wake a sleeping thread beside
+/// its waker, and calls of a millisecond are over before it moves it.
+inline void pinWorkers(ThreadPool &pool) {
+  if (std::thread::hardware_concurrency() < unsigned(pool.size()))
+    return;
+  pool.runOnAll([](int worker) {
+    cpu_set_t own;
+    CPU_ZERO(&own);
+    CPU_SET(worker, &own);
+    sched_setaffinity(0, sizeof(own), &own);
+  });
 }
 
 /// Fused multiply-add flops per second of all workers together, from registers alone. In assembly:

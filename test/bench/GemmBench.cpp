@@ -10,13 +10,14 @@
 // number per round; a line is "transA transB accumulate m n k lda ldb ldc count".
 //
 // All run once per round, one after another with a pause in which the other libraries' threads
-// fall asleep; the table has medians over the rounds (or another quantile), the last line is
-// weighted by flops.
+// fall asleep. Every thread of each library stays on a core of its own. The table has medians over
+// the rounds (or another quantile), the last line is weighted by flops.
 
 #include "runtime/device/cpu/Gemm.h"
 #include "test/bench/BenchSupport.h"
 
 #include <cstdio>
+#include <cstdlib>
 #include <dlfcn.h>
 #include <fstream>
 #include <oneapi/dnnl/dnnl.h>
@@ -143,9 +144,19 @@ int timeShapes(const std::string &path, int threads, int rounds) {
   return 0;
 }
 
+/// OpenMP reads its environment when it is loaded. A thread per core, and MKL's likewise.
+void restartWithPinnedThreads(char **argv) {
+  if (std::getenv("OMP_PROC_BIND"))
+    return;
+  setenv("OMP_PROC_BIND", "close", 1);
+  setenv("OMP_PLACES", "cores", 1);
+  execv("/proc/self/exe", argv);
+}
+
 } // namespace
 
 int main(int argc, char **argv) {
+  restartWithPinnedThreads(argv);
   int threads = std::stoi(option(argc, argv, "threads", "2"));
   int rounds = std::stoi(option(argc, argv, "rounds", "15"));
   double q = std::stod(option(argc, argv, "quantile", "0.5"));
@@ -175,6 +186,7 @@ int main(int argc, char **argv) {
   }
 
   ThreadPool pool(threads);
+  pinWorkers(pool);
   std::printf("%s, %d threads; GF/s, quantile %.2f of %d rounds\n",
               cpuFeatures().describe().c_str(), threads, q, rounds);
   std::printf("%-4s %5s %5s %5s | %7s %7s %7s | %7s %7s %7s\n", "", "m", "n", "k", "ours", "oneDNN",

@@ -4,7 +4,7 @@
     test/bench/peer.py BUILD_DIR VENV JOB [ROUNDS]     JOB is debug or bench
 
 debug: models/llama3/debugmodel.toml with one row of 2048 tokens; bench: models/llama3/bench.toml.
-PyTorch runs eager and compiled, float32, with scaled_dot_product_attention, fused AdamW and all
+Neither recomputes activations. PyTorch runs eager and compiled, float32, with scaled_dot_product_attention, fused AdamW and all
 cores: the settings that were fastest on CPUs. It is installed from PyPI into VENV when missing.
 Rounds are interleaved (Titan, eager, compiled, Titan, ...); the medians of their tokens per second
 and the ratios are printed.
@@ -149,7 +149,7 @@ def main():
         subprocess.run([os.path.join(build, "bin", "titan-compile"),
                         os.path.join(root, "models", "llama3", job["toml"]), "-o", program,
                         "--training.local_batch_size", str(job["rows"]), "--training.seq_len",
-                        str(job["seq"])], check=True, stderr=subprocess.DEVNULL)
+                        str(job["seq"]), "--activation_checkpoint.mode", "none"], check=True, stderr=subprocess.DEVNULL)
         workers = {mode: start_worker(python, name, mode) for mode in ("eager", "compiled")}
         run = os.path.join(build, "bin", "titan-run")
         speeds = {"titan": [], "eager": [], "compiled": []}

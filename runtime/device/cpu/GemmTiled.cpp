@@ -33,7 +33,7 @@ constexpr int64_t kPackedWidth = 3072;
 /// Rows of C that are handed out at least.
 constexpr int64_t kUnitRows = 4 * kTileRows;
 /// Rows of A that one thread packs at a time: with kDepth a good part of the second-level cache.
-constexpr int64_t kChunkRows = 5 * kUnitRows;
+constexpr int64_t kChunkRows = 22 * kTileRows;
 /// Up to this many columns a row of A is used too rarely to pay for packing it.
 constexpr int64_t kInPlaceColumns = 768;
 /// AVX-512 CPUs have second-level caches in which a chunk's rows in place stay as well as packed
@@ -176,20 +176,29 @@ void computeChunk(const Block &block, int64_t row, int64_t rows, int64_t firstPa
   }
 }
 
+/// Rows that are handed out at a time: few enough to level the workers' speeds, or all that one
+/// worker gets, where that is a single chunk.
+int64_t unitRows(int64_t rows, int workers) {
+  int64_t share = ceilDiv(ceilDiv(rows, workers), kTileRows) * kTileRows;
+  return share <= kChunkRows ? std::max(share, kUnitRows) : kUnitRows;
+}
+
 void computeBlock(ThreadPool &pool, const Block &block) {
   packB(pool, block);
+  const int64_t handedOut = unitRows(block.shape.m, pool.size());
   // Few rows for many threads: columns are divided too.
-  int64_t units = ceilDiv(block.shape.m, kUnitRows);
-  int64_t groups = std::clamp<int64_t>(ceilDiv(4 * pool.size(), units), 1, block.panels());
+  int64_t units = ceilDiv(block.shape.m, handedOut);
+  int64_t wanted = units == pool.size() ? 1 : ceilDiv(4 * pool.size(), units);
+  int64_t groups = std::clamp<int64_t>(wanted, 1, block.panels());
   int64_t groupPanels = ceilDiv(block.panels(), groups);
   groups = ceilDiv(block.panels(), groupPanels);
   pool.parallelFor(groups * units, [&](int64_t begin, int64_t end, int worker) {
     float *packedA = block.packedA + worker * packedRowBlockFloats();
     while (begin < end) {
       int64_t group = begin / units, unit = begin % units;
-      int64_t taken = std::min({end - begin, units - unit, kChunkRows / kUnitRows});
-      int64_t row = unit * kUnitRows;
-      computeChunk(block, row, std::min(taken * kUnitRows, block.shape.m - row),
+      int64_t taken = std::min({end - begin, units - unit, kChunkRows / handedOut});
+      int64_t row = unit * handedOut;
+      computeChunk(block, row, std::min(taken * handedOut, block.shape.m - row),
                    group * groupPanels, std::min((group + 1) * groupPanels, block.panels()),
                    packedA);
       begin += taken;
