@@ -33,11 +33,6 @@ static void buildStepPhase(OpPassManager &passes, const JobConfig &job, const Ph
   passes.addPass(createDifferentiate(differentiate));
   BuildOptimizerOptions options;
   options.optimizer = job.optimizer.name;
-  options.beta1 = job.optimizer.beta1;
-  options.beta2 = job.optimizer.beta2;
-  options.epsilon = job.optimizer.eps;
-  options.weightDecay = job.optimizer.weightDecay;
-  options.maxNorm = job.training.maxNorm;
   passes.addPass(createBuildOptimizer(options));
   passes.addPass(createPropagateShardings());
   passes.addPass(createGatherPerStep());

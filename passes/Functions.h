@@ -39,6 +39,15 @@ inline constexpr llvm::StringLiteral kFinite = "finite";
 inline constexpr llvm::StringLiteral kLearningRate = "lr";
 inline constexpr llvm::StringLiteral kBiasCorrection1 = "bias_correction1";
 inline constexpr llvm::StringLiteral kBiasCorrection2 = "bias_correction2";
+inline constexpr llvm::StringLiteral kOneMinusBeta1 = "one_minus_beta1";
+inline constexpr llvm::StringLiteral kOneMinusBeta2 = "one_minus_beta2";
+inline constexpr llvm::StringLiteral kEpsilon = "epsilon";
+inline constexpr llvm::StringLiteral kWeightDecay = "weight_decay";
+inline constexpr llvm::StringLiteral kMaxNorm = "max_norm";
+/// What the host writes before a step.
+inline constexpr llvm::StringLiteral kHostScalars[] = {
+    kLearningRate,  kBiasCorrection1, kBiasCorrection2, kOneMinusBeta1,
+    kOneMinusBeta2, kEpsilon,         kWeightDecay,     kMaxNorm};
 
 inline constexpr llvm::StringLiteral kGradientPrefix = "gradient.";
 inline constexpr llvm::StringLiteral kGatheredPrefix = "gathered.";

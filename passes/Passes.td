@@ -219,8 +219,9 @@ def BuildOptimizer : Pass<"titan-build-optimizer", "::mlir::ModuleOp"> {
   let summary = "add @prologue and @update: gradient norm, clipping, Adam or AdamW";
   let description = [{
     Adds the optimizer's state as variables (`optimizer.exp_avg.NAME`, `optimizer.exp_avg_sq.NAME`),
-    the host's scalars `lr`, `bias_correction1` and `bias_correction2`, the outputs `grad_norm` and
-    `finite`, and the functions
+    the scalars that the host writes before a step (`lr`, `bias_correction1`, `bias_correction2`,
+    `one_minus_beta1`, `one_minus_beta2`, `epsilon`, `weight_decay`, `max_norm`), the outputs
+    `grad_norm` and `finite`, and the functions
 
     - `@prologue`: gradients, `loss_sum` and `valid_tokens` become zero;
     - `@update`: grad_norm = sqrt(sum of squares of all gradients) / valid_tokens; finite = whether
@@ -232,16 +233,11 @@ def BuildOptimizer : Pass<"titan-build-optimizer", "::mlir::ModuleOp"> {
     which all ranks run together: it sums up over the ranks and stores the outputs, which the updates
     then read. `@eval_totals` does the same for `@eval`.
 
-    `max_norm` 0 clips nothing. If the module has `@eval`, its results are added to `eval_loss_sum`
+    A `max_norm` of infinity clips nothing. If the module has `@eval`, its results are added to `eval_loss_sum`
     and `eval_valid_tokens`, which `@eval_prologue` sets to zero.
   }];
   let options = [
     Option<"optimizer", "optimizer", "std::string", "\"AdamW\"", "AdamW or Adam">,
-    Option<"beta1", "beta1", "double", "0.9", "decay of the first moment">,
-    Option<"beta2", "beta2", "double", "0.95", "decay of the second moment">,
-    Option<"epsilon", "epsilon", "double", "1e-8", "added to the root of the second moment">,
-    Option<"weightDecay", "weight-decay", "double", "0.1", "weight decay of every parameter">,
-    Option<"maxNorm", "max-norm", "double", "1.0", "gradients are clipped to this global norm">,
   ];
   let dependentDialects = ["::titan::TitanDialect", "::mlir::func::FuncDialect"];
 }

@@ -22,7 +22,7 @@ struct ReferenceStep {
 };
 
 struct ReferenceRun {
-  double beta1 = 0, beta2 = 0;
+  double beta1 = 0, beta2 = 0, epsilon = 0, weightDecay = 0, maxNorm = 0;
   std::vector<ReferenceStep> steps;
 };
 
@@ -45,7 +45,17 @@ StatusOr<ReferenceRun> readRun(const std::string &file) {
     return notAsExpected(file, "two numbers 'optimizer.betas'");
   if (!steps)
     return notAsExpected(file, "list 'float64'");
-  ReferenceRun run{*(*betas)[0].getAsNumber(), *(*betas)[1].getAsNumber(), {}};
+  ReferenceRun run;
+  run.beta1 = *(*betas)[0].getAsNumber();
+  run.beta2 = *(*betas)[1].getAsNumber();
+  const std::pair<const char *, double &> numbers[] = {
+      {"eps", run.epsilon}, {"weight_decay", run.weightDecay}, {"max_norm", run.maxNorm}};
+  for (const auto &[key, value] : numbers) {
+    const std::optional<double> number = optimizer->getNumber(key);
+    if (!number)
+      return notAsExpected(file, llvm::formatv("number 'optimizer.{0}'", key).str());
+    value = *number;
+  }
   for (const llvm::json::Value &entry : *steps) {
     const llvm::json::Object *step = entry.getAsObject();
     if (!step || !step->getNumber("loss") || !step->getNumber("grad_norm") ||
@@ -128,6 +138,11 @@ public:
     setScalar(names::kLearningRate, reference.learningRate);
     setScalar(names::kBiasCorrection1, 1 - std::pow(run.beta1, step));
     setScalar(names::kBiasCorrection2, 1 - std::pow(run.beta2, step));
+    setScalar(names::kOneMinusBeta1, 1 - run.beta1);
+    setScalar(names::kOneMinusBeta2, 1 - run.beta2);
+    setScalar(names::kEpsilon, run.epsilon);
+    setScalar(names::kWeightDecay, run.weightDecay);
+    setScalar(names::kMaxNorm, run.maxNorm);
     TITAN_RETURN_IF_ERROR(evaluate(callFamily(interpreter, names::kPrologue)));
     TITAN_RETURN_IF_ERROR(accumulate(step, batches));
     TITAN_RETURN_IF_ERROR(evaluate(runUpdate(interpreter)));
@@ -218,9 +233,9 @@ Status checkProgram(ModuleOp module) {
     if (getFamily(module, name).empty())
       return invalidArgument(llvm::formatv(
           "the program has no function @{0}: --golden expects a whole training step", name));
-  for (StringRef name : {StringRef(names::kLearningRate), StringRef(names::kBiasCorrection1),
-                         StringRef(names::kBiasCorrection2), StringRef(names::kLossSum),
-                         StringRef(names::kValidTokens), StringRef(names::kGradientNorm)})
+  SmallVector<StringRef> variables{names::kLossSum, names::kValidTokens, names::kGradientNorm};
+  variables.append(std::begin(names::kHostScalars), std::end(names::kHostScalars));
+  for (StringRef name : variables)
     if (!module.lookupSymbol<VariableOp>(name))
       return invalidArgument(llvm::formatv("the program has no variable @{0}", name));
   if (countInputs(module) != 2)

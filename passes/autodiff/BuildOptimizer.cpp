@@ -89,8 +89,7 @@ private:
       for (VariableOp parameter : parameters)
         createVariable(module, parameter.getLoc(), prefix + parameter.getSymName(),
                        Role::optimizer_state, cast<RankedTensorType>(parameter.getType()));
-    for (StringRef name : {StringRef(names::kLearningRate), StringRef(names::kBiasCorrection1),
-                           StringRef(names::kBiasCorrection2)})
+    for (StringRef name : names::kHostScalars)
       createVariable(module, module.getLoc(), name, Role::input, scalarVariable);
     for (StringRef name : {StringRef(names::kGradientNorm), StringRef(names::kFinite)})
       createVariable(module, module.getLoc(), name, Role::output, scalarVariable);
@@ -163,10 +162,9 @@ private:
       return FullOp::create(builder, loc, scalar, builder.getF64FloatAttr(value));
     };
     Value scale = DivOp::create(builder, loc, constant(1), totals.valid);
-    if (!(maxNorm > 0))
-      return scale;
     Value bounded = AddOp::create(builder, loc, totals.norm, constant(kClipEpsilon));
-    Value clip = DivOp::create(builder, loc, constant(maxNorm), bounded);
+    Value maxNorm = load(builder, loc, names::kMaxNorm, scalar);
+    Value clip = DivOp::create(builder, loc, maxNorm, bounded);
     clip = MinimumOp::create(builder, loc, clip, constant(1));
     return MulOp::create(builder, loc, clip, scale);
   }
@@ -238,15 +236,14 @@ private:
     Type type = withoutSharding(cast<RankedTensorType>(parameter.getType()));
     const std::string expAvg = (names::kExpAvgPrefix + name).str();
     const std::string expAvgSq = (names::kExpAvgSqPrefix + name).str();
-    auto number = [&](double value) { return builder.getF64FloatAttr(value); };
+    auto hostScalar = [&](StringRef name) { return load(builder, loc, name, scalar); };
     auto update = AdamUpdateOp::create(
         builder, loc, type, type, type, load(builder, loc, name, type), gradient,
         load(builder, loc, expAvg, type), load(builder, loc, expAvgSq, type),
-        load(builder, loc, names::kLearningRate, scalar), scale,
-        load(builder, loc, names::kBiasCorrection1, scalar),
-        load(builder, loc, names::kBiasCorrection2, scalar), finite, number(beta1), number(beta2),
-        number(epsilon), number(weightDecay),
-        optimizer == "AdamW" ? builder.getUnitAttr() : UnitAttr());
+        hostScalar(names::kLearningRate), scale, hostScalar(names::kBiasCorrection1),
+        hostScalar(names::kBiasCorrection2), finite, hostScalar(names::kOneMinusBeta1),
+        hostScalar(names::kOneMinusBeta2), hostScalar(names::kEpsilon),
+        hostScalar(names::kWeightDecay), optimizer == "AdamW" ? builder.getUnitAttr() : UnitAttr());
     StoreOp::create(builder, loc, update.getNewParameter(), name);
     StoreOp::create(builder, loc, update.getNewExpAvg(), expAvg);
     StoreOp::create(builder, loc, update.getNewExpAvgSq(), expAvgSq);

@@ -214,14 +214,13 @@ void addOptimizer(TableBuilder &t) {
                                                                                        "Adam"};
   t.used<optimizer, &OptimizerSection::lr>("lr", kRun, "learning rate after the warmup").range =
       kFinite;
-  // Only lr and the bias corrections are inputs of a step; the other constants are in its kernels.
-  t.used<optimizer, &OptimizerSection::beta1>("beta1", kCompile, "decay of the first moment")
-      .range = kBeta;
-  t.used<optimizer, &OptimizerSection::beta2>("beta2", kCompile, "decay of the second moment")
-      .range = kBeta;
-  t.used<optimizer, &OptimizerSection::eps>("eps", kCompile, "added to the root of the moment")
-      .range = kFinite;
-  t.used<optimizer, &OptimizerSection::weightDecay>("weight_decay", kCompile,
+  t.used<optimizer, &OptimizerSection::beta1>("beta1", kRun, "decay of the first moment").range =
+      kBeta;
+  t.used<optimizer, &OptimizerSection::beta2>("beta2", kRun, "decay of the second moment").range =
+      kBeta;
+  t.used<optimizer, &OptimizerSection::eps>("eps", kRun, "added to the root of the moment").range =
+      kFinite;
+  t.used<optimizer, &OptimizerSection::weightDecay>("weight_decay", kRun,
                                                     "applies to every parameter")
       .range = kFinite;
   t.ignored("implementation", text("fused"), "kernels are always fused").choices = {
@@ -275,7 +274,7 @@ void addTraining(TableBuilder &t) {
   t.used<training, &TrainingSection::seqLen>("seq_len", kCompile, "tokens per row").range =
       kPositive;
   t.used<training, &TrainingSection::maxNorm>(
-       "max_norm", kCompile, "gradients are clipped to this global norm; inf clips nothing")
+       "max_norm", kRun, "gradients are clipped to this global norm; inf clips nothing")
       .range = {.low = 0, .lowOpen = true};
   t.used<training, &TrainingSection::steps>("steps", kRun, "steps to train").range = kPositive;
   t.used<training, &TrainingSection::lossChunks>(

@@ -91,6 +91,11 @@ Status Trainer::bindScalars() {
   TITAN_RETURN_IF_ERROR(bind("lr", scalars.lr));
   TITAN_RETURN_IF_ERROR(bind("bias_correction1", scalars.biasCorrection1));
   TITAN_RETURN_IF_ERROR(bind("bias_correction2", scalars.biasCorrection2));
+  TITAN_RETURN_IF_ERROR(bind("one_minus_beta1", scalars.oneMinusBeta1));
+  TITAN_RETURN_IF_ERROR(bind("one_minus_beta2", scalars.oneMinusBeta2));
+  TITAN_RETURN_IF_ERROR(bind("epsilon", scalars.epsilon));
+  TITAN_RETURN_IF_ERROR(bind("weight_decay", scalars.weightDecay));
+  TITAN_RETURN_IF_ERROR(bind("max_norm", scalars.maxNorm));
   TITAN_RETURN_IF_ERROR(bind("loss_sum", scalars.lossSum));
   TITAN_RETURN_IF_ERROR(bind("valid_tokens", scalars.validTokens));
   TITAN_RETURN_IF_ERROR(bind("grad_norm", scalars.gradNorm));
@@ -100,6 +105,24 @@ Status Trainer::bindScalars() {
 Status Trainer::writeScalar(const VariableRef &variable, double value) {
   const float single = static_cast<float>(value);
   return executor->write(variable, std::as_bytes(std::span(&single, 1)));
+}
+
+/// What the step under way needs of the optimizer's configuration.
+Status Trainer::writeScalars(double lr) {
+  const OptimizerSection &optimizer = job.optimizer;
+  const auto exponent = static_cast<double>(step);
+  const std::pair<const VariableRef &, double> values[] = {
+      {scalars.lr, lr},
+      {scalars.biasCorrection1, 1 - std::pow(optimizer.beta1, exponent)},
+      {scalars.biasCorrection2, 1 - std::pow(optimizer.beta2, exponent)},
+      {scalars.oneMinusBeta1, 1 - optimizer.beta1},
+      {scalars.oneMinusBeta2, 1 - optimizer.beta2},
+      {scalars.epsilon, optimizer.eps},
+      {scalars.weightDecay, optimizer.weightDecay},
+      {scalars.maxNorm, job.training.maxNorm}};
+  for (const auto &[variable, value] : values)
+    TITAN_RETURN_IF_ERROR(writeScalar(variable, value));
+  return okStatus();
 }
 
 StatusOr<double> Trainer::readScalar(const VariableRef &variable) const {
@@ -258,12 +281,7 @@ StatusOr<bool> Trainer::runStep(double lr) {
   ++step;
   if (options.beginStep)
     options.beginStep(step);
-  const auto exponent = static_cast<double>(step);
-  TITAN_RETURN_IF_ERROR(writeScalar(scalars.lr, lr));
-  TITAN_RETURN_IF_ERROR(
-      writeScalar(scalars.biasCorrection1, 1 - std::pow(job.optimizer.beta1, exponent)));
-  TITAN_RETURN_IF_ERROR(
-      writeScalar(scalars.biasCorrection2, 1 - std::pow(job.optimizer.beta2, exponent)));
+  TITAN_RETURN_IF_ERROR(writeScalars(lr));
   TITAN_RETURN_IF_ERROR(executor->run(trainTimeline, Section::prologue));
   for (int64_t i = 0; i < microbatches; ++i) {
     const auto start = Clock::now();

@@ -54,6 +54,7 @@ private:
   /// The scalars that the host writes before a step and reads after it.
   struct Scalars {
     VariableRef lr, biasCorrection1, biasCorrection2;
+    VariableRef oneMinusBeta1, oneMinusBeta2, epsilon, weightDecay, maxNorm;
     VariableRef lossSum, validTokens, gradNorm, finite;
   };
   /// The tensors that the host fills before a body, two for each microbatch of a pipeline,
@@ -83,6 +84,7 @@ private:
   Status initialize();
   Status bindScalars();
   Status writeScalar(const VariableRef &variable, double value);
+  Status writeScalars(double lr);
   StatusOr<double> readScalar(const VariableRef &variable) const;
   Status fill(Inputs &batch, BatchSource &source);
   Status writePart(Inputs &batch, const VariableRef &variable, std::span<const int32_t> values);

@@ -32,8 +32,8 @@ std::string describeRanks(const std::vector<int> &ranks) {
   return text;
 }
 
-std::string describeSeconds(std::chrono::steady_clock::duration length) {
-  return fmt::format("{:.3g} s", std::chrono::duration<double>(length).count());
+std::string describeSeconds(std::chrono::duration<double> length) {
+  return fmt::format("{:.3g} s", length.count());
 }
 
 Coordinator::Coordinator(int size, const WorldOptions &options, std::string place, TimePoint now)

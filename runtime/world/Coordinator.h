@@ -130,6 +130,6 @@ private:
 /// "rank 3", "ranks 0, 2 to 5 and 9"; ascending ranks, at least one. Long lists are cut.
 std::string describeRanks(const std::vector<int> &ranks);
 /// "0.4 s", "300 s".
-std::string describeSeconds(std::chrono::steady_clock::duration length);
+std::string describeSeconds(std::chrono::duration<double> length);
 
 } // namespace titan::control

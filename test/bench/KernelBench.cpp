@@ -245,20 +245,23 @@ void measureAdam(const Settings &settings, const std::string &size, int64_t coun
            text(R"(
     func.func @f(%p: tensor<{0}xf32>, %g: tensor<{0}xf32>, %m: tensor<{0}xf32>,
                  %v: tensor<{0}xf32>, %lr: tensor<f32>, %s: tensor<f32>, %c1: tensor<f32>,
-                 %c2: tensor<f32>, %fin: tensor<f32>)
+                 %c2: tensor<f32>, %fin: tensor<f32>, %r1: tensor<f32>, %r2: tensor<f32>,
+                 %e: tensor<f32>, %d: tensor<f32>)
         -> (tensor<{0}xf32>, tensor<{0}xf32>, tensor<{0}xf32>) {{
       %r:3 = titan.adam_update %p, %g, %m, %v lr %lr scale %s bias_corrections %c1, %c2 finite %fin
-          {{beta1 = 0.9, beta2 = 0.95, epsilon = 1.0e-8, weight_decay = 0.1, decoupled}
+          one_minus_betas %r1, %r2 epsilon %e weight_decay %d {{decoupled}
           : tensor<{0}xf32>, tensor<{0}xf32>, tensor<{0}xf32>, tensor<{0}xf32>, tensor<f32>,
-          tensor<f32>, tensor<f32>, tensor<f32>, tensor<f32>
+          tensor<f32>, tensor<f32>, tensor<f32>, tensor<f32>, tensor<f32>, tensor<f32>,
+          tensor<f32>, tensor<f32>
       return %r#0, %r#1, %r#2 : tensor<{0}xf32>, tensor<{0}xf32>, tensor<{0}xf32>
     })",
                 count),
-           {tensor, tensor, tensor, tensor, 4, 4, 4, 4, 4, -1, -3, -4},
+           {tensor, tensor, tensor, tensor, 4, 4, 4, 4, 4, 4, 4, 4, 4, -1, -3, -4},
            [=](void *const *b) {
              bench::adam(count, floats(b[0]), floats(b[1]), floats(b[2]), floats(b[3]),
                          {floats(b[4])[0], floats(b[5])[0], floats(b[6])[0], floats(b[7])[0],
-                          floats(b[8])[0]});
+                          floats(b[8])[0], floats(b[9])[0], floats(b[10])[0], floats(b[11])[0],
+                          floats(b[12])[0]});
            }},
           true);
 }

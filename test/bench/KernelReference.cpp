@@ -85,13 +85,15 @@ void adam(int64_t size, float *__restrict p, const float *__restrict g, float *_
           float *__restrict v, const AdamScalars &scalars) {
   if (scalars.finite == 0)
     return;
-  const float lr = scalars.lr, scale = scalars.scale, kept = 1 - lr * 0.1f;
+  const float lr = scalars.lr, scale = scalars.scale, kept = 1 - lr * scalars.decay;
   const float c1 = 1 / scalars.correction1, c2 = 1 / scalars.correction2;
+  const float rate1 = scalars.rate1, rate2 = scalars.rate2, epsilon = scalars.epsilon;
+  const float beta1 = 1 - rate1, beta2 = 1 - rate2;
   for (int64_t i = 0; i < size; ++i) {
     const float gradient = g[i] * scale;
-    m[i] = 0.9f * m[i] + 0.1f * gradient;
-    v[i] = 0.95f * v[i] + 0.05f * gradient * gradient;
-    p[i] = p[i] * kept - lr * (m[i] * c1) / (std::sqrt(v[i] * c2) + 1e-8f);
+    m[i] = beta1 * m[i] + rate1 * gradient;
+    v[i] = beta2 * v[i] + rate2 * gradient * gradient;
+    p[i] = p[i] * kept - lr * (m[i] * c1) / (std::sqrt(v[i] * c2) + epsilon);
   }
 }
 

@@ -19,6 +19,7 @@ float crossEntropy(int64_t rows, int64_t classes, const float *logits, const int
                    float scale, float *dlogits);
 struct AdamScalars {
   float lr, scale, correction1, correction2, finite;
+  float rate1, rate2, epsilon, decay; ///< 1 - beta of both moments
 };
 void adam(int64_t size, float *p, const float *g, float *m, float *v, const AdamScalars &scalars);
 void triad(int64_t size, const float *a, const float *b, float *c);

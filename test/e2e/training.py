@@ -216,6 +216,42 @@ def gradients():
         fail(f"the dumped gradients have the norm {norm}, {reported} is reported")
 
 
+def optimizer():
+    """The optimizer's constants are read when a run starts: two steps of AdamW by their formulas."""
+    beta1, beta2, epsilon, decay, max_norm = 0.8, 0.998, 1e-3, 0.25, 0.125
+    options = ["--lr_scheduler.total_steps", "6", "--optimizer.beta1", str(beta1),
+               "--optimizer.beta2", str(beta2), "--optimizer.eps", str(epsilon),
+               "--optimizer.weight_decay", str(decay), "--training.max_norm", str(max_norm),
+               "--metrics.jsonl", "metrics.jsonl", "--debug.dump_gradients", "g.safetensors",
+               "--debug.dump_parameters", "p.safetensors"]
+
+    def run(*more):
+        call([RUN, "model.tbin", *options, *more])
+        with open(os.path.join(WORK, "metrics.jsonl")) as lines:
+            records = [json.loads(line) for line in lines]
+        step = [record for record in records if "grad_norm" in record][-1]
+        return (step, *(tensors(os.path.join(WORK, file)) for file in ("g.safetensors", "p.safetensors")))
+
+    _, _, values = run("--training.steps", "1", "--optimizer.lr", "0")
+    values = {name: value for name, (_, value) in values.items()}
+    state = {name: ([0.0] * len(value), [0.0] * len(value)) for name, value in values.items()}
+    for t in (1, 2):
+        step, gradients, found = run("--training.steps", str(t))
+        if not step["grad_norm"] > max_norm:
+            fail(f"nothing is clipped: {step}")
+        scale = max_norm / (step["grad_norm"] + 1e-6)
+        for name, (_, gradient) in gradients.items():
+            p, (m, v) = values[name], state[name]
+            for i, g in enumerate(gradient):
+                m[i] = beta1 * m[i] + (1 - beta1) * scale * g
+                v[i] = beta2 * v[i] + (1 - beta2) * (scale * g) ** 2
+                p[i] = p[i] * (1 - step["lr"] * decay) - step["lr"] * m[i] / (1 - beta1 ** t) / (
+                    math.sqrt(v[i] / (1 - beta2 ** t)) + epsilon)
+            worst = max(abs(a - b) for a, b in zip(p, found[name][1]))
+            if worst > 1e-6:
+                fail(f"step {t}: {name} is off by {worst}")
+
+
 def damaged():
     program = open(os.path.join(WORK, "model.tbin"), "rb").read()
     for name, contents in [("truncated", program[:len(program) // 2]), ("empty", b""),
@@ -262,7 +298,8 @@ def main():
     behaviours = {
         "repeats": repeats, "poison": poison, "accumulation": accumulation,
         "evaluation": evaluation, "interrupted": interrupted,
-        "not finite": lambda: not_finite(contents), "gradients": gradients, "damaged": damaged,
+        "not finite": lambda: not_finite(contents), "gradients": gradients, "optimizer": optimizer,
+        "damaged": damaged,
         "wrong options": wrong_options, "from job": from_job}
     for name, behaviour in behaviours.items():
         start = time.time()

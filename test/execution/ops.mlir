@@ -184,11 +184,11 @@ func.func @adam(%p: tensor<f32>, %g: tensor<f32>, %lr: tensor<f32>) -> tensor<f3
   %one = titan.full 1.0 : tensor<f32>
   %c1 = titan.full 0.5 : tensor<f32>
   %c2 = titan.full 0.25 : tensor<f32>
+  %eighth = titan.full 0.125 : tensor<f32>
   %new, %m, %v = titan.adam_update %p, %g, %zero, %zero lr %lr scale %one
-      bias_corrections %c1, %c2 finite %one
-      {beta1 = 0.5, beta2 = 0.75, epsilon = 0.125, weight_decay = 0.5}
+      bias_corrections %c1, %c2 finite %one one_minus_betas %c1, %c2 epsilon %eighth weight_decay %c1
       : tensor<f32>, tensor<f32>, tensor<f32>, tensor<f32>, tensor<f32>, tensor<f32>, tensor<f32>,
-        tensor<f32>, tensor<f32>
+        tensor<f32>, tensor<f32>, tensor<f32>, tensor<f32>, tensor<f32>, tensor<f32>
   return %new : tensor<f32>
 }
 func.func @adam_parts(%p: tensor<f32>, %g: tensor<f32>, %lr: tensor<f32>) -> tensor<f32> {

@@ -185,9 +185,11 @@ func.func @adam(%p: tensor<7x5xf32, #flat>, %g: tensor<7x5xf32, #flat>, %m: tens
     -> (tensor<7x5xf32, #flat>, tensor<7x5xf32, #flat>, tensor<7x5xf32, #flat>) {
   %v = titan.mul %m, %m : tensor<7x5xf32, #flat>
   %one = titan.full 1.0 : tensor<f32, #scalar>
+  %half = titan.full 0.5 : tensor<f32, #scalar>
   %np, %nm, %nv = titan.adam_update %p, %g, %m, %v lr %lr scale %scale bias_corrections %one, %one finite %one
-      {beta1 = 0.9, beta2 = 0.95, decoupled, epsilon = 1.0e-8, weight_decay = 0.1}
+      one_minus_betas %half, %half epsilon %one weight_decay %lr {decoupled}
       : tensor<7x5xf32, #flat>, tensor<7x5xf32, #flat>, tensor<7x5xf32, #flat>, tensor<7x5xf32, #flat>, tensor<f32, #scalar>,
+        tensor<f32, #scalar>, tensor<f32, #scalar>, tensor<f32, #scalar>, tensor<f32, #scalar>,
         tensor<f32, #scalar>, tensor<f32, #scalar>, tensor<f32, #scalar>, tensor<f32, #scalar>
   return %np, %nm, %nv : tensor<7x5xf32, #flat>, tensor<7x5xf32, #flat>, tensor<7x5xf32, #flat>
 }

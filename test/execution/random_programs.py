@@ -14,7 +14,7 @@ import sys
 STAGES = [
     ("narrow", ["--titan-cast-precision"]),
     ("differentiated", ["--titan-differentiate"]),
-    ("step", ["--titan-build-optimizer=max-norm=0.5"]),
+    ("step", ["--titan-build-optimizer"]),
     ("chunked", ["--titan-chunk-loss=chunks=3"]),
     ("simplified", ["--canonicalize", "--cse"]),
     ("half kept", ["--titan-rematerialize=mode=budget budget=0.5", "--cse"]),

@@ -20,7 +20,7 @@ import shutil
 import subprocess
 import sys
 
-OPTIMIZER = "--titan-build-optimizer=max-norm=0.5"
+OPTIMIZER = "--titan-build-optimizer"
 PLAIN = ["--titan-differentiate", OPTIMIZER]
 # Each stage from the one before: its name and titan-opt's passes. The first two keep the global shapes.
 STAGES = [

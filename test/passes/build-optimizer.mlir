@@ -1,5 +1,5 @@
 // RUN: titan-opt %s -titan-build-optimizer -split-input-file -verify-diagnostics | FileCheck %s
-// RUN: titan-opt %s -titan-build-optimizer="optimizer=Adam max-norm=0" -split-input-file -verify-diagnostics | FileCheck %s --check-prefix=ADAM
+// RUN: titan-opt %s -titan-build-optimizer=optimizer=Adam -split-input-file -verify-diagnostics | FileCheck %s --check-prefix=ADAM
 
 titan.variable parameter @w : tensor<8x4xf32>
 titan.variable gradient @gradient.w : tensor<8x4xf32>
@@ -14,6 +14,11 @@ func.func @eval(%x: tensor<f32>) -> (tensor<f32>, tensor<f32>) {
 // CHECK: titan.variable input @lr : tensor<f32>
 // CHECK: titan.variable input @bias_correction1 : tensor<f32>
 // CHECK: titan.variable input @bias_correction2 : tensor<f32>
+// CHECK: titan.variable input @one_minus_beta1 : tensor<f32>
+// CHECK: titan.variable input @one_minus_beta2 : tensor<f32>
+// CHECK: titan.variable input @epsilon : tensor<f32>
+// CHECK: titan.variable input @weight_decay : tensor<f32>
+// CHECK: titan.variable input @max_norm : tensor<f32>
 // CHECK: titan.variable output @grad_norm : tensor<f32>
 // CHECK: titan.variable output @finite : tensor<f32>
 // CHECK-LABEL: func.func @eval(%{{.*}}: tensor<f32>) {
@@ -31,14 +36,15 @@ func.func @eval(%x: tensor<f32>) -> (tensor<f32>, tensor<f32>) {
 // CHECK: %[[NORM:.*]] = titan.div %[[ROOT]], %{{.*}}
 // CHECK: titan.is_finite %[[NORM]]
 // CHECK: titan.store %[[NORM]], @grad_norm
-// CHECK: titan.minimum
-// CHECK: titan.adam_update {{.*}} decoupled
+// CHECK: %[[MAX:.*]] = titan.load @max_norm
+// CHECK: %[[CLIP:.*]] = titan.div %[[MAX]], %{{.*}}
+// CHECK: titan.minimum %[[CLIP]], %{{.*}}
+// CHECK: titan.adam_update {{.*}} {decoupled}
 // CHECK: titan.store %{{.*}}, @w
 // CHECK-LABEL: func.func @eval_prologue
 // CHECK: titan.store %{{.*}}, @eval_loss_sum
 
 // ADAM-LABEL: func.func @update
-// ADAM-NOT: titan.minimum
 // ADAM: titan.adam_update
 // ADAM-NOT: decoupled
 

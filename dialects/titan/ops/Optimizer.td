@@ -17,24 +17,29 @@ def Titan_AdamUpdateOp : Titan_ComputeOp<"adam_update", [
     (sqrt(v / bias_correction2) + epsilon), where bias_correction_i = 1 - beta_i^t.
     Where `finite` is 0 the results are the old values. (Kingma and Ba 2015; Loshchilov and Hutter
     2019.)
+
+    The moments' rates are operands as 1 - beta: for a beta near 1 that has the digits which float32
+    loses in the difference.
   }];
   let arguments = (ins Titan_F32Tensor:$parameter, Titan_F32Tensor:$gradient,
                        Titan_F32Tensor:$exp_avg, Titan_F32Tensor:$exp_avg_sq,
                        Titan_Scalar:$lr, Titan_Scalar:$gradient_scale,
                        Titan_Scalar:$bias_correction1, Titan_Scalar:$bias_correction2,
                        Titan_Scalar:$finite,
-                       F64Attr:$beta1, F64Attr:$beta2, F64Attr:$epsilon, F64Attr:$weight_decay,
+                       Titan_Scalar:$one_minus_beta1, Titan_Scalar:$one_minus_beta2,
+                       Titan_Scalar:$epsilon, Titan_Scalar:$weight_decay,
                        UnitAttr:$decoupled);
   let results = (outs Titan_F32Tensor:$new_parameter, Titan_F32Tensor:$new_exp_avg,
                       Titan_F32Tensor:$new_exp_avg_sq);
   let assemblyFormat = [{
     $parameter `,` $gradient `,` $exp_avg `,` $exp_avg_sq `lr` $lr `scale` $gradient_scale
     `bias_corrections` $bias_correction1 `,` $bias_correction2 `finite` $finite
-    attr-dict `:` type($parameter) `,` type($gradient) `,` type($exp_avg) `,` type($exp_avg_sq)
+    `one_minus_betas` $one_minus_beta1 `,` $one_minus_beta2 `epsilon` $epsilon
+    `weight_decay` $weight_decay attr-dict `:` type($parameter) `,` type($gradient) `,` type($exp_avg) `,` type($exp_avg_sq)
     `,` type($lr) `,` type($gradient_scale) `,` type($bias_correction1) `,`
-    type($bias_correction2) `,` type($finite)
+    type($bias_correction2) `,` type($finite) `,` type($one_minus_beta1) `,`
+    type($one_minus_beta2) `,` type($epsilon) `,` type($weight_decay)
   }];
-  let hasVerifier = 1;
 }
 
 #endif

@@ -23,16 +23,14 @@ SmallVector<Value> AdamUpdateOp::emitScalarBody(OpBuilder &builder, ValueRange i
   auto div = [&](Value a, Value b) -> Value { return arith::DivFOp::create(builder, loc, a, b); };
   Value parameter = inputs[0], average = inputs[2], averageSquare = inputs[3];
   Value lr = inputs[4], scale = inputs[5], correction1 = inputs[6], correction2 = inputs[7];
-  const double beta1 = getBeta1().convertToDouble();
-  const double beta2 = getBeta2().convertToDouble();
-  Value decay = constant(getWeightDecay().convertToDouble());
+  Value rate1 = inputs[9], rate2 = inputs[10], epsilon = inputs[11], decay = inputs[12];
+  Value beta1 = sub(constant(1.0), rate1), beta2 = sub(constant(1.0), rate2);
 
   Value gradient = mul(inputs[1], scale);
   if (!getDecoupled())
     gradient = add(gradient, mul(decay, parameter));
-  Value newAverage = add(mul(constant(beta1), average), mul(constant(1.0 - beta1), gradient));
-  Value newSquare =
-      add(mul(constant(beta2), averageSquare), mul(constant(1.0 - beta2), mul(gradient, gradient)));
+  Value newAverage = add(mul(beta1, average), mul(rate1, gradient));
+  Value newSquare = add(mul(beta2, averageSquare), mul(rate2, mul(gradient, gradient)));
   // The reciprocals are of scalars: once per kernel, not per element.
   Value mean = mul(newAverage, div(constant(1.0), correction1));
   Value square = mul(newSquare, div(constant(1.0), correction2));
@@ -40,7 +38,7 @@ SmallVector<Value> AdamUpdateOp::emitScalarBody(OpBuilder &builder, ValueRange i
   // The divider's rate would bound the kernel. Told that nothing is infinite, x86 multiplies by an
   // estimated reciprocal with a Newton step, so an overflow of the square stops at a large number;
   // a NaN stays one.
-  Value denominator = add(root, constant(getEpsilon().convertToDouble()));
+  Value denominator = add(root, epsilon);
   Value largest = constant(0x1p64);
   Value isLarger =
       arith::CmpFOp::create(builder, loc, arith::CmpFPredicate::OLT, largest, denominator);

@@ -19,14 +19,13 @@ LogicalResult AdamUpdateOp::evaluate(ReferenceContext &, ArrayRef<const HostTens
     results[2].values = expAvgSq.values;
     return success();
   }
-  const double beta1 = getBeta1().convertToDouble(), beta2 = getBeta2().convertToDouble();
-  const double epsilon = getEpsilon().convertToDouble();
-  const double decay = getWeightDecay().convertToDouble();
+  const double rate1 = operands[9]->values[0], rate2 = operands[10]->values[0];
+  const double epsilon = operands[11]->values[0], decay = operands[12]->values[0];
   for (int64_t i = 0; i < parameter.size(); ++i) {
     const double p = parameter.values[i];
     const double g = gradient.values[i] * scale + (getDecoupled() ? 0 : decay * p);
-    const double m = beta1 * expAvg.values[i] + (1 - beta1) * g;
-    const double v = beta2 * expAvgSq.values[i] + (1 - beta2) * g * g;
+    const double m = (1 - rate1) * expAvg.values[i] + rate1 * g;
+    const double v = (1 - rate2) * expAvgSq.values[i] + rate2 * g * g;
     const double kept = getDecoupled() ? p * (1 - lr * decay) : p;
     results[0].values[i] =
         kept - lr * (m / biasCorrection1) / (std::sqrt(v / biasCorrection2) + epsilon);
@@ -45,7 +44,7 @@ ShardingRule AdamUpdateOp::getShardingRule() {
   for (int64_t extent : tensorType(getParameter()).getShape())
     tensor.push_back({rule.addFactor(extent)});
   rule.operands.append(4, tensor);
-  rule.operands.append(5, {});
+  rule.operands.append(9, {});
   rule.results.assign(3, tensor);
   return rule;
 }

@@ -508,22 +508,6 @@ func.func @f(%x: tensor<4x3xf32>) {
 
 // -----
 
-func.func @f(%p: tensor<4xf32>, %s: tensor<f32>) {
-  // expected-error @+1 {{expects beta1 and beta2 in [0, 1), found 1.000000e+00 and 9.500000e-01}}
-  %a, %m, %v = titan.adam_update %p, %p, %p, %p lr %s scale %s bias_corrections %s, %s finite %s {beta1 = 1.0, beta2 = 0.95, epsilon = 1.0e-8, weight_decay = 0.1} : tensor<4xf32>, tensor<4xf32>, tensor<4xf32>, tensor<4xf32>, tensor<f32>, tensor<f32>, tensor<f32>, tensor<f32>, tensor<f32>
-  return
-}
-
-// -----
-
-func.func @f(%p: tensor<4xf32>, %s: tensor<f32>) {
-  // expected-error @+1 {{expects epsilon of at least 0, found -1.000000e+00}}
-  %a, %m, %v = titan.adam_update %p, %p, %p, %p lr %s scale %s bias_corrections %s, %s finite %s {beta1 = 0.9, beta2 = 0.95, epsilon = -1.0, weight_decay = 0.1} : tensor<4xf32>, tensor<4xf32>, tensor<4xf32>, tensor<4xf32>, tensor<f32>, tensor<f32>, tensor<f32>, tensor<f32>, tensor<f32>
-  return
-}
-
-// -----
-
 func.func @f(%x: tensor<4xf32>) {
   // expected-error @+1 {{expects the region to yield values of the results' types}}
   %y = titan.kernel (%a = %x) : (tensor<4xf32>) -> tensor<5xf32> {

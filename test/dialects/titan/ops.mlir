@@ -113,7 +113,7 @@ func.func @shape(%x: tensor<2x3x4xf32>) -> tensor<2xf32> {
 // CHECK-LABEL: func.func @optimizer
 func.func @optimizer(%p: tensor<4xf32>, %s: tensor<f32>) -> tensor<4xf32> {
   // CHECK: titan.adam_update
-  %a, %m, %v = titan.adam_update %p, %p, %p, %p lr %s scale %s bias_corrections %s, %s finite %s {beta1 = 0.9, beta2 = 0.95, epsilon = 1.0e-8, weight_decay = 0.1, decoupled} : tensor<4xf32>, tensor<4xf32>, tensor<4xf32>, tensor<4xf32>, tensor<f32>, tensor<f32>, tensor<f32>, tensor<f32>, tensor<f32>
+  %a, %m, %v = titan.adam_update %p, %p, %p, %p lr %s scale %s bias_corrections %s, %s finite %s one_minus_betas %s, %s epsilon %s weight_decay %s {decoupled} : tensor<4xf32>, tensor<4xf32>, tensor<4xf32>, tensor<4xf32>, tensor<f32>, tensor<f32>, tensor<f32>, tensor<f32>, tensor<f32>, tensor<f32>, tensor<f32>, tensor<f32>, tensor<f32>
   return %a : tensor<4xf32>
 }
 

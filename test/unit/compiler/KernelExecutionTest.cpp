@@ -359,14 +359,15 @@ TEST(KernelExecution, AdamUpdate) {
   for (bool decoupled : {true, false}) {
     for (double finite : {1.0, 0.0}) {
       std::string source = replaceAll(R"(
-        func.func @f(%p: T, %g: T, %m: T, %v: T, %lr: S, %s: S, %c1: S, %c2: S, %fin: S)
+        func.func @f(%p: T, %g: T, %m: T, %v: T, %lr: S, %s: S, %c1: S, %c2: S, %fin: S, %r1: S,
+                       %r2: S, %e: S, %d: S)
             -> (T, T, T) {
           %r:3 = titan.adam_update %p, %g, %m, %v lr %lr scale %s bias_corrections %c1, %c2
-              finite %fin {beta1 = 0.9, beta2 = 0.95, epsilon = 1.0e-8, weight_decay = 0.1
-              DECOUPLED} : T, T, T, T, S, S, S, S, S
+              finite %fin one_minus_betas %r1, %r2 epsilon %e weight_decay %d DECOUPLED
+              : T, T, T, T, S, S, S, S, S, S, S, S, S
           return %r#0, %r#1, %r#2 : T, T, T
         })",
-                                      "DECOUPLED", decoupled ? ", decoupled" : "");
+                                      "DECOUPLED", decoupled ? "{decoupled}" : "");
       source = replaceAll(replaceAll(source, ": S", ": tensor<f32>"), ", S", ", tensor<f32>");
       source = replaceAll(source, "T", shape({size}, "f32"));
       const Tensor p = randomTensor(size, 1), g = randomTensor(size, 2);
@@ -379,7 +380,20 @@ TEST(KernelExecution, AdamUpdate) {
         p2[at] = p[at] * (decoupled ? 1 - lr * decay : 1) -
                  lr * (m2[at] / correction1) / (std::sqrt(v2[at] / correction2) + epsilon);
       }
-      check(source, {p, g, m, v, {lr}, {scale}, {correction1}, {correction2}, {finite}},
+      check(source,
+            {p,
+             g,
+             m,
+             v,
+             {lr},
+             {scale},
+             {correction1},
+             {correction2},
+             {finite},
+             {1 - beta1},
+             {1 - beta2},
+             {epsilon},
+             {decay}},
             {p2, m2, v2}, 1e-6, 1);
     }
   }

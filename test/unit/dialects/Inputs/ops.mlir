@@ -279,13 +279,15 @@ func.func @sum_of_squares(%a: tensor<2x3xf32>, %b: tensor<4xf32>) -> tensor<f32>
 
 func.func @adam_update(%p: tensor<2x3xf32>, %g: tensor<2x3xf32>, %m: tensor<2x3xf32>,
                        %v: tensor<2x3xf32>, %lr: tensor<f32>, %scale: tensor<f32>,
-                       %c1: tensor<f32>, %c2: tensor<f32>, %finite: tensor<f32>)
+                       %c1: tensor<f32>, %c2: tensor<f32>, %finite: tensor<f32>,
+                       %r1: tensor<f32>, %r2: tensor<f32>, %epsilon: tensor<f32>, %decay: tensor<f32>)
     -> (tensor<2x3xf32>, tensor<2x3xf32>, tensor<2x3xf32>) attributes {test.positive} {
   %np, %nm, %nv = titan.adam_update %p, %g, %m, %v lr %lr scale %scale
       bias_corrections %c1, %c2 finite %finite
-      {beta1 = 0.9, beta2 = 0.95, decoupled, epsilon = 1.0e-8, weight_decay = 0.1}
+      one_minus_betas %r1, %r2 epsilon %epsilon weight_decay %decay {decoupled}
       : tensor<2x3xf32>, tensor<2x3xf32>, tensor<2x3xf32>, tensor<2x3xf32>, tensor<f32>,
-        tensor<f32>, tensor<f32>, tensor<f32>, tensor<f32>
+        tensor<f32>, tensor<f32>, tensor<f32>, tensor<f32>, tensor<f32>, tensor<f32>, tensor<f32>,
+        tensor<f32>
   return %np, %nm, %nv : tensor<2x3xf32>, tensor<2x3xf32>, tensor<2x3xf32>
 }
 
