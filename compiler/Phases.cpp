@@ -60,11 +60,8 @@ static RematerializeOptions getRematerializeOptions(const JobConfig &job,
   return options;
 }
 
-static void buildDevicePhase(OpPassManager &passes, const JobConfig &job, const PhaseTarget &) {
+static void buildDevicePhase(OpPassManager &passes, const JobConfig &, const PhaseTarget &) {
   passes.addPass(createPartitionSpmd());
-  ChunkLossOptions options;
-  options.chunks = job.training.lossChunks;
-  passes.addPass(createChunkLoss(options));
   passes.addPass(createSimplifyCollectives());
   passes.addPass(createCanonicalizerPass());
   passes.addPass(createCSEPass());
@@ -73,6 +70,12 @@ static void buildDevicePhase(OpPassManager &passes, const JobConfig &job, const 
 static void buildLocalPhase(OpPassManager &passes, const JobConfig &job,
                             const PhaseTarget &target) {
   passes.addPass(createRematerialize(getRematerializeOptions(job, target)));
+  passes.addPass(createSplitBackward());
+  // Behind the cut of a backward: logits never leave a function.
+  ChunkLossOptions options;
+  options.chunks = job.training.lossChunks;
+  passes.addPass(createChunkLoss(options));
+  passes.addPass(createCanonicalizerPass());
   passes.addPass(createCSEPass());
   passes.addPass(createBucketCollectives());
 }
@@ -93,8 +96,8 @@ llvm::ArrayRef<Phase> allPhases() {
       {"graph", "the model: one microbatch to the sum of its loss", buildGraphPhase, verifyGraph},
       {"sharded", "every tensor laid out on the mesh", buildShardedPhase, verifySharded},
       {"step", "the training step: forward, backward, optimizer", buildStepPhase, verifyStep},
-      {"device", "one device's program, head and loss in chunks", buildDevicePhase, verifyDevice},
-      {"local", "what the backward recomputes, collectives in buckets", buildLocalPhase,
+      {"device", "one device's program", buildDevicePhase, verifyDevice},
+      {"local", "what the backward recomputes, loss in chunks, collectives in buckets", buildLocalPhase,
        verifyLocal},
       {"kernels", "fused kernels, instructions in order", buildKernelsPhase, verifyKernels},
       {"exec", "buffers and instructions", buildExecPhase, verifyExec},

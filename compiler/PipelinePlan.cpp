@@ -234,12 +234,6 @@ Status PipelinePlanner::run() {
   TITAN_RETURN_IF_ERROR(readSchedule());
   TITAN_RETURN_IF_ERROR(planStageRanks());
   TITAN_RETURN_IF_ERROR(schedule.actions.empty() ? buildNamedSchedule() : checkCsv());
-  if (splitsBackward(schedule))
-    return invalidArgument(
-        fmt::format("parallelism.pipeline_parallel_schedule: {} computes a stage's backward in two "
-                    "parts, which "
-                    "is not supported yet; legal are 1F1B, GPipe, Interleaved1F1B and LoopedBFS",
-                    schedule.name));
   TITAN_RETURN_IF_ERROR(checkTiedWeights());
   setStages();
   writeSchedule(graph, kSchedule, schedule);

@@ -125,6 +125,14 @@ std::optional<StringRef> getLayerOfLocation(Location location) {
   return layer;
 }
 
+DictionaryAttr getLocalAttributes(ModuleOp module, Type type) {
+  MLIRContext *context = module.getContext();
+  if (getSharding(type) || MeshShape::get(module).getNumRanks() == 1)
+    return DictionaryAttr::get(context);
+  return DictionaryAttr::get(
+      context, NamedAttribute(StringAttr::get(context, kPerRank), UnitAttr::get(context)));
+}
+
 void eraseDeadOps(Block &block) {
   for (Operation *op = block.getTerminator()->getPrevNode(); op;) {
     Operation *previous = op->getPrevNode();

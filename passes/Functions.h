@@ -17,6 +17,8 @@ namespace names {
 inline constexpr llvm::StringLiteral kLoss = "loss";
 inline constexpr llvm::StringLiteral kForward = "fwd";
 inline constexpr llvm::StringLiteral kBackward = "bwd";
+/// Of a backward in two halves the second, for the gradients of weights; the first is @bwd.
+inline constexpr llvm::StringLiteral kBackwardWeight = "bwd_weight";
 inline constexpr llvm::StringLiteral kPrologue = "prologue";
 inline constexpr llvm::StringLiteral kUpdate = "update";
 inline constexpr llvm::StringLiteral kUnshard = "unshard";
@@ -100,6 +102,10 @@ llvm::StringRef getLayerOfName(llvm::StringRef name);
 /// part of the model that an op was built for. Empty if there are names, but of no layer; none if
 /// there is no name.
 std::optional<llvm::StringRef> getLayerOfLocation(mlir::Location location);
+
+/// The attributes of an argument or result of which all that is known is its type: of a local type
+/// each rank has a value of its own.
+mlir::DictionaryAttr getLocalAttributes(mlir::ModuleOp module, mlir::Type type);
 
 /// Erases the pure ops of a block whose results have no uses, last to first.
 void eraseDeadOps(mlir::Block &block);

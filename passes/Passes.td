@@ -165,6 +165,52 @@ def SplitStages : Pass<"titan-split-stages", "::mlir::ModuleOp"> {
   let dependentDialects = ["::titan::TitanDialect", "::mlir::func::FuncDialect"];
 }
 
+def SplitBackward : Pass<"titan-split-backward", "::mlir::ModuleOp"> {
+  let summary = "cut the backward of each stage into input and weight gradients";
+  let description = [{
+    If the module's `titan.schedule` has actions I and W: what `@bwd.s` does for gradients of weights
+    alone becomes `@bwd_weight.s`, which only the optimizer waits for. What stays in `@bwd.s` are the
+    cotangents, which the stage before waits for, and what a step counts. (Qi et al., "Zero bubble
+    pipeline parallelism", 2023.) The first stage returns no cotangents; there it is what more than
+    one gradient needs. A gradient stays too if what is done for it alone is no more than a sum or a
+    collective: that of a norm, whose op makes both gradients, or that of the head, whose logits
+    would have to be kept otherwise.
+
+    `@bwd_weight.s` has the arguments of `@bwd.s`, used or not, and then what that returns behind its
+    cotangents, values that both need; loads, constants and views are made again. An argument that
+    it does not use needs memory until `@bwd.s` alone.
+
+    Input:
+    ```mlir
+    func.func @bwd.1(%x: tensor<2x4xf32>, %y: tensor<2x8xf32>, %g: tensor<2x8xf32> {titan.received})
+        -> tensor<2x4xf32> {
+      %w = titan.load @w
+      %e = titan.mul %g, %y
+      %dx = titan.einsum "tn,nd->td" %e, %w : ...
+      %old = titan.load @gradient.w
+      %dw = titan.einsum "tn,td->nd" %e, %x acc(%old) : ...
+      titan.store %dw, @gradient.w
+      return %dx
+    ```
+    Output:
+    ```mlir
+    func.func @bwd.1(%x: tensor<2x4xf32>, %y: tensor<2x8xf32>, %g: tensor<2x8xf32> {titan.received})
+        -> (tensor<2x4xf32>, tensor<2x8xf32>) {
+      %w = titan.load @w
+      %e = titan.mul %g, %y
+      %dx = titan.einsum "tn,nd->td" %e, %w : ...
+      return %dx, %e
+    }
+    func.func @bwd_weight.1(%x: tensor<2x4xf32>, %y: tensor<2x8xf32>,
+                            %g: tensor<2x8xf32> {titan.received}, %e: tensor<2x8xf32>) {
+      %old = titan.load @gradient.w
+      %dw = titan.einsum "tn,td->nd" %e, %x acc(%old) : ...
+      titan.store %dw, @gradient.w
+    ```
+  }];
+  let dependentDialects = ["::titan::TitanDialect", "::mlir::func::FuncDialect"];
+}
+
 //===----------------------------------------------------------------------===//
 // autodiff
 //===----------------------------------------------------------------------===//

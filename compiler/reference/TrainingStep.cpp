@@ -19,6 +19,13 @@ static bool isReceived(func::FuncOp function, unsigned index) {
   return static_cast<bool>(function.getArgAttr(index, kReceived));
 }
 
+static size_t countReceived(func::FuncOp function) {
+  size_t count = 0;
+  for (unsigned i = 0; i < function.getNumArguments(); ++i)
+    count += isReceived(function, i);
+  return count;
+}
+
 struct Input {
   std::string name;
   func::FuncOp function; ///< the first that takes it
@@ -41,10 +48,16 @@ static SmallVector<Input> findInputs(ArrayRef<func::FuncOp> functions) {
 LogicalResult runMicrobatch(Interpreter &interpreter, ArrayRef<HostTensor> inputs) {
   const SmallVector<func::FuncOp> forward = getFamily(interpreter.getModule(), names::kForward);
   const SmallVector<func::FuncOp> backward = getFamily(interpreter.getModule(), names::kBackward);
+  const SmallVector<func::FuncOp> weights =
+      getFamily(interpreter.getModule(), names::kBackwardWeight);
   if (forward.empty() || forward.size() != backward.size())
     return interpreter.getModule().emitError()
            << "expects as many functions @bwd as @fwd, at least 1, found " << backward.size()
            << " and " << forward.size();
+  if (!weights.empty() && weights.size() != backward.size())
+    return interpreter.getModule().emitError()
+           << "expects as many functions @bwd_weight as @bwd, found " << weights.size() << " and "
+           << backward.size();
   const SmallVector<Input> known = findInputs(forward);
   auto find = [&](const std::string &name) -> const HostTensor & {
     return inputs[llvm::find_if(known, [&](const Input &input) { return input.name == name; }) -
@@ -60,23 +73,27 @@ LogicalResult runMicrobatch(Interpreter &interpreter, ArrayRef<HostTensor> input
     FailureOr<SmallVector<HostTensor>> results = interpreter.call(function.getSymName(), arguments);
     if (failed(results))
       return failure();
-    size_t numSent = 0;
-    if (function != forward.back()) {
-      func::FuncOp following = forward[saved.size()];
-      for (unsigned i = 0; i < following.getNumArguments(); ++i)
-        numSent += isReceived(following, i);
-    }
+    const size_t numSent = function == forward.back() ? 0 : countReceived(forward[saved.size()]);
     handed.assign(results->begin(), results->begin() + numSent);
     arguments.append(results->begin() + numSent, results->end());
   }
-  for (func::FuncOp function : llvm::reverse(backward)) {
-    SmallVector<HostTensor> &arguments = saved.back();
+  while (!saved.empty()) {
+    SmallVector<HostTensor> arguments = std::move(saved.back());
+    saved.pop_back();
+    const size_t stage = saved.size();
     arguments.append(handed);
-    FailureOr<SmallVector<HostTensor>> results = interpreter.call(function.getSymName(), arguments);
+    func::FuncOp first = backward[stage];
+    FailureOr<SmallVector<HostTensor>> results = interpreter.call(first.getSymName(), arguments);
     if (failed(results))
       return failure();
-    handed = std::move(*results);
-    saved.pop_back();
+    const size_t numCotangents = stage ? countReceived(backward[stage - 1]) : 0;
+    handed.assign(results->begin(), results->begin() + numCotangents);
+    if (weights.empty())
+      continue;
+    arguments.append(results->begin() + numCotangents, results->end());
+    func::FuncOp second = weights[stage];
+    if (failed(interpreter.call(second.getSymName(), arguments)))
+      return failure();
   }
   return success();
 }

@@ -5,7 +5,8 @@
 
 namespace titan {
 
-/// Runs @fwd on `inputs` and @bwd on the inputs and what @fwd returned; of a pipeline each stage's,
+/// Runs @fwd on `inputs` and @bwd on the inputs and what @fwd returned, and if there is one the
+/// second half of the backward, @bwd_weight; of a pipeline each stage's,
 /// with what it gets from the stage before or after. Inputs that several stages take are given
 /// once, in the order of their first use.
 mlir::LogicalResult runMicrobatch(Interpreter &interpreter, llvm::ArrayRef<HostTensor> inputs);

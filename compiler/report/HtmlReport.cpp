@@ -58,16 +58,20 @@ void addPipeline(HtmlPage &page, const PipelineFacts &pipeline) {
   std::vector<Row> rows;
   for (size_t index = 0; index < pipeline.stages.size(); ++index) {
     const PipelineFacts::Stage &stage = pipeline.stages[index];
-    rows.push_back({number(static_cast<int64_t>(index)), number(stage.rank),
-                    number(stage.forward.flops), size(stage.forward.bytes()),
-                    number(stage.backward.flops), size(stage.backward.bytes()),
-                    size(stage.residualBytes), number(simulation.inFlight[index][0])});
+    Row row{number(static_cast<int64_t>(index)), number(stage.rank)};
+    for (const auto &[name, work] : pipeline.listWork(index))
+      llvm::append_values(row, number(work.flops), size(work.bytes()));
+    llvm::append_values(row, size(stage.getResidualBytes()),
+                        number(PipelineFacts::countInFlight(simulation, index)));
+    rows.push_back(std::move(row));
   }
+  Row columns{right("stage"), right("pipeline rank")};
+  for (const auto &[name, work] : pipeline.listWork(0))
+    llvm::append_values(columns, right(fmt::format("{} flops", name)), right("bytes"));
+  llvm::append_values(columns, right("kept"), right("most in flight"));
   page.table(
       "Stages, of one microbatch on one rank; bytes are those that ops move if each runs alone",
-      {right("stage"), right("pipeline rank"), right("forward flops"), right("bytes"),
-       right("backward flops"), right("bytes"), right("kept"), right("most in flight")},
-      rows);
+      columns, rows);
   rows.clear();
   for (size_t rank = 0; rank < simulation.ranks.size(); ++rank) {
     const RankSimulation &result = simulation.ranks[rank];

@@ -55,7 +55,7 @@ ModelFacts collectModelFacts(ModuleOp graph) {
 
 int64_t sumEinsumFlops(ModuleOp local) {
   int64_t flops = 0;
-  for (StringRef name : {names::kForward, names::kBackward})
+  for (StringRef name : {names::kForward, names::kBackward, names::kBackwardWeight})
     for (func::FuncOp function : getFamily(local, name))
       for (auto einsum : function.getOps<EinsumOp>())
         flops += einsum.getFlops();

@@ -41,14 +41,21 @@ std::optional<ActionKind> getKind(exec::ActionOp action) {
 }
 
 /// The stage of a residual class that a microbatch has from its forward to its backward, such as
-/// @fwd_to_bwd.1.
-std::optional<size_t> getStage(exec::ResidualClassOp residual) {
+/// @fwd_to_bwd.1, or from one half of that to the other; and what the simulation knows it as.
+std::optional<std::pair<size_t, ResidualClass>> classify(exec::ResidualClassOp residual,
+                                                         bool isSplit) {
   const auto [family, member] = residual.getSymName().split('.');
   size_t stage = 0;
-  if ((family != segments::kForwardToBackward && family != segments::kActivations) ||
-      member.getAsInteger(10, stage))
+  if (member.getAsInteger(10, stage))
     return std::nullopt;
-  return stage;
+  if (family == segments::kForwardToBackward || family == segments::kActivations)
+    return std::pair(stage,
+                     isSplit ? ResidualClass::forwardToInput : ResidualClass::forwardToBackward);
+  if (family == segments::kForwardToWeight)
+    return std::pair(stage, ResidualClass::forwardToWeight);
+  if (family == segments::kInputToWeight)
+    return std::pair(stage, ResidualClass::inputToWeight);
+  return std::nullopt;
 }
 
 } // namespace
@@ -62,6 +69,9 @@ PipelineFacts collectPipelineWork(ModuleOp local) {
     return facts;
   for (auto [stage, function] : llvm::zip_equal(facts.stages, getFamily(local, names::kBackward)))
     stage.backward = sumWork(function);
+  // Without a second half there are no such functions.
+  for (auto [stage, function] : llvm::zip(facts.stages, getFamily(local, names::kBackwardWeight)))
+    stage.weights = sumWork(function);
   return facts;
 }
 
@@ -90,11 +100,12 @@ void addPipelineProgram(ModuleOp exec, PipelineFacts &facts) {
   }
   llvm::StringMap<int64_t> residualSegments;
   for (auto residual : exec.getOps<exec::ResidualClassOp>()) {
-    const auto stage = getStage(residual);
-    if (!stage || *stage >= facts.stages.size())
+    const auto kept = classify(residual, splitsBackward(schedule));
+    if (!kept || kept->first >= facts.stages.size())
       continue;
     residualSegments[residual.getSegment()] += residual.getSlots() * residual.getBytes();
-    facts.stages[*stage].residualBytes += residual.getBytes();
+    facts.stages[kept->first].residualBytes[static_cast<size_t>(kept->second)] +=
+        residual.getBytes();
   }
   for (auto segment : exec.getOps<exec::SegmentOp>())
     for (int64_t rank = 0; rank <= mostRank; ++rank)
@@ -113,13 +124,26 @@ Simulation PipelineFacts::simulate() const {
     const double backward = stage.backward.estimateTime() / unit;
     options.costs.push_back({.forward = stage.forward.estimateTime() / unit,
                              .backward = backward,
-                             .backwardInput = backward / 2,
-                             .backwardWeight = backward / 2});
-    options.residualBytes.push_back({stage.residualBytes, 0, stage.residualBytes, 0});
+                             .backwardInput = backward,
+                             .backwardWeight = stage.weights.estimateTime() / unit});
+    options.residualBytes.push_back(stage.residualBytes);
   }
   options.residentBytes = residentBytes;
   // The plan's own schedule is complete and does not deadlock.
   return llvm::cantFail(titan::simulate(schedule, options));
+}
+
+std::vector<std::pair<const char *, PipelineFacts::Work>>
+PipelineFacts::listWork(size_t stage) const {
+  const Stage &it = stages[stage];
+  if (!splitsBackward(schedule))
+    return {{"forward", it.forward}, {"backward", it.backward}};
+  return {
+      {"forward", it.forward}, {"input backward", it.backward}, {"weight backward", it.weights}};
+}
+
+int64_t PipelineFacts::countInFlight(const Simulation &simulation, size_t stage) {
+  return *llvm::max_element(simulation.inFlight[stage]);
 }
 
 } // namespace titan

@@ -23,8 +23,13 @@ struct PipelineFacts {
   };
   struct Stage {
     int64_t rank = 0;
-    Work forward, backward;
-    int64_t residualBytes = 0; ///< of a microbatch: kept from its forward to its backward
+    Work forward;
+    Work backward; ///< or its first half
+    Work weights;  ///< its second half, if it has two
+    /// Of a microbatch, by what keeps it.
+    PerClass<int64_t> residualBytes = {};
+
+    int64_t getResidualBytes() const { return llvm::sum_of(residualBytes); }
   };
 
   std::vector<Stage> stages;
@@ -33,8 +38,12 @@ struct PipelineFacts {
   std::vector<int64_t> residentBytes;
 
   bool isEmpty() const { return stages.empty(); }
+  /// What one stage does, with names for reports: `{"forward", ...}`.
+  std::vector<std::pair<const char *, Work>> listWork(size_t stage) const;
   /// In units of the mean forward of a stage, by estimateTime.
   Simulation simulate() const;
+  /// The most microbatches of a stage for which something is kept.
+  static int64_t countInFlight(const Simulation &simulation, size_t stage);
 };
 
 /// The stages' work, from the phase `local`.

@@ -144,13 +144,12 @@ void renderPipeline(Page &page, const PipelineFacts &pipeline) {
   const Simulation simulation = pipeline.simulate();
   for (const auto &[index, stage] : llvm::enumerate(pipeline.stages)) {
     page.note(fmt::format("stage {} on pipeline rank {}", index, stage.rank));
-    for (const auto &[name, work] : {std::pair("  forward flops", stage.forward),
-                                     std::pair("  backward flops", stage.backward)})
-      page.row(name, withSeparators(work.flops),
+    for (const auto &[name, work] : pipeline.listWork(index))
+      page.row(fmt::format("  {} flops", name), withSeparators(work.flops),
                humanBytes(work.bytes()) + " moved by ops that run alone");
-    page.row(
-        "  kept of a microbatch", withSeparators(stage.residualBytes),
-        fmt::format("{} x {}", simulation.inFlight[index][0], humanBytes(stage.residualBytes)));
+    page.row("  kept of a microbatch", withSeparators(stage.getResidualBytes()),
+             fmt::format("{} x {}", PipelineFacts::countInFlight(simulation, index),
+                         humanBytes(stage.getResidualBytes())));
   }
   page.row("idle share of all ranks", fmt::format("{:.1f} %", 100 * simulation.getIdleShare()),
            "by the stages' flops and bytes");

@@ -33,7 +33,6 @@ private:
   void addNewResiduals();
   void recompute();
   void setResults();
-  DictionaryAttr describe();
 
   const RematProblem &problem;
   const RematPlan &plan;
@@ -77,15 +76,6 @@ void PlanApplier::keepOldResiduals() {
   }
 }
 
-/// Ranks may hold different values of what becomes a residual here.
-DictionaryAttr PlanApplier::describe() {
-  MLIRContext *context = forward.getContext();
-  if (MeshShape::get(forward->getParentOfType<ModuleOp>()).getNumRanks() == 1)
-    return DictionaryAttr::get(context);
-  return DictionaryAttr::get(
-      context, NamedAttribute(StringAttr::get(context, kPerRank), UnitAttr::get(context)));
-}
-
 /// New residuals stand behind the old ones, all of which are still there.
 void PlanApplier::addNewResiduals() {
   unsigned index = forward.getNumArguments() + problem.functions.numResiduals;
@@ -93,7 +83,7 @@ void PlanApplier::addNewResiduals() {
     if (!plan.kept[number] || mapping.contains(value))
       continue;
     results.push_back(value);
-    attributes.push_back(describe());
+    attributes.push_back(getLocalAttributes(forward->getParentOfType<ModuleOp>(), value.getType()));
     (void)backward.insertArgument(index, value.getType(), attributes.back(), value.getLoc());
     mapping.map(value, backward.getArgument(index));
     ++index;

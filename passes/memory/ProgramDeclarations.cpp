@@ -221,9 +221,7 @@ void ProgramLayout::declareBody(OpBuilder &builder, const Flow &flow,
     std::string function;
     if (entry.kind == Kind::compute) {
       bind(flow.batch, action.microbatch);
-      const bool isForward = action.kind == ActionKind::forward;
-      func::FuncOp target = (isForward ? flow.forward : flow.backward)[action.stage];
-      function = target.getSymName().str();
+      function = flow.getFunction(action).getSymName().str();
     } else {
       const bool sends = entry.kind == Kind::startSend || entry.kind == Kind::awaitSend;
       const bool starts = entry.kind == Kind::startSend || entry.kind == Kind::startReceive;

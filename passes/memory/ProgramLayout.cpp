@@ -90,6 +90,50 @@ unsigned ProgramLayout::Flow::countCotangents(int64_t stage) const {
   return backward.empty() ? 0 : getReceivedTypes(backward[stage]).size();
 }
 
+unsigned ProgramLayout::Flow::countResiduals(int64_t stage) const {
+  func::FuncOp function = forward[stage];
+  return function.getNumResults() - countSent(stage);
+}
+
+func::FuncOp ProgramLayout::Flow::getFunction(const PipelineAction &action) const {
+  switch (action.kind) {
+  case ActionKind::forward:
+    return forward[action.stage];
+  case ActionKind::backward:
+  case ActionKind::backwardInput:
+    return backward[action.stage];
+  case ActionKind::backwardWeight:
+    return weights[action.stage];
+  }
+  llvm_unreachable("every kind has a function");
+}
+
+bool ProgramLayout::Flow::isReadByWeights(int64_t stage, unsigned index) const {
+  if (weights.empty())
+    return false;
+  func::FuncOp function = weights[stage];
+  return !function.getArgument(index).use_empty();
+}
+
+SlotClass ProgramLayout::Flow::getResidualClass(int64_t stage, unsigned index) const {
+  func::FuncOp function = forward[stage];
+  return isReadByWeights(stage, function.getNumArguments() + index) ? SlotClass::residualsToWeight
+                                                                    : SlotClass::residuals;
+}
+
+bool ProgramLayout::Flow::doWeightsRead(SlotClass received, int64_t stage) const {
+  if (weights.empty())
+    return false;
+  func::FuncOp first = forward[stage], second = backward[stage];
+  auto isAsked = [&](unsigned i) {
+    return received == SlotClass::activations
+               ? i < first.getNumArguments() && isReceived(first, i)
+               : i >= first.getNumArguments() && isReceived(second, i);
+  };
+  return llvm::any_of(llvm::seq(0u, second.getNumArguments()),
+                      [&](unsigned i) { return isAsked(i) && isReadByWeights(stage, i); });
+}
+
 const ProgramLayout::ResidualClass &ProgramLayout::Flow::getOutgoing(int64_t stage,
                                                                      bool isForward) const {
   const int64_t to = isForward ? stage + 1 : stage - 1;
@@ -118,8 +162,13 @@ void ProgramLayout::findInputs(Flow &flow) {
 }
 
 LogicalResult ProgramLayout::layOutStage(Flow &flow, int64_t stage) {
-  static constexpr StringLiteral kNames[] = {segments::kForwardToBackward, segments::kActivations,
-                                             "sent_activations", "cotangents", "sent_cotangents"};
+  static constexpr StringLiteral kNames[] = {segments::kForwardToBackward,
+                                             segments::kActivations,
+                                             "sent_activations",
+                                             "cotangents",
+                                             "sent_cotangents",
+                                             segments::kForwardToWeight,
+                                             segments::kInputToWeight};
   auto &classes = flow.classes.emplace_back();
   for (auto [residualClass, name] : llvm::zip_equal(classes, kNames)) {
     residualClass.name =
@@ -133,15 +182,21 @@ LogicalResult ProgramLayout::layOutStage(Flow &flow, int64_t stage) {
                                << numSent << " tensors that the next stage takes, found "
                                << forward.getFunctionType();
   for (auto [i, type] : llvm::enumerate(forward.getResultTypes()))
-    append(flow.get(i < numSent ? SlotClass::sentActivations : SlotClass::residuals, stage), type);
+    append(flow.get(i < numSent ? SlotClass::sentActivations
+                                : flow.getResidualClass(stage, i - numSent),
+                    stage),
+           type);
   for (Type type : getReceivedTypes(forward))
     append(flow.get(SlotClass::activations, stage), type);
   if (flow.backward.empty())
     return success();
   for (Type type : getReceivedTypes(flow.backward[stage]))
     append(flow.get(SlotClass::cotangents, stage), type);
-  for (Type type : flow.backward[stage].getResultTypes())
-    append(flow.get(SlotClass::sentCotangents, stage), type);
+  const unsigned numCotangents = stage ? flow.countCotangents(stage - 1) : 0;
+  for (auto [i, type] : llvm::enumerate(flow.backward[stage].getResultTypes()))
+    append(
+        flow.get(i < numCotangents ? SlotClass::sentCotangents : SlotClass::inputToWeight, stage),
+        type);
   return success();
 }
 
@@ -158,7 +213,7 @@ LogicalResult ProgramLayout::verifyStage(const Flow &flow, int64_t stage) const 
     return success();
   func::FuncOp backward = flow.backward[stage];
   SmallVector<Type> wanted(forward.getArgumentTypes());
-  llvm::append_range(wanted, flow.get(SlotClass::residuals, stage).types);
+  llvm::append_range(wanted, forward.getResultTypes().drop_front(flow.countSent(stage)));
   llvm::append_range(wanted, getReceivedTypes(backward));
   if (backward.getArgumentTypes() != ArrayRef(wanted))
     return backward.emitError() << "expects @" << backward.getSymName()
@@ -166,11 +221,29 @@ LogicalResult ProgramLayout::verifyStage(const Flow &flow, int64_t stage) const 
                                 << ", found " << backward.getFunctionType();
   const ArrayRef<Type> cotangents =
       stage ? ArrayRef(flow.get(SlotClass::cotangents, stage - 1).types) : ArrayRef<Type>();
-  if (backward.getResultTypes() != cotangents)
+  const auto results = backward.getResultTypes();
+  if (results.take_front(cotangents.size()) != cotangents ||
+      (flow.weights.empty() && results.size() > cotangents.size()))
     return backward.emitError() << "expects @" << backward.getSymName()
                                 << " to return the cotangents that the stage before takes, found "
                                 << backward.getFunctionType();
   return success();
+}
+
+/// Checks that the second half of a backward takes what the first one takes, and then what that
+/// hands over.
+LogicalResult ProgramLayout::verifyWeights(const Flow &flow, int64_t stage) {
+  func::FuncOp backward = flow.backward[stage], weights = flow.weights[stage];
+  const unsigned numCotangents = stage ? flow.countCotangents(stage - 1) : 0;
+  SmallVector<Type> wanted(backward.getArgumentTypes());
+  if (backward.getNumResults() >= numCotangents)
+    llvm::append_range(wanted, backward.getResultTypes().drop_front(numCotangents));
+  if (weights.getArgumentTypes() == ArrayRef(wanted) && weights.getNumResults() == 0)
+    return success();
+  return weights.emitError() << "expects @" << weights.getSymName() << " to take what @"
+                             << backward.getSymName()
+                             << " takes and then what that returns behind its cotangents, found "
+                             << weights.getFunctionType();
 }
 
 /// The schedule that the module names; that of one stage and one microbatch without a pipeline.
@@ -179,33 +252,47 @@ LogicalResult ProgramLayout::setSchedule(Flow &flow, StringRef name) {
     flow.schedule = {"one stage", 1, {0}, {{{ActionKind::forward, 0, 0}}}};
     if (!flow.backward.empty())
       flow.schedule.actions[0].push_back({ActionKind::backward, 0, 0});
-    return success();
+  } else {
+    FailureOr<PipelineSchedule> schedule = readSchedule(module, name, flow.backward.empty());
+    if (failed(schedule))
+      return failure();
+    flow.schedule = std::move(*schedule);
   }
-  FailureOr<PipelineSchedule> schedule = readSchedule(module, name, flow.backward.empty());
-  if (failed(schedule))
-    return failure();
-  flow.schedule = std::move(*schedule);
+  if (!flow.weights.empty())
+    splitBackwards(flow.schedule);
+  else if (splitsBackward(flow.schedule))
+    return module.emitError() << name
+                              << " computes backwards in two halves, but there are no functions @"
+                              << names::kBackwardWeight << ": titan-split-backward has not run";
   const size_t numStages = flow.forward.size();
   if (flow.schedule.rankOfStage.size() != numStages)
     return module.emitError() << name << " has " << flow.schedule.rankOfStage.size()
                               << " stages, the module " << numStages;
   for (auto [stage, rank] : llvm::enumerate(flow.schedule.rankOfStage))
-    if (flow.getPipelineRank(stage) != rank)
+    if (flow.getPipelineRank(stage).value_or(0) != rank)
       return flow.forward[stage].emitError()
              << "is of another rank than in " << name << ", " << rank;
   return success();
 }
 
-LogicalResult ProgramLayout::planFlow(Flow &flow, StringRef forward, StringRef backward,
-                                      StringRef scheduleName) {
-  flow.forward = getFamily(module, forward);
-  flow.backward = getFamily(module, backward);
+LogicalResult ProgramLayout::verifyFamilies(const Flow &flow) {
+  for (auto [name, functions] : {std::pair(names::kBackward, &flow.backward),
+                                 std::pair(names::kBackwardWeight, &flow.weights)})
+    if (!functions->empty() && functions->size() != flow.forward.size())
+      return module.emitError() << "expects as many functions @" << name << " as @"
+                                << names::kForward << ", found " << functions->size() << " and "
+                                << flow.forward.size();
+  for (size_t stage = 0; stage < flow.weights.size(); ++stage)
+    if (failed(verifyWeights(flow, static_cast<int64_t>(stage))))
+      return failure();
+  return success();
+}
+
+LogicalResult ProgramLayout::planFlow(Flow &flow, StringRef scheduleName) {
   if (flow.forward.empty())
     return success();
-  if (!flow.backward.empty() && flow.backward.size() != flow.forward.size())
-    return module.emitError() << "expects as many functions @" << backward << " as @" << forward
-                              << ", found " << flow.backward.size() << " and "
-                              << flow.forward.size();
+  if (failed(verifyFamilies(flow)))
+    return failure();
   findInputs(flow);
   const auto numStages = static_cast<int64_t>(flow.forward.size());
   for (int64_t stage = 0; stage < numStages; ++stage)
@@ -215,7 +302,9 @@ LogicalResult ProgramLayout::planFlow(Flow &flow, StringRef forward, StringRef b
   for (int64_t stage = 0; stage < numStages; ++stage) {
     if (failed(verifyStage(flow, stage)))
       return failure();
-    traffic.push_back({flow.countSent(stage) > 0, flow.countCotangents(stage) > 0});
+    traffic.push_back({flow.countSent(stage) > 0, flow.countCotangents(stage) > 0,
+                       flow.doWeightsRead(SlotClass::activations, stage),
+                       flow.doWeightsRead(SlotClass::cotangents, stage)});
   }
   if (failed(setSchedule(flow, scheduleName)))
     return failure();
@@ -246,9 +335,12 @@ void ProgramLayout::forEachClass(llvm::function_ref<void(ResidualClass &)> visit
 }
 
 LogicalResult ProgramLayout::plan() {
+  training.forward = getFamily(module, names::kForward);
+  training.backward = getFamily(module, names::kBackward);
+  training.weights = getFamily(module, names::kBackwardWeight);
   evaluation.prefix = "eval_";
-  if (failed(planFlow(training, names::kForward, names::kBackward, kSchedule)) ||
-      failed(planFlow(evaluation, names::kEval, "", kEvalSchedule)))
+  evaluation.forward = getFamily(module, names::kEval);
+  if (failed(planFlow(training, kSchedule)) || failed(planFlow(evaluation, kEvalSchedule)))
     return failure();
   forEachClass([&](ResidualClass &it) {
     int64_t &bytes = segmentBytes[getMemberName(segments::kResiduals, it.rank)];
@@ -266,49 +358,96 @@ std::string ProgramLayout::getScratch(func::FuncOp function) const {
   return getMemberName(segments::kScratch, titan::getPipelineRank(function));
 }
 
+/// The ranges of what a stage's functions take or return, from the classes of its slots.
+class ProgramLayout::StageRanges {
+public:
+  StageRanges(const Flow &flow, int64_t stage, MLIRContext *context)
+      : flow(flow), stage(stage), context(context) {}
+
+  /// `reusable`: the function may overwrite them.
+  void append(SmallVector<FixedRange> &to, const ResidualClass &from, size_t index,
+              bool reusable) const {
+    to.push_back({StringAttr::get(context, from.name), from.offsets[index], reusable});
+  }
+  void appendAll(SmallVector<FixedRange> &to, const ResidualClass &from, bool reusable) const {
+    for (size_t i = 0; i < from.offsets.size(); ++i)
+      append(to, from, i, reusable);
+  }
+  void appendClass(SmallVector<FixedRange> &to, SlotClass slotClass, bool reusable) const {
+    appendAll(to, flow.get(slotClass, stage), reusable);
+  }
+  /// In the order of the forward's results.
+  void appendResiduals(SmallVector<FixedRange> &to, bool reusable, bool reusableByWeights) const {
+    std::array<size_t, kNumSlotClasses> next = {};
+    for (unsigned i = 0; i < flow.countResiduals(stage); ++i) {
+      const SlotClass slotClass = flow.getResidualClass(stage, i);
+      append(to, flow.get(slotClass, stage), next[static_cast<size_t>(slotClass)]++,
+             slotClass == SlotClass::residualsToWeight ? reusableByWeights : reusable);
+    }
+  }
+  /// What the forward takes too.
+  void appendInputs(SmallVector<FixedRange> &to, bool reusable) const {
+    func::FuncOp forward = flow.forward[stage];
+    size_t numReceived = 0;
+    for (unsigned i = 0; i < forward.getNumArguments(); ++i) {
+      if (isReceived(forward, i)) {
+        append(to, flow.get(SlotClass::activations, stage), numReceived++, reusable);
+        continue;
+      }
+      const std::string name = getInputName(forward, i);
+      const auto *input =
+          llvm::find_if(flow.inputs, [&](const Input &one) { return one.name == name; });
+      append(to, flow.batch, input - flow.inputs.begin(), false);
+    }
+  }
+
+private:
+  const Flow &flow;
+  int64_t stage;
+  MLIRContext *context;
+};
+
+void ProgramLayout::layOutForward(const Flow &flow, int64_t stage, FunctionLayout &layout) const {
+  const StageRanges ranges(flow, stage, module->getContext());
+  ranges.appendInputs(layout.arguments, false);
+  if (flow.countSent(stage))
+    ranges.appendAll(layout.results, flow.getOutgoing(stage, true), false);
+  // An evaluation's last results are none: they go to variables.
+  ranges.appendResiduals(layout.results, false, false);
+}
+
+/// What the second half reads stays as it is in the first.
+void ProgramLayout::layOutBackward(const Flow &flow, int64_t stage, bool isWeights,
+                                   FunctionLayout &layout) const {
+  auto isLast = [&](SlotClass received) {
+    return isWeights || !flow.doWeightsRead(received, stage);
+  };
+  const StageRanges ranges(flow, stage, module->getContext());
+  ranges.appendInputs(layout.arguments, isLast(SlotClass::activations));
+  ranges.appendResiduals(layout.arguments, true, isWeights);
+  if (flow.countCotangents(stage))
+    ranges.appendClass(layout.arguments, SlotClass::cotangents, isLast(SlotClass::cotangents));
+  if (isWeights)
+    return ranges.appendClass(layout.arguments, SlotClass::inputToWeight, true);
+  if (stage > 0 && flow.countCotangents(stage - 1))
+    ranges.appendAll(layout.results, flow.getOutgoing(stage, false), false);
+  ranges.appendClass(layout.results, SlotClass::inputToWeight, false);
+}
+
 bool ProgramLayout::layOutFunction(const Flow &flow, func::FuncOp function,
                                    FunctionLayout &layout) const {
-  const auto *forward = llvm::find(flow.forward, function);
-  const auto *backward = llvm::find(flow.backward, function);
-  const bool isForward = forward != flow.forward.end();
-  if (!isForward && backward == flow.backward.end())
+  auto find = [&](const SmallVector<func::FuncOp> &functions) -> std::optional<int64_t> {
+    const auto *found = llvm::find(functions, function);
+    return found == functions.end() ? std::nullopt : std::optional(found - functions.begin());
+  };
+  if (auto stage = find(flow.forward))
+    layOutForward(flow, *stage, layout);
+  else if (auto stage = find(flow.backward))
+    layOutBackward(flow, *stage, false, layout);
+  else if (auto stage = find(flow.weights))
+    layOutBackward(flow, *stage, true, layout);
+  else
     return false;
-  const int64_t stage =
-      isForward ? forward - flow.forward.begin() : backward - flow.backward.begin();
-  func::FuncOp first = flow.forward[stage];
-  auto range = [&](const ResidualClass &from, size_t index, bool reusable) {
-    return FixedRange{StringAttr::get(function.getContext(), from.name), from.offsets[index],
-                      reusable};
-  };
-  auto appendAll = [&](SmallVector<FixedRange> &to, const ResidualClass &from, bool reusable) {
-    for (size_t i = 0; i < from.offsets.size(); ++i)
-      to.push_back(range(from, i, reusable));
-  };
-  size_t numReceived = 0;
-  for (unsigned i = 0; i < first.getNumArguments(); ++i) {
-    if (isReceived(first, i)) {
-      layout.arguments.push_back(
-          range(flow.get(SlotClass::activations, stage), numReceived++, !isForward));
-      continue;
-    }
-    const std::string name = getInputName(first, i);
-    const size_t input =
-        llvm::find_if(flow.inputs, [&](const Input &one) { return one.name == name; }) -
-        flow.inputs.begin();
-    layout.arguments.push_back(range(flow.batch, input, false));
-  }
-  if (isForward) {
-    if (flow.countSent(stage))
-      appendAll(layout.results, flow.getOutgoing(stage, true), false);
-    // An evaluation's last results are none: they go to variables.
-    appendAll(layout.results, flow.get(SlotClass::residuals, stage), false);
-    return true;
-  }
-  appendAll(layout.arguments, flow.get(SlotClass::residuals, stage), true);
-  if (flow.countCotangents(stage))
-    appendAll(layout.arguments, flow.get(SlotClass::cotangents, stage), true);
-  if (stage > 0 && flow.countCotangents(stage - 1))
-    appendAll(layout.results, flow.getOutgoing(stage, false), false);
   return true;
 }
 

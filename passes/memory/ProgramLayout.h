@@ -19,6 +19,8 @@ inline constexpr llvm::StringLiteral kResiduals = "residuals";
 inline constexpr llvm::StringLiteral kScratch = "scratch";
 inline constexpr llvm::StringLiteral kBatch = "batch";
 inline constexpr llvm::StringLiteral kForwardToBackward = "fwd_to_bwd";
+inline constexpr llvm::StringLiteral kForwardToWeight = "fwd_to_weight";
+inline constexpr llvm::StringLiteral kInputToWeight = "input_to_weight";
 inline constexpr llvm::StringLiteral kActivations = "activations";
 } // namespace segments
 
@@ -70,6 +72,7 @@ private:
   struct Flow {
     std::string prefix; ///< of names
     llvm::SmallVector<mlir::func::FuncOp> forward, backward;
+    llvm::SmallVector<mlir::func::FuncOp> weights; ///< second halves of backwards in two halves
     llvm::SmallVector<Input> inputs;
     ResidualClass batch;
     /// By stage and SlotClass.
@@ -81,9 +84,18 @@ private:
     std::optional<int64_t> getPipelineRank(int64_t stage = 0) const {
       return titan::getPipelineRank(forward[stage]);
     }
+    mlir::func::FuncOp getFunction(const PipelineAction &action) const;
     /// What stages hand on: to the next stage, or to the one before.
     unsigned countSent(int64_t stage) const;
     unsigned countCotangents(int64_t stage) const;
+    /// Whether the second half of the backward reads argument `index` of the backward.
+    bool isReadByWeights(int64_t stage, unsigned index) const;
+    /// Whether it reads some of those that come from other stages: activations, or the cotangents
+    /// behind the residuals.
+    bool doWeightsRead(SlotClass received, int64_t stage) const;
+    /// Of the forward's result `index` behind those that it sends.
+    SlotClass getResidualClass(int64_t stage, unsigned index) const;
+    unsigned countResiduals(int64_t stage) const;
     ResidualClass &get(SlotClass slotClass, int64_t stage) {
       return classes[stage][static_cast<size_t>(slotClass)];
     }
@@ -98,13 +110,18 @@ private:
   void placeVariable(VariableOp variable, llvm::StringRef segment);
   static void append(ResidualClass &to, mlir::Type type);
 
-  mlir::LogicalResult planFlow(Flow &flow, llvm::StringRef forward, llvm::StringRef backward,
-                               llvm::StringRef scheduleName);
+  mlir::LogicalResult planFlow(Flow &flow, llvm::StringRef scheduleName);
+  mlir::LogicalResult verifyFamilies(const Flow &flow);
   void findInputs(Flow &flow);
   mlir::LogicalResult layOutStage(Flow &flow, int64_t stage);
   mlir::LogicalResult setSchedule(Flow &flow, llvm::StringRef name);
   mlir::LogicalResult verifyStage(const Flow &flow, int64_t stage) const;
+  static mlir::LogicalResult verifyWeights(const Flow &flow, int64_t stage);
+  class StageRanges;
   bool layOutFunction(const Flow &flow, mlir::func::FuncOp function, FunctionLayout &layout) const;
+  void layOutForward(const Flow &flow, int64_t stage, FunctionLayout &layout) const;
+  void layOutBackward(const Flow &flow, int64_t stage, bool isWeights,
+                      FunctionLayout &layout) const;
 
   void declareSegments(mlir::OpBuilder &builder, const llvm::StringMap<int64_t> &arenaBytes);
   void declareClasses(mlir::OpBuilder &builder);

@@ -40,7 +40,8 @@ struct Interval {
 class TimelinePlanner {
 public:
   TimelinePlanner(const PipelineSchedule &schedule, llvm::ArrayRef<StageTraffic> traffic)
-      : schedule(schedule), traffic(traffic), known(schedule.actions.size()) {}
+      : schedule(schedule), traffic(traffic), isSplit(splitsBackward(schedule)),
+        known(schedule.actions.size()) {}
 
   llvm::Expected<PipelineTimelines> run();
 
@@ -56,7 +57,9 @@ private:
   void findTransfers();
   void timeTransfers();
   void assignSlots();
+  bool isReadByWeights(SlotClass slotClass, int64_t stage) const;
   void occupy(SlotClass slotClass, int64_t stage, Interval interval);
+  void occupyUntilUsed(SlotClass slotClass, int64_t stage, int64_t begin, int64_t microbatch);
   void assignClass(size_t slotClass, int64_t stage);
   SlotUse getSlot(SlotClass slotClass, int64_t stage, int64_t microbatch) const;
   void addComputation(RankTimeline &timeline, const PipelineAction &action) const;
@@ -76,8 +79,10 @@ private:
 
   const PipelineSchedule &schedule;
   llvm::ArrayRef<StageTraffic> traffic;
+  bool isSplit;                             ///< into I and W
   std::map<Key, Place> forwards, backwards; ///< a backward: B or I
   std::map<Key, int64_t> lastUses;          ///< the index of a microbatch's last action of a stage
+  std::map<Key, int64_t> lastInputUses;     ///< the same without W
   std::vector<std::vector<Clock>> known;    ///< when an action starts; by rank and index
   std::vector<Transfer> transfers;          ///< in the order in which a rank makes them
   std::vector<std::array<std::vector<Interval>, kNumSlotClasses>> intervals; ///< by stage
@@ -97,6 +102,8 @@ void TimelinePlanner::indexActions() {
       else if (action.kind != ActionKind::backwardWeight)
         backwards[key] = place;
       lastUses[key] = place.index;
+      if (action.kind != ActionKind::backwardWeight)
+        lastInputUses[key] = place.index;
     }
 }
 
@@ -195,29 +202,53 @@ void TimelinePlanner::occupy(SlotClass slotClass, int64_t stage, Interval interv
   intervals[stage][static_cast<size_t>(slotClass)].push_back(interval);
 }
 
+bool TimelinePlanner::isReadByWeights(SlotClass slotClass, int64_t stage) const {
+  switch (slotClass) {
+  case SlotClass::activations:
+    return traffic[stage].weightsReadActivations;
+  case SlotClass::cotangents:
+    return traffic[stage].weightsReadCotangents;
+  case SlotClass::residualsToWeight:
+  case SlotClass::inputToWeight:
+    return true;
+  case SlotClass::residuals:
+  case SlotClass::sentActivations:
+  case SlotClass::sentCotangents:
+    return false;
+  }
+  llvm_unreachable("every class has a case");
+}
+
+/// From an action on to the last of the stage that reads the class.
+void TimelinePlanner::occupyUntilUsed(SlotClass slotClass, int64_t stage, int64_t begin,
+                                      int64_t microbatch) {
+  const auto &uses = isReadByWeights(slotClass, stage) ? lastUses : lastInputUses;
+  occupy(slotClass, stage, {begin, uses.at({stage, microbatch}), microbatch});
+}
+
 void TimelinePlanner::assignSlots() {
   intervals.resize(schedule.getNumStages());
   result.slots.resize(schedule.getNumStages());
   for (auto [key, made] : forwards) {
     auto [stage, microbatch] = key;
-    const int64_t last = lastUses.at(key);
-    occupy(SlotClass::residuals, stage, {made.index, last, microbatch});
+    occupyUntilUsed(SlotClass::residuals, stage, made.index, microbatch);
+    if (isSplit)
+      occupyUntilUsed(SlotClass::residualsToWeight, stage, made.index, microbatch);
     if (hasActivations(stage) && !crosses(stage, stage + 1))
-      occupy(SlotClass::activations, stage + 1,
-             {made.index, lastUses.at({stage + 1, microbatch}), microbatch});
+      occupyUntilUsed(SlotClass::activations, stage + 1, made.index, microbatch);
   }
   for (auto [key, made] : backwards) {
     auto [stage, microbatch] = key;
+    if (isSplit)
+      occupyUntilUsed(SlotClass::inputToWeight, stage, made.index, microbatch);
     if (hasCotangents(stage - 1) && !crosses(stage, stage - 1))
-      occupy(SlotClass::cotangents, stage - 1,
-             {made.index, lastUses.at({stage - 1, microbatch}), microbatch});
+      occupyUntilUsed(SlotClass::cotangents, stage - 1, made.index, microbatch);
   }
   for (const Transfer &it : transfers) {
     const SlotClass sent = it.isActivation ? SlotClass::sentActivations : SlotClass::sentCotangents;
     const SlotClass received = it.isActivation ? SlotClass::activations : SlotClass::cotangents;
     occupy(sent, it.stage, {it.made.index, it.freed - 1, it.microbatch});
-    occupy(received, it.getUser(),
-           {it.started, lastUses.at({it.getUser(), it.microbatch}), it.microbatch});
+    occupyUntilUsed(received, it.getUser(), it.started, it.microbatch);
   }
   for (int64_t stage = 0; stage < schedule.getNumStages(); ++stage)
     for (size_t slotClass = 0; slotClass < kNumSlotClasses; ++slotClass)
@@ -245,22 +276,29 @@ SlotUse TimelinePlanner::getSlot(SlotClass slotClass, int64_t stage, int64_t mic
 
 void TimelinePlanner::addComputation(RankTimeline &timeline, const PipelineAction &action) const {
   TimelineEntry entry{TimelineEntry::Kind::compute, action, 0, {}};
+  const int64_t own = action.stage;
+  const bool isWeights = action.kind == ActionKind::backwardWeight;
   auto use = [&](SlotClass slotClass, int64_t stage) {
-    entry.slots.push_back(getSlot(slotClass, stage, action.microbatch));
+    if (!isWeights || isReadByWeights(slotClass, stage))
+      entry.slots.push_back(getSlot(slotClass, stage, action.microbatch));
   };
-  use(SlotClass::residuals, action.stage);
-  if (hasActivations(action.stage - 1))
-    use(SlotClass::activations, action.stage);
+  use(SlotClass::residuals, own);
+  if (isSplit)
+    use(SlotClass::residualsToWeight, own);
+  if (hasActivations(own - 1))
+    use(SlotClass::activations, own);
   if (action.kind == ActionKind::forward) {
-    if (hasActivations(action.stage))
-      crosses(action.stage, action.stage + 1) ? use(SlotClass::sentActivations, action.stage)
-                                              : use(SlotClass::activations, action.stage + 1);
+    if (hasActivations(own))
+      crosses(own, own + 1) ? use(SlotClass::sentActivations, own)
+                            : use(SlotClass::activations, own + 1);
   } else {
-    if (hasCotangents(action.stage))
-      use(SlotClass::cotangents, action.stage);
-    if (action.kind != ActionKind::backwardWeight && hasCotangents(action.stage - 1))
-      crosses(action.stage, action.stage - 1) ? use(SlotClass::sentCotangents, action.stage)
-                                              : use(SlotClass::cotangents, action.stage - 1);
+    if (hasCotangents(own))
+      use(SlotClass::cotangents, own);
+    if (isSplit)
+      use(SlotClass::inputToWeight, own);
+    if (!isWeights && hasCotangents(own - 1))
+      crosses(own, own - 1) ? use(SlotClass::sentCotangents, own)
+                            : use(SlotClass::cotangents, own - 1);
   }
   timeline.entries.push_back(std::move(entry));
 }

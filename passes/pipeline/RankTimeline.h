@@ -9,13 +9,15 @@ namespace titan {
 
 /// Memory that a stage has once for each microbatch in flight.
 enum class SlotClass : uint8_t {
-  residuals,       ///< from a stage's forward to its backward
-  activations,     ///< what a stage gets from the one before
-  sentActivations, ///< what it makes for the next one, if that is of another rank
-  cotangents,      ///< what its backward gets from the stage after
-  sentCotangents,  ///< what it makes for the stage before, if that is of another rank
+  residuals,         ///< from a stage's forward to its backward, or the first half of that
+  activations,       ///< what a stage gets from the one before
+  sentActivations,   ///< what it makes for the next one, if that is of another rank
+  cotangents,        ///< what its backward gets from the stage after
+  sentCotangents,    ///< what it makes for the stage before, if that is of another rank
+  residualsToWeight, ///< from its forward to the second half of its backward
+  inputToWeight,     ///< from the first half to the second
 };
-inline constexpr size_t kNumSlotClasses = 5;
+inline constexpr size_t kNumSlotClasses = 7;
 
 /// A slot of a stage's class; index counts from 0.
 struct SlotUse {
@@ -50,14 +52,18 @@ struct PipelineTimelines {
   std::vector<std::array<int64_t, kNumSlotClasses>> slots;
 };
 
-/// What stages hand to each other.
+/// What stages hand to each other, and how long they need it.
 struct StageTraffic {
   bool hasActivations = false; ///< from this stage to the next one
   bool hasCotangents = false;  ///< and back
+  /// Whether the second half of this stage's backward reads the activations that it got, and the
+  /// cotangents.
+  bool weightsReadActivations = false;
+  bool weightsReadCotangents = false;
 };
 
-/// Adds transfers and slots to a schedule; `traffic` has one entry per stage but the last, whose is
-/// not read.
+/// Adds transfers and slots to a schedule, whose backwards are all whole or all in halves;
+/// `traffic` has one entry per stage, of which the last hands on nothing.
 ///
 /// A result is sent at once and nothing waits for it: a slot is free for another microbatch only
 /// before the first action that follows, by the order of all lists, the one that used the result on

@@ -45,6 +45,22 @@ bool splitsBackward(const PipelineSchedule &schedule) {
   });
 }
 
+void splitBackwards(PipelineSchedule &schedule) {
+  for (auto &actions : schedule.actions) {
+    std::vector<PipelineAction> halves;
+    for (PipelineAction action : actions) {
+      const bool isWhole = action.kind == ActionKind::backward;
+      if (isWhole)
+        action.kind = ActionKind::backwardInput;
+      halves.push_back(action);
+      action.kind = ActionKind::backwardWeight;
+      if (isWhole)
+        halves.push_back(action);
+    }
+    actions = std::move(halves);
+  }
+}
+
 PipelineSchedule getForwardOnly(PipelineSchedule schedule) {
   for (auto &actions : schedule.actions) {
     llvm::erase_if(actions, [](const PipelineAction &a) { return a.kind != ActionKind::forward; });

@@ -58,6 +58,8 @@ struct PipelineSchedule {
 
 /// Whether a schedule has I and W.
 bool splitsBackward(const PipelineSchedule &schedule);
+/// Makes each B an I followed by its W.
+void splitBackwards(PipelineSchedule &schedule);
 /// Its forwards alone, in their order: the schedule of an evaluation.
 PipelineSchedule getForwardOnly(PipelineSchedule schedule);
 

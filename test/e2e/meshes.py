@@ -212,8 +212,8 @@ class Trainer(Workspace):
         return metrics, initial, final
 
 
-def compare(name, result, reference):
-    """Prints one mesh's deviations; True if they are within their bounds."""
+def measure(result, reference):
+    """([(quantity, bound, (largest deviation, where))], whether the initial parameters are bit-equal)"""
     (metrics, initial, final), (expected, expected_initial, expected_final) = result, reference
 
     def series(key):
@@ -225,7 +225,12 @@ def compare(name, result, reference):
     rows = [("loss", LOSS, series("loss")), ("gradient norm", NORM, series("grad_norm")),
             ("parameters", TENSOR,
              worst((n, deviation(final.get(n, ()), expected_final[n])) for n in expected_final))]
-    equal = initial == expected_initial and final.keys() == expected_final.keys()
+    return rows, initial == expected_initial and final.keys() == expected_final.keys()
+
+
+def compare(name, result, reference):
+    """Prints one mesh's deviations; True if they are within their bounds."""
+    rows, equal = measure(result, reference)
     ok = equal and all(value <= bound for _, bound, (value, _) in rows)
     text = ", ".join(f"{quantity} {value:.1e} ({where})" for quantity, _, (value, where) in rows)
     print(f"{name:18} {text}, initial parameters {'bit-equal' if equal else 'DIFFER'}"

@@ -2,10 +2,12 @@
 
     pipelines.py BUILD_DIR WORK_DIR [--layers N] [--poison CASE] CASE ...
     pipelines.py BUILD_DIR WORK_DIR --all      every schedule, mesh and number of microbatches: an hour
+                                               WORK_DIR/table.md is what docs/pipelines.md shows
 
 A case is SCHEDULE,PP,SHARD,TP,MICROBATCHES, such as 1F1B,2,1,2,4, and may go on with options,
 key=value of [parallelism] separated by commas; a SCHEDULE that ends in .csv is a file. Microbatches are of one
-row of 64 tokens for each rank that splits the batch. Deviations and bounds are those of meshes.py.
+row of 64 tokens for each rank that splits the batch. Without --layers the model has the debug model's six.
+Deviations and bounds are those of meshes.py.
 """
 
 import argparse
@@ -13,14 +15,25 @@ import sys
 
 import meshes
 
-# Name, fewest layers of a stage count, and which microbatch counts on so many ranks it takes.
+
+
+def is_whole_rounds(ranks, count):
+    return count % max(1, count // ranks) == 0
+
+
+# Which microbatch counts on so many ranks a schedule takes.
 SCHEDULES = {
     "GPipe": lambda ranks, count: True,
     "1F1B": lambda ranks, count: True,
+    "Interleaved1F1B": is_whole_rounds,
     "LoopedBFS": lambda ranks, count: True,
-    "Interleaved1F1B": lambda ranks, count: count % ranks == 0,
+    "InterleavedZeroBubble": is_whole_rounds,
+    "ZBVZeroBubble": lambda ranks, count: True,
+    "DualPipeV": lambda ranks, count: count >= 2 * ranks,
 }
 COUNTS = (1, 2, 3, 4, 8, 16)
+# dp_shard and tp
+MESHES = ((1, 1), (2, 1), (1, 2), (2, 2))
 
 
 class Pipeline:
@@ -58,10 +71,34 @@ class OneRank:
 def all_cases():
     for schedule, takes in SCHEDULES.items():
         for ranks in (2, 4):
-            for shard, tp in ((1, 1), (2, 1), (1, 2), (2, 2)):
+            for shard, tp in MESHES:
                 for count in COUNTS:
                     if takes(ranks, count):
                         yield f"{schedule},{ranks},{shard},{tp},{count}"
+
+
+class Table:
+    """The worst deviations over the microbatch counts, for the documentation."""
+
+    def __init__(self):
+        self.cells = {}
+
+    def add(self, name, rows):
+        schedule, ranks, shard, tp, count, *_ = name.split(",")
+        worst = {quantity: value for quantity, _, (value, _) in rows}
+        self.cells.setdefault((schedule, ranks), {}).setdefault((shard, tp), []).append(
+            (int(count), worst["loss"], worst["parameters"]))
+
+    def write(self, path):
+        names = ["alone", "dp_shard 2", "tp 2", "dp_shard 2 x tp 2"]
+        lines = [f"| schedule | ranks | microbatches | {' | '.join(names)} |", "|---|---|---|---|---|---|---|"]
+        for (schedule, ranks), meshes_of in self.cells.items():
+            counts = sorted({count for cell in meshes_of.values() for count, _, _ in cell})
+            texts = [f"{max(c[1] for c in cell):.1e}, {max(c[2] for c in cell):.1e}" if cell else ""
+                     for cell in (meshes_of.get((str(shard), str(tp))) for shard, tp in MESHES)]
+            lines.append(f"| `{schedule}` | {ranks} | {', '.join(map(str, counts))} | {' | '.join(texts)} |")
+        with open(path, "w") as file:
+            file.write("\n".join(lines) + "\n")
 
 
 def main():
@@ -70,11 +107,11 @@ def main():
     parser.add_argument("work")
     parser.add_argument("cases", nargs="*", metavar="CASE")
     parser.add_argument("--all", action="store_true")
-    parser.add_argument("--layers", type=int, default=8)
+    parser.add_argument("--layers", type=int, default=6)
     parser.add_argument("--poison", action="append", default=[])
     arguments = parser.parse_intermixed_args()
     trainer = meshes.Trainer(arguments.build, arguments.work, arguments.layers)
-    references = {}
+    references, table = {}, Table()
     good = []
     for name in arguments.cases + (list(all_cases()) if arguments.all else []):
         case = Pipeline(name)
@@ -83,6 +120,8 @@ def main():
             references[case.rows] = trainer.run("one", OneRank(case.rows), False)
         result = trainer.run("pipeline", case, name in arguments.poison)
         good.append(meshes.compare(name, result, references[case.rows]))
+        table.add(name, meshes.measure(result, references[case.rows])[0])
+        table.write(trainer.path("table.md"))
     if not good or not all(good):
         sys.exit(f"FAILED: {good.count(False)} of {len(good)} pipelines")
     print(f"{len(good)} pipelines train as one rank does")

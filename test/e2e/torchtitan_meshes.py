@@ -105,15 +105,18 @@ TABLE = {
 
 
 class Trainer(meshes.Workspace):
-    def __init__(self, build, work):
+    """Trains combinations of a table like the one above."""
+
+    def __init__(self, build, work, table, steps, sequence):
         super().__init__(build, work)
+        self.table, self.count = table, steps
         chosen = random.Random(4)
         words = "a red fox saw nine small grey birds over the cold river and ran home before night".split()
         with open(self.path("text.txt"), "w") as text:
             for _ in range(800):
                 text.write(" ".join(chosen.choices(words, k=10)) + ".\n")
         with open(self.path("debug_model.toml"), "w") as job:
-            job.write(JOB.format(work=self.work, sequence=SEQUENCE, steps=STEPS))
+            job.write(JOB.format(work=self.work, sequence=sequence, steps=steps))
         self.references = {}
 
     def train(self, ranks, options):
@@ -127,9 +130,9 @@ class Trainer(meshes.Workspace):
         return self.references[rows]
 
     def compare(self, name):
-        ranks, batch_ranks, step_rows, options = TABLE[name]
+        ranks, batch_ranks, step_rows, options = self.table[name]
         found, expected = self.train(ranks, options), self.reference(step_rows or 8 * batch_ranks)
-        if len(found) != STEPS or len(expected) != STEPS:
+        if len(found) != self.count or len(expected) != self.count:
             sys.exit(f"FAILED: {name}: {len(found)} and {len(expected)} steps")
         loss, norm = (max(abs(a[i] - b[i]) / b[i] for a, b in zip(found, expected)) for i in (0, 1))
         good = loss <= LOSS and norm <= NORM and found[-1][0] < found[0][0]
@@ -138,9 +141,9 @@ class Trainer(meshes.Workspace):
         return good
 
 
-def main():
-    trainer = Trainer(sys.argv[1], sys.argv[2])
-    names = sys.argv[3:] or list(TABLE)
+def main(table, steps, sequence):
+    trainer = Trainer(sys.argv[1], sys.argv[2], table, steps, sequence)
+    names = sys.argv[3:] or list(table)
     good = [trainer.compare(name) for name in names]
     if not all(good):
         sys.exit(f"FAILED: {good.count(False)} of {len(good)}")
@@ -148,4 +151,4 @@ def main():
 
 
 if __name__ == "__main__":
-    main()
+    main(TABLE, STEPS, SEQUENCE)

@@ -3,11 +3,14 @@
 // finite differences.
 // RUN: titan-opt %s -titan-split-stages -titan-differentiate -titan-build-optimizer -o %t.stages.mlir
 // RUN: titan-opt %s -titan-differentiate -titan-build-optimizer -o %t.whole.mlir
+// RUN: titan-opt %t.stages.mlir -titan-split-backward -o %t.halves.mlir
 // RUN: titan-check %t.whole.mlir %t.stages.mlir --step
+// RUN: titan-check %t.stages.mlir %t.halves.mlir --step --mode typed --tolerance 0
 // RUN: titan-check %s %t.stages.mlir --gradients --tolerance 1e-9
 
 module attributes {titan.stages = [["embed", "layers.0"], ["layers.1"], ["layers.2", "head"]],
-                   titan.stage_ranks = array<i64: 0, 1, 0>} {
+                   titan.stage_ranks = array<i64: 0, 1, 0>,
+                   titan.schedule = ["0F0,2F0,2I0,2W0,0I0,0W0", "1F0,1I0,1W0"]} {
   titan.mesh @mesh [pp = 2]
   titan.variable parameter @embed.weight : tensor<4x4xf32>
   titan.variable parameter @layers.0.weight : tensor<4x4xf32>

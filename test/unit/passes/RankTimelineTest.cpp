@@ -2,6 +2,8 @@
 // of sends wait for nobody.
 #include "passes/pipeline/RankTimeline.h"
 
+#include "passes/pipeline/ScheduleCsv.h"
+
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -18,8 +20,10 @@ PipelineSchedule makeSchedule(const char *name, PipelineShape shape) {
   return llvm::cantFail(buildSchedule(*llvm::cantFail(findScheduleAlgorithm(name)), shape));
 }
 
-PipelineTimelines plan(const PipelineSchedule &schedule) {
-  const std::vector<StageTraffic> traffic(schedule.getNumStages(), {true, true});
+/// `weightsRead`: the second halves of backwards read all that stages get.
+PipelineTimelines plan(const PipelineSchedule &schedule, bool weightsRead = false) {
+  const std::vector<StageTraffic> traffic(schedule.getNumStages(),
+                                          {true, true, weightsRead, weightsRead});
   return llvm::cantFail(planTimelines(schedule, traffic));
 }
 
@@ -140,10 +144,14 @@ TEST(RankTimeline, EveryScheduleAndShape) {
           }
           SCOPED_TRACE(algorithm.name.str() + " " + std::to_string(ranks) + " " +
                        std::to_string(stages) + " " + std::to_string(microbatches));
-          const PipelineTimelines timelines = plan(*schedule);
-          checkSlots(timelines);
-          checkOrder(timelines);
-          EXPECT_TRUE(Execution(timelines).run());
+          if (splitsBackward(*schedule))
+            splitBackwards(*schedule);
+          for (bool weightsRead : {false, true}) {
+            const PipelineTimelines timelines = plan(*schedule, weightsRead);
+            checkSlots(timelines);
+            checkOrder(timelines);
+            EXPECT_TRUE(Execution(timelines).run());
+          }
         }
 }
 
@@ -155,6 +163,25 @@ TEST(RankTimeline, SlotsOf1F1B) {
   EXPECT_EQ(timelines.slots[3][static_cast<size_t>(SlotClass::activations)], 2);
   EXPECT_EQ(timelines.slots[0][static_cast<size_t>(SlotClass::activations)], 0);
   EXPECT_EQ(timelines.slots[3][static_cast<size_t>(SlotClass::sentActivations)], 0);
+}
+
+TEST(RankTimeline, SlotsOfHalves) {
+  PipelineSchedule schedule =
+      llvm::cantFail(parseScheduleCsv("0F0,0F1,0B0,0I1,0W1\n1F0,1I0,1F1,1I1,1W0,1W1\n", "halves"));
+  splitBackwards(schedule);
+  EXPECT_EQ(printScheduleCsv(schedule), "0F0,0F1,0I0,0W0,0I1,0W1\n1F0,1I0,1F1,1I1,1W0,1W1\n");
+  for (bool weightsRead : {false, true}) {
+    const PipelineTimelines timelines = plan(schedule, weightsRead);
+    const auto &[first, last] = std::pair(timelines.slots[0], timelines.slots[1]);
+    auto count = [](const auto &slots, SlotClass it) { return slots[static_cast<size_t>(it)]; };
+    // What I alone reads is free when the next microbatch comes.
+    EXPECT_EQ(count(last, SlotClass::residuals), 1);
+    EXPECT_EQ(count(last, SlotClass::residualsToWeight), 2);
+    EXPECT_EQ(count(last, SlotClass::inputToWeight), 2);
+    EXPECT_EQ(count(first, SlotClass::inputToWeight), 1);
+    EXPECT_EQ(count(last, SlotClass::activations), 2);
+    EXPECT_EQ(count(first, SlotClass::cotangents), weightsRead ? 2 : 1);
+  }
 }
 
 TEST(RankTimeline, NeighboursOnOneRankShareMemory) {
