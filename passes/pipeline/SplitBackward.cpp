@@ -72,8 +72,7 @@ SmallVector<Operation *> BackwardSplitter::collectOwn(Operation *root) const {
     own.insert(root);
   for (size_t i = 0; i < own.size(); ++i)
     for (Value operand : own[i]->getOperands())
-      if (Operation *definition = operand.getDefiningOp();
-          definition && !kept.contains(definition))
+      if (Operation *definition = operand.getDefiningOp(); definition && !kept.contains(definition))
         own.insert(definition);
   return own.takeVector();
 }
@@ -131,9 +130,9 @@ void BackwardSplitter::getInWeights(OpBuilder &builder, Value value) {
 void BackwardSplitter::buildWeights() {
   OpBuilder builder(function.getContext());
   builder.setInsertionPointAfter(function);
-  weights = func::FuncOp::create(builder, function.getLoc(),
-                                 (names::kBackwardWeight + suffix).str(),
-                                 builder.getFunctionType(function.getArgumentTypes(), {}));
+  weights =
+      func::FuncOp::create(builder, function.getLoc(), (names::kBackwardWeight + suffix).str(),
+                           builder.getFunctionType(function.getArgumentTypes(), {}));
   if (Attribute rank = function->getAttr(kPipelineRank))
     weights->setAttr(kPipelineRank, rank);
   Block *body = weights.addEntryBlock();
