@@ -38,6 +38,7 @@ private:
   Status runPhases();
   Status runPhase(const Phase &phase);
   void observe(const Phase &phase);
+  Status chooseRecomputation();
   Status writeReport();
   void describeProgram();
   Status emit();
@@ -116,6 +117,21 @@ void Compiler::observe(const Phase &phase) {
     report.step = collectStepMemory(module);
 }
 
+/// Before the phase `local`, which does it.
+Status Compiler::chooseRecomputation() {
+  if (job.activationCheckpoint.isLimited()) {
+    TITAN_ASSIGN_OR_RETURN(target.residualBytes,
+                           fitMemory(module, options, job, diagnostics, logger));
+  }
+  if (!options.report && !options.htmlReport)
+    return okStatus();
+  auto facts = collectRematFacts(module, getRematerializeOptions(job, target));
+  if (failed(facts))
+    return diagnostics.failure();
+  report.remat = std::move(*facts);
+  return okStatus();
+}
+
 Status Compiler::writeReport() {
   if (options.report)
     out << renderReport(report);
@@ -129,13 +145,16 @@ Status Compiler::writeReport() {
 }
 
 Status Compiler::print() {
+  OpPrintingFlags flags;
+  if (options.printLocations)
+    flags.enableDebugInfo();
   if (options.output.empty()) {
-    module.print(out);
+    module.print(out, flags);
     return okStatus();
   }
   std::string text;
   llvm::raw_string_ostream stream(text);
-  module.print(stream);
+  module.print(stream, flags);
   return writeFileAtomically(options.output, text).withContext("-o " + options.output);
 }
 
@@ -175,10 +194,8 @@ Status Compiler::runPhases() {
     observe(phase);
     if (phase.name == options.compileTo)
       return print();
-    if (phase.name == "device" && job.activationCheckpoint.isLimited()) {
-      TITAN_ASSIGN_OR_RETURN(target.residualBytes,
-                             fitMemory(module, options, job, diagnostics, logger));
-    }
+    if (phase.name == "device")
+      TITAN_RETURN_IF_ERROR(chooseRecomputation());
   }
   TITAN_RETURN_IF_ERROR(writeReport());
   return emit();

@@ -24,7 +24,8 @@ struct CompileOptions {
   int64_t deviceMemory = 0;   ///< --device-memory: bytes of a rank's device; 0: unknown
   int64_t worldSize = 0; ///< --world-size: ranks of the whole mesh; 0: what the job's degrees say
   std::string compileTo; ///< --compile-to: print the MLIR of this phase; empty means all
-  bool report = false;   ///< --report: what the job needs, on standard output
+  bool printLocations = false;           ///< --mlir-print-debuginfo: source names in the MLIR
+  bool report = false;                   ///< --report: what the job needs, on standard output
   std::optional<std::string> htmlReport; ///< --report=html: where the page goes
   bool timePasses = false;               ///< --time-passes: the time of each pass on standard error
   bool help = false;                     ///< --help

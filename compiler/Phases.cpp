@@ -38,8 +38,7 @@ static void buildStepPhase(OpPassManager &passes, const JobConfig &job, const Ph
   passes.addPass(createGatherPerStep());
 }
 
-static RematerializeOptions getRematerializeOptions(const JobConfig &job,
-                                                    const PhaseTarget &target) {
+RematerializeOptions getRematerializeOptions(const JobConfig &job, const PhaseTarget &target) {
   const ActivationCheckpointSection &section = job.activationCheckpoint;
   RematerializeOptions options;
   if (section.mode == "full")

@@ -9,6 +9,7 @@
 //     exec    buffers and instructions
 #pragma once
 
+#include "passes/Passes.h"
 #include "runtime/base/JobConfig.h"
 
 #include "mlir/IR/BuiltinOps.h"
@@ -42,6 +43,9 @@ const Phase *findPhase(llvm::StringRef name);
 /// Adds a phase's passes, then its verifier as a pass.
 void addPhase(mlir::OpPassManager &passes, const Phase &phase, const JobConfig &job,
               const PhaseTarget &target = {});
+
+/// How titan-rematerialize chooses in the phase `local`.
+RematerializeOptions getRematerializeOptions(const JobConfig &job, const PhaseTarget &target);
 
 /// Registers `--titan-verify-phase=phase=NAME` and one pipeline per phase, `--titan-phase-NAME`,
 /// with the settings of a default job.

@@ -2,6 +2,7 @@
 
 #include "dialects/titan/Sharding.h"
 #include "passes/Functions.h"
+#include "passes/OpWork.h"
 #include "passes/pipeline/ScheduleAttribute.h"
 #include "passes/pipeline/ScheduleCsv.h"
 #include "passes/pipeline/Simulator.h"
@@ -79,15 +80,12 @@ Status PipelinePlanner::readModules() {
 void PipelinePlanner::addCosts() {
   auto loss = graph.lookupSymbol<func::FuncOp>(names::kLoss);
   for (Operation &op : loss.getOps()) {
-    auto cost = dyn_cast<CostOpInterface>(op);
     auto named = dyn_cast<NameLoc>(op.getLoc());
-    if (!cost || !named)
+    if (!named)
       continue;
-    // Of a forward and a backward, where an op without products costs what it moves: about 10
-    // operations per byte keep a core busy.
+    // Of a forward and a backward.
     if (auto module = findModule(named.getName().getValue()))
-      modules[*module].cost += 3 * (static_cast<double>(cost.getFlops()) +
-                                    10.0 * static_cast<double>(cost.getBytesWritten()));
+      modules[*module].cost += 3 * static_cast<double>(estimateWork(&op));
   }
 }
 

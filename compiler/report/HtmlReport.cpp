@@ -2,6 +2,7 @@
 
 #include "compiler/report/HtmlPage.h"
 #include "compiler/report/MemoryChart.h"
+#include "compiler/report/RematChart.h"
 #include "compiler/report/Timetable.h"
 
 #include <spdlog/fmt/fmt.h>
@@ -32,7 +33,8 @@ void addModel(HtmlPage &page, const Report &report) {
        {{"of these norm weights"}, number(model.normWeights)},
        {{"flops per token"}, number(model.flopsPerToken())},
        {{"tokens of a local batch of all ranks"}, number(model.tokens)},
-       {{"flops of the matrix products that a rank does for it"}, number(report.einsumFlops)}});
+       {{"flops of the matrix products that a rank does for it"}, number(report.einsumFlops)},
+       {{"of these what the backward runs again"}, number(report.remat.einsumFlops)}});
 }
 
 void addMesh(HtmlPage &page, const Report &report) {
@@ -50,10 +52,11 @@ void addPipeline(HtmlPage &page, const PipelineFacts &pipeline) {
     return;
   const Simulation simulation = pipeline.simulate();
   page.heading("Pipeline");
-  page.paragraph("The timetable of a local batch by simulation, in units of the mean forward of a "
-                 "stage; what an action costs is its flops and 10 more for each byte that its ops "
-                 "write. Transfers take no time. A box's number is its microbatch, a paler box is "
-                 "one of a later stage of the rank; under a row are the rank's bytes.");
+  page.paragraph(
+      "The timetable of a local batch by simulation, in units of the mean forward of a "
+      "stage; what an action costs is the time of its ops, each by its flops or by the "
+      "bytes it moves. Transfers take no time. A box's number is its microbatch, a paler box is "
+      "one of a later stage of the rank; under a row are the rank's bytes.");
   page.markup(drawTimetable(pipeline.schedule, simulation));
   std::vector<Row> rows;
   for (size_t index = 0; index < pipeline.stages.size(); ++index) {
@@ -83,6 +86,52 @@ void addPipeline(HtmlPage &page, const PipelineFacts &pipeline) {
   }
   page.table("Pipeline ranks",
              {right("rank"), right("idle"), right("most in flight"), right("most bytes")}, rows);
+}
+
+std::vector<Row> listItems(const RematFacts &facts,
+                           std::vector<RematFacts::Item> RematFacts::Rank::*items,
+                           llvm::function_ref<HtmlCell(const RematFacts::Rank &, int64_t)> show) {
+  std::vector<Row> rows;
+  for (const RematFacts::Rank &rank : facts.ranks)
+    for (const RematFacts::Item &item : rank.*items)
+      rows.push_back({{item.name},
+                      number(rank.rank.value_or(0)),
+                      number(item.count),
+                      show(rank, item.amount)});
+  return rows;
+}
+
+void addRemat(HtmlPage &page, const RematFacts &facts) {
+  if (facts.isEmpty())
+    return;
+  page.heading("Recomputation");
+  page.paragraph(
+      "What a rank keeps for the backward, of all microbatches in flight, over the time "
+      "of what the backward would compute again, as a share of forward and backward: "
+      "every plan that is best for its bytes, from no recomputation to the least bytes.");
+  page.markup(drawRematRange(facts));
+  auto share = [](const RematFacts::Rank &rank, const RematFrontier::Point &point) {
+    return right(fmt::format("{:.1f} %", 100 * rank.slowDown(point)));
+  };
+  std::vector<Row> rows;
+  for (const RematFacts::Rank &rank : facts.ranks)
+    rows.push_back({number(rank.rank.value_or(0)), size(rank.none.bytes), size(rank.chosen.bytes),
+                    share(rank, rank.chosen), size(rank.range.back().bytes),
+                    share(rank, rank.range.back())});
+  page.table("By pipeline rank",
+             {right("rank"), right("without recomputation"), right("kept"), right("time again"),
+              right("least"), right("its time again")},
+             rows);
+  rows = listItems(facts, &RematFacts::Rank::kept,
+                   [](const RematFacts::Rank &, int64_t bytes) { return size(bytes); });
+  page.table("Kept", {{"of"}, right("pipeline rank"), right("count"), right("of a microbatch")},
+             rows);
+  rows =
+      listItems(facts, &RematFacts::Rank::rerun,
+                [&](const RematFacts::Rank &rank, int64_t work) { return share(rank, {0, work}); });
+  if (!rows.empty())
+    page.table("Run again, beside pointwise functions",
+               {{"of"}, right("pipeline rank"), right("count"), right("time")}, rows);
 }
 
 void addStepMemory(HtmlPage &page, const StepMemory &step) {
@@ -140,16 +189,12 @@ void addMemory(HtmlPage &page, const MemoryFacts &memory) {
                {{"segment"}, right("bytes of padding"), right("of bytes")}, rows);
 }
 
-void addTraffic(HtmlPage &page, const Report &report) {
-  const TrafficFacts &traffic = report.traffic;
-  const int64_t count = report.microbatches;
-  page.heading("Traffic of one rank in a step");
-  if (traffic.rows.empty())
-    return page.paragraph("None: no collective runs.");
-  page.paragraph("Counted are " + kRingConvention.str() + ".");
-  const int64_t total = traffic.bytes(count);
+void addTraffic(HtmlPage &page, const TrafficFacts::Rank &rank, int64_t count) {
+  const std::string of =
+      rank.pipelineRank ? fmt::format(" of pipeline rank {}", *rank.pipelineRank) : "";
+  const int64_t total = rank.bytes(count);
   std::vector<Row> rows;
-  for (const TrafficFacts::Row &row : traffic.rows)
+  for (const TrafficFacts::Row &row : rank.rows)
     rows.push_back({{.text = row.axes, .bar = share(row.bytes(count), total)},
                     {row.kind},
                     number(row.ranks),
@@ -158,7 +203,7 @@ void addTraffic(HtmlPage &page, const Report &report) {
                     size(row.bytes(count)),
                     size(row.bytesPerMicrobatch)});
   rows.push_back({{"total"}, {}, {}, {}, number(total), size(total), {}});
-  page.table("By axis and collective; the bars are shares of the total",
+  page.table("By axis and collective" + of + "; the bars are shares of the total",
              {{"axes"},
               {"collective"},
               right("ranks"),
@@ -167,16 +212,26 @@ void addTraffic(HtmlPage &page, const Report &report) {
               right("size"),
               right("per microbatch")},
              rows);
-  page.table("Gradient accumulation", {{""}, right("bytes"), right("size")},
+  page.table("Gradient accumulation" + of, {{""}, right("bytes"), right("size")},
              {{{"reductions of each microbatch's gradients"},
-               number(traffic.gradientBytes),
-               size(traffic.gradientBytes)},
+               number(rank.gradientBytes),
+               size(rank.gradientBytes)},
               {{"reductions of a step's gradients"},
-               number(count * traffic.gradientBytes),
-               size(count * traffic.gradientBytes)},
+               number(count * rank.gradientBytes),
+               size(count * rank.gradientBytes)},
               {{"memory to reduce them once instead, beside the slices"},
-               number(traffic.unreducedGradientBytes),
-               size(traffic.unreducedGradientBytes)}});
+               number(rank.unreducedGradientBytes),
+               size(rank.unreducedGradientBytes)}});
+}
+
+void addTraffic(HtmlPage &page, const Report &report) {
+  page.heading("Traffic of one rank in a step");
+  if (llvm::all_of(report.traffic.ranks,
+                   [](const TrafficFacts::Rank &rank) { return rank.rows.empty(); }))
+    return page.paragraph("None: no collective runs.");
+  page.paragraph("Counted are " + kRingConvention.str() + ".");
+  for (const TrafficFacts::Rank &rank : report.traffic.ranks)
+    addTraffic(page, rank, report.microbatches);
 }
 
 void addLargest(HtmlPage &page, const Report &report) {
@@ -214,6 +269,7 @@ std::string renderHtmlReport(const Report &report, std::string_view job) {
   addModel(page, report);
   addMesh(page, report);
   addPipeline(page, report.pipeline);
+  addRemat(page, report.remat);
   addStepMemory(page, report.step);
   addMemory(page, report.memory);
   addTraffic(page, report);

@@ -4,6 +4,7 @@
 #include "dialects/titan/Sharding.h"
 #include "dialects/titan/TitanDialect.h"
 #include "passes/Functions.h"
+#include "passes/OpWork.h"
 #include "passes/memory/ProgramLayout.h"
 
 #include "mlir/Dialect/Func/IR/FuncOps.h"
@@ -19,6 +20,7 @@ PipelineFacts::Work sumWork(func::FuncOp function) {
     work.flops += op.getFlops();
     work.bytesRead += op.getBytesRead();
     work.bytesWritten += op.getBytesWritten();
+    work.time += static_cast<double>(estimateWork(op));
   });
   return work;
 }
@@ -118,11 +120,11 @@ Simulation PipelineFacts::simulate() const {
   SimulationOptions options;
   double forwards = 0;
   for (const Stage &stage : stages)
-    forwards += stage.forward.estimateTime() / static_cast<double>(stages.size());
+    forwards += stage.forward.time / static_cast<double>(stages.size());
   const double unit = std::max(forwards, 1.0);
   for (const Stage &stage : stages) {
-    const double backward = stage.backward.estimateTime() / unit;
-    options.costs.push_back({.forward = stage.forward.estimateTime() / unit,
+    const double backward = stage.backward.time / unit;
+    options.costs.push_back({.forward = stage.forward.time / unit,
                              .backward = backward,
                              .backwardInput = backward,
                              .backwardWeight = stage.weights.estimateTime() / unit});

@@ -15,11 +15,9 @@ struct PipelineFacts {
     int64_t bytesRead = 0; ///< by ops that run alone
     int64_t bytesWritten = 0;
 
+    double time = 0; ///< by estimateWork
+
     int64_t bytes() const { return bytesRead + bytesWritten; }
-    /// In operations: those counted, and what a core could do while it writes, about 10 a byte.
-    double estimateTime() const {
-      return static_cast<double>(flops) + 10.0 * static_cast<double>(bytesWritten);
-    }
   };
   struct Stage {
     int64_t rank = 0;
@@ -40,7 +38,7 @@ struct PipelineFacts {
   bool isEmpty() const { return stages.empty(); }
   /// What one stage does, with names for reports: `{"forward", ...}`.
   std::vector<std::pair<const char *, Work>> listWork(size_t stage) const;
-  /// In units of the mean forward of a stage, by estimateTime.
+  /// In units of the mean forward of a stage.
   Simulation simulate() const;
   /// The most microbatches of a stage for which something is kept.
   static int64_t countInFlight(const Simulation &simulation, size_t stage);

@@ -25,6 +25,24 @@ std::string humanBytes(int64_t bytes) {
   return fmt::format("{:.2f} {}", value, units[unit]);
 }
 
+std::vector<RematFrontier::Point> samplePlans(llvm::ArrayRef<RematFrontier::Point> range,
+                                              size_t most) {
+  std::vector<RematFrontier::Point> samples;
+  if (range.empty())
+    return samples;
+  const int64_t first = range.front().bytes, last = range.back().bytes;
+  size_t at = 0;
+  for (size_t i = 0; i < most; ++i) {
+    const int64_t bytes =
+        first - (first - last) / static_cast<int64_t>(most - 1) * static_cast<int64_t>(i);
+    while (at + 1 < range.size() && (range[at].bytes > bytes || i + 1 == most))
+      ++at;
+    if (samples.empty() || range[at].bytes < samples.back().bytes)
+      samples.push_back(range[at]);
+  }
+  return samples;
+}
+
 namespace {
 
 /// Lines "  name      number  remark" under headings.
@@ -41,8 +59,8 @@ private:
   std::string text;
 };
 
-/// The ranks of a stage share its products evenly.
-void renderModel(Page &page, const ModelFacts &model, int64_t einsumFlops) {
+/// The ranks of a stage share its products evenly; `rerunFlops` are those of what runs again.
+void renderModel(Page &page, const ModelFacts &model, int64_t einsumFlops, int64_t rerunFlops) {
   page.heading("model");
   page.row("parameters", withSeparators(model.parameters));
   page.row("  input embedding", withSeparators(model.inputEmbedding),
@@ -57,6 +75,10 @@ void renderModel(Page &page, const ModelFacts &model, int64_t einsumFlops) {
                ? "= 6 x (parameters - norm weights - input embedding) x tokens"
                : "but 6 x (parameters - norm weights - input embedding) x tokens = " +
                      withSeparators(expected));
+  if (rerunFlops)
+    page.row("  of those that run again", withSeparators(rerunFlops),
+             fmt::format("in the backward; executed are {} together",
+                         withSeparators(einsumFlops + rerunFlops)));
 }
 
 /// What a run has beside the arena. The host fills its own copy of a batch, then a slot.
@@ -78,29 +100,35 @@ std::string describeMesh(const TrafficFacts &traffic) {
   return text.empty() ? "one rank" : text;
 }
 
+void renderTraffic(Page &page, const TrafficFacts::Rank &rank, int64_t microbatches) {
+  page.heading(rank.pipelineRank
+                   ? fmt::format("traffic of a rank of pipeline rank {}", *rank.pipelineRank)
+                   : "traffic of one rank");
+  page.note(kRingConvention.str());
+  for (const TrafficFacts::Row &row : rank.rows) {
+    page.row(row.kind + " over " + row.axes, withSeparators(row.bytes(microbatches)),
+             fmt::format("a step, {} collectives of {} ranks", row.count(microbatches), row.ranks));
+    page.row("  each microbatch", withSeparators(row.bytesPerMicrobatch),
+             fmt::format("{} collectives", row.countPerMicrobatch));
+  }
+  const int64_t total = rank.bytes(microbatches);
+  page.row("total", withSeparators(total), humanBytes(total) + " a step");
+  page.heading("gradient accumulation");
+  page.row("reductions of each microbatch", withSeparators(rank.gradientBytes),
+           humanBytes(rank.gradientBytes));
+  page.row("reductions of a step", withSeparators(microbatches * rank.gradientBytes),
+           fmt::format("{} x", microbatches));
+  page.row("memory to reduce once instead", withSeparators(rank.unreducedGradientBytes),
+           "more for gradients before they are cut into slices");
+}
+
 void renderTraffic(Page &page, const Report &report) {
   const TrafficFacts &traffic = report.traffic;
   page.heading("mesh");
   page.row("ranks", withSeparators(traffic.numRanks()), describeMesh(traffic));
   page.row("microbatches of a step", withSeparators(report.microbatches));
-  page.heading("traffic of one rank");
-  page.note(kRingConvention.str());
-  for (const TrafficFacts::Row &row : traffic.rows) {
-    page.row(row.kind + " over " + row.axes, withSeparators(row.bytes(report.microbatches)),
-             fmt::format("a step, {} collectives of {} ranks", row.count(report.microbatches),
-                         row.ranks));
-    page.row("  each microbatch", withSeparators(row.bytesPerMicrobatch),
-             fmt::format("{} collectives", row.countPerMicrobatch));
-  }
-  const int64_t total = traffic.bytes(report.microbatches);
-  page.row("total", withSeparators(total), humanBytes(total) + " a step");
-  page.heading("gradient accumulation");
-  page.row("reductions of each microbatch", withSeparators(traffic.gradientBytes),
-           humanBytes(traffic.gradientBytes));
-  page.row("reductions of a step", withSeparators(report.microbatches * traffic.gradientBytes),
-           fmt::format("{} x", report.microbatches));
-  page.row("memory to reduce once instead", withSeparators(traffic.unreducedGradientBytes),
-           "more for gradients before they are cut into slices");
+  for (const TrafficFacts::Rank &rank : traffic.ranks)
+    renderTraffic(page, rank, report.microbatches);
 }
 
 void renderPadding(Page &page, const MemoryFacts &memory) {
@@ -155,12 +183,49 @@ void renderPipeline(Page &page, const PipelineFacts &pipeline) {
            "by the stages' flops and bytes");
 }
 
+void renderItems(Page &page, const std::string &title, const std::vector<RematFacts::Item> &items,
+                 llvm::function_ref<std::string(const RematFacts::Item &)> remark) {
+  constexpr size_t kMostItems = 8;
+  if (items.empty())
+    return;
+  page.note(title);
+  for (size_t i = 0; i < std::min(items.size(), kMostItems); ++i)
+    page.row("", withSeparators(items[i].amount),
+             fmt::format("{} x {}{}", items[i].count, items[i].name, remark(items[i])));
+  if (items.size() > kMostItems)
+    page.note(fmt::format("  and {} more", items.size() - kMostItems));
+}
+
+void renderRemat(Page &page, const RematFacts::Rank &facts) {
+  page.heading("recomputation" +
+               (facts.rank ? fmt::format(" of pipeline rank {}", *facts.rank) : ""));
+  auto share = [&](const RematFrontier::Point &point) {
+    return fmt::format("{:.1f} % of forward and backward", 100 * facts.slowDown(point));
+  };
+  page.row("kept for the backward", withSeparators(facts.chosen.bytes),
+           humanBytes(facts.chosen.bytes) + ", of all microbatches in flight");
+  page.row("time of what runs again", withSeparators(facts.chosen.work),
+           "in flops; " + share(facts.chosen));
+  page.note("bytes that could be kept instead, and the time that would run again");
+  constexpr size_t kMostPlans = 9;
+  for (const RematFrontier::Point &point : samplePlans(facts.range, kMostPlans))
+    page.row("", withSeparators(point.bytes), share(point));
+  renderItems(page, "kept, bytes of a microbatch", facts.kept,
+              [](const RematFacts::Item &) { return ""; });
+  renderItems(page, "run again, time in flops", facts.rerun,
+              [&](const RematFacts::Item &item) { return ", " + share({0, item.amount}); });
+}
+
 } // namespace
 
 std::string renderReport(const Report &report) {
   Page page;
-  renderModel(page, report.model, report.einsumFlops * report.traffic.numRanksOfStage());
+  const int64_t numRanks = report.traffic.numRanksOfStage();
+  renderModel(page, report.model, (report.einsumFlops - report.remat.einsumFlops) * numRanks,
+              report.remat.einsumFlops * numRanks);
   renderPipeline(page, report.pipeline);
+  for (const RematFacts::Rank &rank : report.remat.ranks)
+    renderRemat(page, rank);
   renderTraffic(page, report);
   renderMemory(page, report.memory);
   return page.take();

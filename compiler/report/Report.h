@@ -4,6 +4,7 @@
 #include "compiler/report/MemoryFacts.h"
 #include "compiler/report/ModelFacts.h"
 #include "compiler/report/PipelineFacts.h"
+#include "compiler/report/RematFacts.h"
 #include "compiler/report/StepMemory.h"
 #include "compiler/report/TrafficFacts.h"
 
@@ -13,7 +14,8 @@ namespace titan {
 
 struct Report {
   ModelFacts model;
-  int64_t einsumFlops = 0; ///< sumEinsumFlops of the phase `local`
+  int64_t einsumFlops = 0; ///< sumEinsumFlops of the phase `local`, what runs again included
+  RematFacts remat;
   PipelineFacts pipeline;
   MemoryFacts memory;
   TrafficFacts traffic;
@@ -25,6 +27,10 @@ struct Report {
 inline constexpr llvm::StringLiteral kRingConvention =
     "bytes that each rank sends, and receives as many, over a ring of n ranks: (n-1)/n of the "
     "larger side of an all-gather or reduce-scatter, 2 (n-1)/n of an all-reduce";
+
+/// At most `most` plans of a range, evenly by bytes, the first and the last among them.
+std::vector<RematFrontier::Point> samplePlans(llvm::ArrayRef<RematFrontier::Point> range,
+                                              size_t most);
 
 /// Plain text: parameters, flops, the mesh and its traffic, memory by kind, largest buffers.
 std::string renderReport(const Report &report);

@@ -44,15 +44,19 @@ public:
 
   void collect(size_t mostCollectives) {
     collectMesh();
-    collectVariables();
+    collectBatchAxes();
     for (auto timeline : module.getOps<exec::TimelineOp>())
-      if (timeline.getSymName() == "train" || timeline.getSymName() == "train.0") {
+      if (timeline.getSymName() == "train" || timeline.getSymName().starts_with("train.")) {
+        rank = &facts.ranks.emplace_back();
+        rank->pipelineRank = timeline.getPipelineRank();
         addActions(timeline.getPrologue(), false);
         addActions(timeline.getBodyRegion(), true);
         addActions(timeline.getEpilogue(), false);
+        for (auto &[key, row] : rows)
+          rank->rows.push_back(row);
+        rows.clear();
+        collectGradients();
       }
-    for (auto &[key, row] : rows)
-      facts.rows.push_back(row);
     for (auto &[key, collective] : largest) {
       if (facts.largest.size() == mostCollectives)
         break;
@@ -69,19 +73,24 @@ private:
         facts.mesh.push_back({axis.getName().str(), axis.getSize()});
   }
 
-  /// Which axes split the batch, and how large a gradient is before it is reduced to its slice.
-  void collectVariables() {
-    for (auto variable : module.getOps<exec::VariableOp>()) {
-      exec::ShardingAttr sharding = variable.getSharding();
-      if (!sharding)
-        continue;
-      if (variable.getRole() == exec::Role::Input)
-        for (auto axes : sharding.getDimensions().getAsRange<ArrayAttr>())
+  void collectBatchAxes() {
+    for (auto variable : module.getOps<exec::VariableOp>())
+      if (variable.getSharding() && variable.getRole() == exec::Role::Input)
+        for (auto axes : variable.getSharding().getDimensions().getAsRange<ArrayAttr>())
           for (auto axis : axes.getAsRange<StringAttr>())
             if (batchAxes.insert(axis.getValue()).second)
               facts.batchDegree *= std::max<int64_t>(exec::getNumCoordinates(module, {axis}), 1);
-      if (variable.getRole() == exec::Role::Gradient)
-        facts.unreducedGradientBytes += getWholeBytes(variable) - getStoredBytes(variable);
+  }
+
+  /// How large the rank's gradients are before they are reduced to their slices. Variables of one
+  /// pipeline rank are in a segment of its own, such as gradients.1.
+  void collectGradients() {
+    for (auto variable : module.getOps<exec::VariableOp>()) {
+      int64_t owner = 0;
+      const bool hasOwner = !variable.getBase().split('.').second.getAsInteger(10, owner);
+      if (variable.getSharding() && variable.getRole() == exec::Role::Gradient &&
+          (!hasOwner || owner == rank->pipelineRank))
+        rank->unreducedGradientBytes += getWholeBytes(variable) - getStoredBytes(variable);
     }
   }
 
@@ -108,7 +117,7 @@ private:
     (isBody ? row.countPerMicrobatch : row.countPerStep) += 1;
     (isBody ? row.bytesPerMicrobatch : row.bytesPerStep) += bytes;
     if (isBody && start.getReduction() != exec::Reduction::None && isOverBatch(start))
-      facts.gradientBytes += bytes;
+      rank->gradientBytes += bytes;
 
     const std::string name = locationName(start.getLoc());
     auto [place, isNew] =
@@ -128,6 +137,7 @@ private:
 
   ModuleOp module;
   TrafficFacts &facts;
+  TrafficFacts::Rank *rank = nullptr;
   llvm::StringSet<> batchAxes;
   std::map<std::tuple<std::string, std::string>, TrafficFacts::Row> rows;
   std::map<std::tuple<int64_t, std::string, std::string, std::string, std::string>,
@@ -152,7 +162,7 @@ int64_t TrafficFacts::numRanksOfStage() const {
   return ranks;
 }
 
-int64_t TrafficFacts::bytes(int64_t microbatches) const {
+int64_t TrafficFacts::Rank::bytes(int64_t microbatches) const {
   int64_t total = 0;
   for (const Row &row : rows)
     total += row.bytes(microbatches);

@@ -4,13 +4,14 @@
 #include "mlir/IR/BuiltinOps.h"
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
 namespace titan {
 
-/// Read from the mesh, the collectives and the timeline "train" of the phase `exec`. Bytes are what
-/// each rank sends, and receives as many, when a collective runs over a ring of its n ranks:
+/// Read from the mesh, the collectives and the timelines of training of the phase `exec`. Bytes are
+/// what each rank sends, and receives as many, when a collective runs over a ring of its n ranks:
 /// (n-1)/n of the larger side of an all-gather, a reduce-scatter or an all-to-all, and twice that
 /// of an all-reduce (Patarasuk and Yuan, "Bandwidth optimal all-reduce algorithms for clusters of
 /// workstations", 2009); all bytes of a broadcast, a send or a receive.
@@ -44,18 +45,26 @@ struct TrafficFacts {
     int64_t count = 1;
   };
 
+  /// What a rank does; of a pipeline, one of each coordinate in its axis.
+  struct Rank {
+    std::optional<int64_t> pipelineRank;
+    std::vector<Row> rows; ///< by axes, then by kind
+    /// Of a microbatch: its reductions over the axes that split the batch.
+    int64_t gradientBytes = 0;
+    /// By how much its gradients would grow if a step accumulated them unreduced.
+    int64_t unreducedGradientBytes = 0;
+
+    int64_t bytes(int64_t microbatches) const;
+  };
+
   std::vector<Axis> mesh;
-  std::vector<Row> rows;           ///< by axes, then by kind
-  std::vector<Collective> largest; ///< largest first
+  std::vector<Rank> ranks;
+  std::vector<Collective> largest; ///< of all ranks, largest first
   int64_t batchDegree = 1;         ///< ranks that have rows of the batch of their own
-  int64_t gradientBytes = 0; ///< of a microbatch: its reductions over the axes that split the batch
-  /// By how much a rank's gradients would grow if a step accumulated them unreduced.
-  int64_t unreducedGradientBytes = 0;
 
   int64_t numRanks() const;
   /// Those that compute the same part of the model.
   int64_t numRanksOfStage() const;
-  int64_t bytes(int64_t microbatches) const;
 };
 
 TrafficFacts collectTrafficFacts(mlir::ModuleOp exec, size_t mostCollectives = 10);

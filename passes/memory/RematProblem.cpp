@@ -39,30 +39,6 @@ FailureOr<SmallVector<DirectionPair>> findDirectionPairs(ModuleOp module) {
   return pairs;
 }
 
-/// What a rank sends when the collective runs over a ring.
-static double getNetworkBytes(CollectiveOpInterface op) {
-  const double ranks = static_cast<double>(
-      MeshShape::get(op->getParentOfType<ModuleOp>()).getSize(op.getGroupAxes()));
-  double bytes = 0;
-  for (auto [operand, result] : llvm::zip_equal(op->getOperandTypes(), op->getResultTypes()))
-    bytes += static_cast<double>(std::max(getByteSize(operand), getByteSize(result)));
-  const double rounds = op.getKind() == CollectiveKind::allReduce ? 2 : 1;
-  return rounds * bytes * (ranks - 1) / ranks;
-}
-
-int64_t getRerunWork(Operation *op, const MachineBalance &balance) {
-  if (isView(op))
-    return 0;
-  auto cost = dyn_cast<CostOpInterface>(op);
-  double work = cost ? static_cast<double>(cost.getFlops()) : 0;
-  if (auto collective = dyn_cast<CollectiveOpInterface>(op))
-    work = std::max(work, getNetworkBytes(collective) * balance.flopsPerNetworkByte);
-  else if (cost && !isPointwise(op)) // which is fused with what reads it, and moves nothing
-    work = std::max(work, static_cast<double>(cost.getBytesRead() + cost.getBytesWritten()) *
-                              balance.flopsPerByte);
-  return static_cast<int64_t>(work);
-}
-
 RematProblem::RematProblem(DirectionPair functions, const MachineBalance &balance)
     : functions(functions) {
   for (BlockArgument argument : functions.forward.getArguments()) {
@@ -86,7 +62,7 @@ void RematProblem::addOp(Operation *op, const MachineBalance &balance) {
   if (isPure(op) && llvm::none_of(op->getOperands(), isKnown))
     return;
   const auto number = static_cast<unsigned>(ops.size());
-  RematOp info{getRerunWork(op, balance), isPure(op), {}};
+  RematOp info{estimateWork(op, balance), isPure(op), {}};
   for (Value operand : op->getOperands())
     if (isKnown(operand))
       info.operands.push_back(valueNumbers.lookup(operand));

@@ -1,6 +1,7 @@
 // Between the IR and the algorithm of titan-rematerialize: what the backward needs of the forward.
 #pragma once
 
+#include "passes/OpWork.h"
 #include "passes/memory/RematMode.h"
 #include "passes/memory/RematPlan.h"
 
@@ -8,13 +9,6 @@
 #include "mlir/IR/BuiltinOps.h"
 
 namespace titan {
-
-/// What running an op again costs, in flops: those of the op, or what the machine could compute
-/// while it moves the op's bytes.
-struct MachineBalance {
-  double flopsPerByte = 10;         ///< of memory
-  double flopsPerNetworkByte = 100; ///< sent to, and received from, other ranks
-};
 
 /// A forward function and the backward that continues it, of the whole model or one stage. The
 /// forward returns what it sends on, then the residuals; the backward takes the forward's
@@ -63,9 +57,6 @@ private:
   llvm::DenseMap<mlir::Operation *, unsigned> opNumbers;
   llvm::DenseSet<mlir::Operation *> tail; ///< what only the backward reads
 };
-
-/// What running the op again costs; see MachineBalance.
-int64_t getRerunWork(mlir::Operation *op, const MachineBalance &balance);
 
 /// How to choose for one stage: by any mode but `limit`, which looks at a whole rank (RematRank.h).
 struct RematChoice {

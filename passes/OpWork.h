@@ -1,0 +1,20 @@
+// How long an op takes, in one unit for products, passes over memory and collectives.
+#pragma once
+
+#include "mlir/IR/Operation.h"
+
+namespace titan {
+
+/// What a machine computes, in flops of its matrix products, while it moves one byte. The defaults
+/// are those of a CPU in float32, by test/bench/recompute.py.
+struct MachineBalance {
+  double flopsPerByte = 10;         ///< of memory
+  double flopsPerNetworkByte = 100; ///< sent to, and received from, other ranks
+};
+
+/// The time of an op in flops: its own (CostOpInterface), or if they are more those that the
+/// machine could do while it moves the op's bytes; of a collective, over a ring. A view takes none,
+/// and a pointwise function, which is fused with what reads it, its flops alone.
+int64_t estimateWork(mlir::Operation *op, const MachineBalance &balance = {});
+
+} // namespace titan

@@ -1,0 +1,71 @@
+#!/usr/bin/env python3
+"""What recomputation costs in time: predicted by the compiler, and measured.
+
+    test/bench/recompute.py BUILD_DIR [ROUNDS [JOB.toml]]     JOB is models/llama3/bench.toml
+
+Compiles the job with activation_checkpoint.mode none, full and memory_budget 0.5. The prediction is
+the report's "time of what runs again", a share of forward and backward; the measurement is the time
+of a step over that of mode none, in rounds that alternate. Printed are the medians, and how far the
+prediction is off.
+"""
+
+import json
+import os
+import re
+import statistics
+import subprocess
+import sys
+import tempfile
+
+STEPS = 4  # of a round; the first is not counted
+ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+MODES = {
+    "none": ["none"],
+    "full": ["full"],
+    "budget 0.5": ["memory_budget", "--activation_checkpoint.memory_budget", "0.5"],
+}
+
+
+def predict(build, job, mode, program):
+    """Compiles, and reads how much longer the mode takes than `none`."""
+    done = subprocess.run([os.path.join(build, "bin", "titan-compile"), job, "-o", program, "--report",
+                           "--activation_checkpoint.mode", *MODES[mode]],
+                          check=True, capture_output=True, text=True)
+    share = re.search(r"time of what runs again .* ([\d.]+) % of forward and backward", done.stdout)
+    return 1 + float(share[1]) / 100
+
+
+def step_seconds(build, program, work):
+    metrics = os.path.join(work, "metrics.jsonl")
+    subprocess.run([os.path.join(build, "bin", "titan-run"), program, "--training.dataset_path",
+                    os.path.join(work, "text.txt"), "--metrics.log_freq", "1", "--training.steps",
+                    str(STEPS), "--metrics.jsonl", metrics, "--debug.seed", "1"],
+                   check=True, stderr=subprocess.DEVNULL)
+    with open(metrics) as lines:
+        return [json.loads(line)["seconds_per_step"] for line in lines][1:]
+
+
+def main():
+    build = sys.argv[1]
+    rounds = int(sys.argv[2]) if len(sys.argv) > 2 else 5
+    job = sys.argv[3] if len(sys.argv) > 3 else os.path.join(ROOT, "models", "llama3", "bench.toml")
+    seconds = {mode: [] for mode in MODES}
+    with tempfile.TemporaryDirectory() as work:
+        with open(os.path.join(work, "text.txt"), "w") as file:
+            file.write("the quick brown fox jumps over the lazy dog. " * 5000)
+        programs = {mode: os.path.join(work, f"{index}.tbin") for index, mode in enumerate(MODES)}
+        predicted = {mode: predict(build, job, mode, programs[mode]) for mode in MODES}
+        for _ in range(rounds):
+            for mode in MODES:
+                seconds[mode] += step_seconds(build, programs[mode], work)
+    none = statistics.median(seconds["none"])
+    print(f"{os.path.basename(job)}, {rounds} rounds, medians of a step's time")
+    for mode, values in seconds.items():
+        measured = statistics.median(values) / none
+        wanted = predicted[mode] / predicted["none"]
+        print(f"  {mode:10} {statistics.median(values):7.3f} s ({min(values):.3f} to {max(values):.3f})"
+              f"   over none: measured {measured:.3f}, predicted {wanted:.3f}, off by {100 * (wanted / measured - 1):+.1f} %")
+
+
+if __name__ == "__main__":
+    main()
