@@ -4,6 +4,7 @@
 
 #include <cerrno>
 #include <dlfcn.h>
+#include <filesystem>
 #include <sys/mman.h>
 #include <unistd.h>
 #include <utility>
@@ -18,6 +19,15 @@ StatusOr<DynamicLibrary> DynamicLibrary::open(const std::string &name) {
                        "': " + (reason ? reason : "unknown reason"));
   }
   return DynamicLibrary(handle, name);
+}
+
+StatusOr<DynamicLibrary> DynamicLibrary::openPlugin(const std::string &name) {
+  std::error_code error;
+  const std::filesystem::path executable = std::filesystem::read_symlink("/proc/self/exe", error);
+  const std::filesystem::path beside = executable.parent_path().parent_path() / "lib" / name;
+  if (!error && std::filesystem::exists(beside, error))
+    return open(beside.string());
+  return open(name);
 }
 
 StatusOr<DynamicLibrary> DynamicLibrary::openImage(std::span<const std::byte> image,

@@ -14,11 +14,16 @@ class DynamicLibrary {
 public:
   /// `name` is a path, or a file name that the system's loader searches for.
   static StatusOr<DynamicLibrary> open(const std::string &name);
+  /// A plugin of Titan by its file name: in ../lib beside the executable's folder, else where the
+  /// system's loader looks.
+  static StatusOr<DynamicLibrary> openPlugin(const std::string &name);
   /// Loads an ELF shared object from memory. `name` only serves messages and debuggers. The bytes
   /// are copied by the kernel and may go away afterwards.
   static StatusOr<DynamicLibrary> openImage(std::span<const std::byte> image,
                                             const std::string &name);
 
+  /// None.
+  DynamicLibrary() = default;
   DynamicLibrary(DynamicLibrary &&other) noexcept;
   DynamicLibrary &operator=(DynamicLibrary &&other) noexcept;
   ~DynamicLibrary();

@@ -86,8 +86,10 @@ public:
 
   /// For messages, such as "cpu, 2 threads, avx2 (AMD EPYC-Milan Processor)".
   virtual std::string describe() const = 0;
-  /// Bytes of memory that the device has in all.
+  /// Bytes of memory that the device has in all, and how many the process has taken: at most so far
+  /// on a CPU, now on a GPU.
   virtual int64_t memoryCapacity() const = 0;
+  virtual int64_t memoryUsed() const = 0;
 
   virtual StatusOr<std::unique_ptr<Queue>> createQueue(QueueKind kind, int priority) = 0;
   virtual StatusOr<std::unique_ptr<Event>> createEvent() = 0;
@@ -106,10 +108,18 @@ public:
                                                   const format::Program &program,
                                                   KernelTable &kernels) = 0;
 
-  /// Copies between host memory and the device's, and returns when it is done.
+  /// Prepared plans of the compute queue as one plan that does the same in one submit, or null
+  /// where that gains nothing. The plans have their workspaces, and outlive it.
+  virtual StatusOr<std::unique_ptr<Plan>> combine(std::span<Plan *const> plans) {
+    return std::unique_ptr<Plan>();
+  }
+
+  /// Copies between host memory and the device's, after all work submitted to compute queues before
+  /// and before all that comes later. On return the host's memory is free, or filled; a failure of
+  /// earlier work may show here.
   virtual Status copyToDevice(std::byte *device, std::span<const std::byte> host) = 0;
   virtual Status copyToHost(std::span<std::byte> host, const std::byte *device) = 0;
-  /// Sets every byte.
+  /// Sets every byte, in the same order.
   virtual Status fillBytes(std::byte *device, int64_t bytes, uint8_t value) = 0;
 
   /// Calls body(begin, end) on ranges of [0, blocks), on the host's threads that serve the device.

@@ -66,8 +66,13 @@ StatusOr<std::unique_ptr<Executor>> Executor::load(const format::Program &progra
   TITAN_RETURN_IF_ERROR(executor->loadMemory());
   TITAN_RETURN_IF_ERROR(executor->loadTimelines());
   TITAN_RETURN_IF_ERROR(executor->shareWorkspace());
-  if (options.poison)
+  if (options.poison) {
     TITAN_RETURN_IF_ERROR(executor->poisonPadding());
+    return executor;
+  }
+  for (const auto &function : executor->bound)
+    TITAN_RETURN_IF_ERROR(executor->combine(*function).withContext(
+        "function '" + program.functions[function->function].name + "'"));
   return executor;
 }
 
@@ -241,6 +246,24 @@ Status Executor::shareWorkspace() {
   return okStatus();
 }
 
+/// Runs of two or more neighbors that are the device's.
+Status Executor::combine(BoundFunction &function) {
+  std::vector<Plan *> plans;
+  for (size_t i = 0; i <= function.instructions.size(); ++i) {
+    if (i < function.instructions.size() && function.instructions[i].plan) {
+      plans.push_back(function.instructions[i].plan.get());
+      continue;
+    }
+    if (plans.size() > 1) {
+      TITAN_ASSIGN_OR_RETURN(std::unique_ptr<Plan> plan, target.combine(plans));
+      if (plan)
+        function.combined.push_back({std::move(plan), i - plans.size(), i});
+    }
+    plans.clear();
+  }
+  return okStatus();
+}
+
 Status Executor::poisonPadding() {
   std::vector<ByteSet> padding(contents.segments.size());
   for (size_t i = 0; i < padding.size(); ++i)
@@ -267,11 +290,20 @@ Status Executor::poison(const std::vector<Poison> &ranges) {
 }
 
 Status Executor::runFunction(const BoundFunction &function) {
-  for (size_t i = 0; i < function.instructions.size(); ++i) {
-    if (Status status = execute(function.instructions[i]); !status.ok())
+  auto combined = function.combined.begin();
+  for (size_t i = 0; i < function.instructions.size();) {
+    const bool isCombined = combined != function.combined.end() && combined->begin == i;
+    const Status status =
+        isCombined ? queue->submit(*combined->plan) : execute(function.instructions[i]);
+    if (!status.ok())
       return status.withContext(placeOf(contents.functions[function.function], i));
-    if (options.poison)
+    if (options.poison) {
+      // Waits, so that a device's failure is found where it happened.
+      if (const Status done = queue->synchronize(); !done.ok())
+        return done.withContext(placeOf(contents.functions[function.function], i));
       TITAN_RETURN_IF_ERROR(poison(function.dead[i]));
+    }
+    i = isCombined ? (combined++)->end : i + 1;
   }
   return okStatus();
 }
@@ -303,7 +335,7 @@ Status Executor::run(uint32_t timeline, Section section) {
     if (options.poison)
       TITAN_RETURN_IF_ERROR(poison(entry.released));
   }
-  return queue->synchronize();
+  return okStatus();
 }
 
 Status Executor::runObserved(uint32_t timeline, Section section,

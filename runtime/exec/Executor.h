@@ -2,8 +2,9 @@
 //
 // Loading does everything that takes thought: it allocates the segments, loads the kernels, binds
 // each function to the slots its timeline entries name, prepares each instruction for those
-// addresses and gives all of them one workspace. Running a section of a timeline then submits
-// prepared instructions in order: no allocation, no look-up, no arithmetic on shapes.
+// addresses, gives all of them one workspace and, on a device that gains from it, makes one plan of
+// those between collectives. Running a section of a timeline then submits plans in order: no
+// allocation, no look-up, no arithmetic on shapes, and no waiting.
 #pragma once
 
 #include "runtime/base/FunctionRef.h"
@@ -72,7 +73,8 @@ public:
   /// Index of a timeline, or of a pipeline's timeline of that name for this rank, or not found.
   StatusOr<uint32_t> findTimeline(std::string_view name) const;
 
-  /// Runs one section and waits for it. An error names the function and instruction.
+  /// Submits one section; what reads or writes a variable then waits for it. An error names the
+  /// function and instruction; of one that a device finds later, runObserved() tells.
   Status run(uint32_t timeline, Section section);
 
   /// As run(), waiting for each instruction and calling `after` when it is done; ends early, with
@@ -108,11 +110,17 @@ private:
     std::unique_ptr<Plan> plan = nullptr;
     std::optional<PreparedCollective> started = std::nullopt, awaited = std::nullopt;
   };
+  /// Neighbors among the instructions that the device runs as one plan.
+  struct CombinedPlan {
+    std::unique_ptr<Plan> plan;
+    size_t begin = 0, end = 0;
+  };
   /// A function with its buffers at their addresses.
   struct BoundFunction {
     uint32_t function = 0;
     std::vector<format::SlotBinding> slots;
     std::vector<LoadedInstruction> instructions;
+    std::vector<CombinedPlan> combined;    ///< by ascending begin; none with poison
     std::vector<std::vector<Poison>> dead; ///< after each plan; empty without poison
   };
   /// A timeline entry.
@@ -142,6 +150,7 @@ private:
   Status execute(const LoadedInstruction &instruction);
   void findDead(BoundFunction &bound);
   Status shareWorkspace();
+  Status combine(BoundFunction &bound);
   Status poisonPadding();
   Status poison(const std::vector<Poison> &ranges);
   Status runFunction(const BoundFunction &bound);

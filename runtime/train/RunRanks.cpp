@@ -2,6 +2,7 @@
 
 #include "runtime/collectives/local/LocalPlane.h"
 #include "runtime/device/cpu/CpuDevice.h"
+#include "runtime/device/cuda/CudaPlugin.h"
 
 #include <mutex>
 #include <random>
@@ -17,6 +18,28 @@ int threadsPerRank(const JobConfig &job, int ranks) {
   const auto cores = static_cast<int>(std::thread::hardware_concurrency());
   return ranks == 1 ? 0 : std::max(1, cores / ranks);
 }
+
+/// What a rank computes on.
+struct RankDevice {
+  CudaPlugin plugin; ///< of a GPU
+  std::unique_ptr<Device> cpu;
+  Device *device = nullptr;
+
+  Status open(const format::Program &program, DataPlane *plane, int threads) {
+    if (program.target != "cuda") {
+      cpu = std::make_unique<cpu::CpuDevice>(threads);
+      device = cpu.get();
+      return okStatus();
+    }
+    if (plane)
+      return unavailable("the program is for " + std::to_string(plane->size()) +
+                         " GPUs, which Titan cannot connect yet; compile the job with "
+                         "--world-size 1, or with --target=cpu");
+    TITAN_ASSIGN_OR_RETURN(plugin, openCudaDevice(0, threads));
+    device = plugin.device.get();
+    return okStatus();
+  }
+};
 
 /// All ranks of a job as threads.
 class LocalRanks {
@@ -132,14 +155,15 @@ Status LocalRanks::run(int threads, RankWork work) {
 
 Status runRank(const format::Program &program, const JobConfig &job, const TrainerOptions &options,
                DataPlane *plane, RankMonitor &monitor, int threads, Logger &logger, RankWork work) {
-  cpu::CpuDevice device(threads);
+  RankDevice device;
+  TITAN_RETURN_IF_ERROR(device.open(program, plane, threads));
   TrainerOptions own = options;
   own.executor.plane = plane;
   own.executor.collectiveTimeout = std::chrono::seconds(job.comm.trainTimeoutSeconds);
   own.initTimeout = std::chrono::seconds(job.comm.initTimeoutSeconds);
   own.beginStep = [&monitor](int64_t step) { monitor.beginStep(step); };
   TITAN_ASSIGN_OR_RETURN(std::unique_ptr<Trainer> trainer,
-                         Trainer::create(program, device, job, logger, own));
+                         Trainer::create(program, *device.device, job, logger, own));
   return work(*trainer);
 }
 

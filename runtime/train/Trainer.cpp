@@ -6,7 +6,6 @@
 #include "runtime/train/LrSchedule.h"
 
 #include <cmath>
-#include <sys/resource.h>
 
 namespace titan {
 namespace {
@@ -17,13 +16,6 @@ constexpr std::string_view kEmbedding = "tok_embeddings.weight";
 
 double secondsSince(std::chrono::steady_clock::time_point start) {
   return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
-}
-
-/// Peak resident memory of the process, in bytes.
-uint64_t peakMemory() {
-  rusage usage{};
-  getrusage(RUSAGE_SELF, &usage);
-  return static_cast<uint64_t>(usage.ru_maxrss) * 1024;
 }
 
 } // namespace
@@ -71,7 +63,7 @@ Status Trainer::prepare(const format::Program &program, Device &device) {
     jsonl.emplace(std::move(writer));
   }
   metrics.flopsPerToken = static_cast<double>(program.flopsPerToken);
-  metrics.memoryCapacity = static_cast<uint64_t>(physicalMemory());
+  metrics.memoryCapacity = static_cast<uint64_t>(device.memoryCapacity());
   metrics.nonDataParallelSize = ranks->size() * inputs.localTokens() / (inputs.rows * inputs.seq);
   logMemory();
   line.reserve(kLineCapacity);
@@ -346,7 +338,7 @@ Status Trainer::log(const StepResult &result, double lr) {
   record.stepsSinceLog = steps;
   record.secondsSinceLog = secondsSince(lastLog);
   record.dataSecondsSinceLog = dataSeconds;
-  record.memory = peakMemory();
+  record.memory = static_cast<uint64_t>(executor->device().memoryUsed());
   writeConsoleLine(metrics, record, line);
   logger.log(LogLevel::info, line);
   steps = tokens = 0;
@@ -402,7 +394,7 @@ StatusOr<double> Trainer::evaluate(int64_t atStep) {
   record.loss = loss / count;
   record.tokensSinceLog = batches * evalInputs.localTokens();
   record.secondsSinceLog = secondsSince(start);
-  record.memory = peakMemory();
+  record.memory = static_cast<uint64_t>(executor->device().memoryUsed());
   logger.info("{}", validationLine(metrics, record));
   if (jsonl)
     TITAN_RETURN_IF_ERROR(jsonl->write(validationJsonLine(metrics, record)));

@@ -1,7 +1,10 @@
 #!/usr/bin/env python3
 """Trains a model of test/golden with titan-compile and titan-run, and compares with PyTorch's float64.
 
-    golden.py BUILD_DIR NAME [WORK_DIR [bfloat16] [KEY=DEGREE ...]]    NAME is untied or tied
+    golden.py BUILD_DIR NAME [WORK_DIR [bfloat16] [SETTING=VALUE ...] [KEY=DEGREE ...]]    NAME is untied or tied
+
+Settings are target, of titan-compile; steps, fewer than 20 where these would take too long; and phase: with
+compile, only what needs the compiler is done, with train only what does not, on WORK_DIR of the other.
 
 KEY is replicate, shard or tp: degrees of data and tensor parallelism; the reference's rows are divided
 among the data ranks. Sequence parallelism is off, since the references' rows divide by no tensor degree.
@@ -76,6 +79,16 @@ KEYS = {
     "tp": "tensor_parallel_degree",
     "pp": "pipeline_parallel_degree",  # in microbatches of 1 row
 }
+
+
+def parse_settings(arguments):
+    """({setting: value}, the other arguments)"""
+    settings = {"target": "cpu", "steps": STEPS, "phase": "all"}
+    for argument in arguments:
+        key, _, value = argument.partition("=")
+        if key in settings:
+            settings[key] = type(settings[key])(value)
+    return settings, [a for a in arguments if a.partition("=")[0] not in settings]
 
 
 def parse_mesh(arguments):
@@ -208,15 +221,20 @@ class Table:
         self.row(quantity, TENSOR, deviations)
 
 
-def typed_losses(build, name, work, job):
+def typed_losses(build, name, work, job, compiles):
     """The losses of the interpreter on one rank, each result rounded to its element type."""
-    program = os.path.join(work, "step.mlir")
-    run([os.path.join(build, "bin", "titan-compile"), job, "--training.local_batch_size",
-         str(read_reference(name)["config"]["batch"]), "--compile-to=step", "-o", program])
-    out = subprocess.run([os.path.join(build, "bin", "titan-check"), program, "--golden", os.path.join(GOLDEN, name),
-                          "--mode", "typed", "--tolerance", "1"], check=True, stdout=subprocess.PIPE, text=True).stdout
-    matches = re.findall(r"^step (\d+): loss ([^,]+)", out, re.MULTILINE)
-    return [{"step": int(step), "loss": float(loss)} for step, loss in matches]
+    cached = os.path.join(work, "typed.json")
+    if compiles:
+        program = os.path.join(work, "step.mlir")
+        run([os.path.join(build, "bin", "titan-compile"), job, "--training.local_batch_size",
+             str(read_reference(name)["config"]["batch"]), "--compile-to=step", "-o", program])
+        out = subprocess.run([os.path.join(build, "bin", "titan-check"), program, "--golden", os.path.join(GOLDEN, name),
+                              "--mode", "typed", "--tolerance", "1"], check=True, stdout=subprocess.PIPE, text=True).stdout
+        matches = re.findall(r"^step (\d+): loss ([^,]+)", out, re.MULTILINE)
+        with open(cached, "w") as file:
+            json.dump([{"step": int(step), "loss": float(loss)} for step, loss in matches], file)
+    with open(cached) as file:
+        return json.load(file)
 
 
 def read_reference(name):
@@ -224,33 +242,43 @@ def read_reference(name):
         return json.load(file)
 
 
-def compare(build, name, work, mesh, precision):
+def compare(build, name, work, mesh, precision, settings):
     """Compiles, trains and prints the table; True if every deviation is within its bound."""
     reference = read_reference(name)
-    tensors = read_safetensors(os.path.join(GOLDEN, name + ".float64.safetensors"))
     job = os.path.join(work, "job.toml")
-    write_job(reference, mesh, precision, job)
-    run([os.path.join(build, "bin", "titan-compile"), job, *compile_options(mesh), "-o", os.path.join(work, "model.tbin")])
+    compiles = settings["phase"] != "train"
+    if compiles:
+        write_job(reference, mesh, precision, job)
+        run([os.path.join(build, "bin", "titan-compile"), job, *compile_options(mesh), "--target", settings["target"],
+             "-o", os.path.join(work, "model.tbin")])
+    typed = typed_losses(build, name, work, job, compiles) if precision == "bfloat16" else []
+    if settings["phase"] == "compile":
+        return True
+    steps = settings["steps"]
+    expected = reference["float64"][:steps]
     first_metrics, gradients, first = train(build, name, work, 1)
-    metrics, _, last = train(build, name, work, STEPS)
+    metrics, last = first_metrics, {}
+    if steps > 1:
+        metrics, _, last = train(build, name, work, steps)
 
     table = Table()
     if precision == "bfloat16":
-        table.steps("loss", "loss", LOSS_16, metrics, reference["float64"])
-        table.steps("gradient norm", "grad_norm", NORM_16, metrics, reference["float64"])
-        typed = typed_losses(build, name, work, job)
+        table.steps("loss", "loss", LOSS_16, metrics, expected)
+        table.steps("gradient norm", "grad_norm", NORM_16, metrics, expected)
         table.steps("loss 1, interpreter", "loss", TYPED_LOSS_1, metrics, typed[:1])
-        table.steps("losses, interpreter", "loss", TYPED_LOSS, metrics, typed)
-        poisoned, _, _ = train(build, name, work, STEPS, "--poison")
+        table.steps("losses, interpreter", "loss", TYPED_LOSS, metrics, typed[:steps])
+        poisoned, _, _ = train(build, name, work, steps, "--poison")
         table.steps("losses, poisoned memory", "loss", 0, poisoned, list(metrics.values()))
         return not table.failed
-    table.steps("loss, run of 1", "loss", LOSS, first_metrics, reference["float64"][:1])
-    table.steps("loss, run of 20", "loss", LOSS, metrics, reference["float64"])
-    table.steps("gradient norm", "grad_norm", NORM, metrics, reference["float64"])
-    table.steps("learning rate", "lr", LEARNING_RATE, metrics, reference["float64"])
+    tensors = read_safetensors(os.path.join(GOLDEN, name + ".float64.safetensors"))
+    table.steps("loss, run of 1", "loss", LOSS, first_metrics, expected[:1])
+    table.steps(f"loss, run of {steps}", "loss", LOSS, metrics, expected)
+    table.steps("gradient norm", "grad_norm", NORM, metrics, expected)
+    table.steps("learning rate", "lr", LEARNING_RATE, metrics, expected)
     table.tensors("gradients of step 1", "grad.", gradients, tensors)
     table.tensors("parameters after 1 step", "step1.", first, tensors)
-    table.tensors("parameters after 20 steps", "step20.", last, tensors)
+    if steps == STEPS:
+        table.tensors("parameters after 20 steps", "step20.", last, tensors)
     return not table.failed
 
 
@@ -263,7 +291,8 @@ def main():
         os.makedirs(work, exist_ok=True)
         rest = sys.argv[4:]
         precision = "bfloat16" if "bfloat16" in rest[:1] else "float32"
-        ok = compare(build, name, work, parse_mesh(rest[precision == "bfloat16" :]), precision)
+        settings, rest = parse_settings(rest[precision == "bfloat16" :])
+        ok = compare(build, name, work, parse_mesh(rest), precision, settings)
     sys.exit(0 if ok else 1)
 
 

@@ -2,7 +2,6 @@
 #include "runtime/base/DynamicLibrary.h"
 #include "runtime/collectives/mpi/MpiPlane.h"
 
-#include <filesystem>
 #include <utility>
 
 namespace titan {
@@ -35,21 +34,11 @@ private:
   std::unique_ptr<DataPlane> inner;
 };
 
-StatusOr<DynamicLibrary> openLibrary(const std::string &name) {
-  if (!name.empty())
-    return DynamicLibrary::open(name);
-  std::error_code error;
-  const std::filesystem::path executable = std::filesystem::read_symlink("/proc/self/exe", error);
-  const std::filesystem::path beside = executable.parent_path().parent_path() / "lib" / kPlugin;
-  if (!error && std::filesystem::exists(beside, error))
-    return DynamicLibrary::open(beside.string());
-  return DynamicLibrary::open(kPlugin);
-}
-
 } // namespace
 
 StatusOr<std::unique_ptr<DataPlane>> openMpiPlane(const MpiOptions &options) {
-  auto library = openLibrary(options.library);
+  auto library = options.library.empty() ? DynamicLibrary::openPlugin(kPlugin)
+                                         : DynamicLibrary::open(options.library);
   if (!library.ok())
     return Status(library.status().code(), library.status().message() + kAdvice);
   TITAN_ASSIGN_OR_RETURN(MpiVersionFunction *const version,

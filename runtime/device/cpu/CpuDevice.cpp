@@ -13,6 +13,7 @@
 #include <set>
 #include <sstream>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 namespace titan::cpu {
@@ -73,6 +74,12 @@ std::string CpuDevice::describe() const {
 }
 
 int64_t CpuDevice::memoryCapacity() const { return physicalMemory(); }
+
+int64_t CpuDevice::memoryUsed() const {
+  rusage usage{};
+  ::getrusage(RUSAGE_SELF, &usage);
+  return static_cast<int64_t>(usage.ru_maxrss) * 1024;
+}
 
 StatusOr<std::unique_ptr<Queue>> CpuDevice::createQueue(QueueKind, int) {
   return std::unique_ptr<Queue>(std::make_unique<CpuQueue>());

@@ -15,6 +15,7 @@ public:
 
   std::string describe() const override;
   int64_t memoryCapacity() const override;
+  int64_t memoryUsed() const override;
   StatusOr<std::unique_ptr<Queue>> createQueue(QueueKind kind, int priority) override;
   StatusOr<std::unique_ptr<Event>> createEvent() override;
   StatusOr<std::unique_ptr<DeviceMemory>> allocate(format::Space space, int64_t bytes) override;

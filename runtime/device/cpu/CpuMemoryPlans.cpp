@@ -1,4 +1,5 @@
 // Fill, copy and check_finite: loops over strided memory.
+#include "runtime/device/ElementBits.h"
 #include "runtime/device/cpu/CpuPlans.h"
 #include "runtime/device/cpu/ThreadPool.h"
 
@@ -167,30 +168,6 @@ private:
   float *flag;
 };
 
-/// The bits of `value` in an element type.
-StatusOr<uint64_t> encode(double value, DType type) {
-  switch (type) {
-  case DType::f32:
-    return uint64_t{std::bit_cast<uint32_t>(static_cast<float>(value))};
-  case DType::f64:
-    return std::bit_cast<uint64_t>(value);
-  case DType::bf16:
-    return uint64_t{toBFloat16(static_cast<float>(value))};
-  case DType::i32:
-  case DType::i64:
-  case DType::i8:
-  case DType::u8:
-  case DType::boolean:
-    if (!(value >= -0x1p62 && value <= 0x1p62))
-      return invalidArgument("fill value " + std::to_string(value) + " does not fit an integer");
-    return static_cast<uint64_t>(static_cast<int64_t>(value));
-  default:
-    if (value == 0)
-      return uint64_t{0};
-    return invalidArgument("fill on the CPU has no conversion to " + std::string(toString(type)));
-  }
-}
-
 StatusOr<std::unique_ptr<Plan>> prepareCheckFinite(ThreadPool &pool, const format::CheckFinite &op,
                                                    std::span<const Operand> operands) {
   std::vector<Operand> values;
@@ -212,7 +189,7 @@ StatusOr<std::unique_ptr<Plan>> prepareMemoryOp(ThreadPool &pool,
                                                 std::span<const Operand> operands) {
   if (const auto *op = std::get_if<format::Fill>(&instruction)) {
     const Operand &buffer = operands[op->buffer];
-    TITAN_ASSIGN_OR_RETURN(const uint64_t pattern, encode(op->value, buffer.view->type));
+    TITAN_ASSIGN_OR_RETURN(const uint64_t pattern, encodeElement(op->value, buffer.view->type));
     return std::unique_ptr<Plan>(std::make_unique<FillPlan>(pool, buffer, pattern));
   }
   if (const auto *op = std::get_if<format::Copy>(&instruction))

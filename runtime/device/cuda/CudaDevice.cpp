@@ -1,0 +1,279 @@
+#include "runtime/device/cuda/CudaDevice.h"
+
+#include "runtime/device/cuda/CudaMemory.h"
+
+#include <algorithm>
+#include <cstring>
+#include <thread>
+
+namespace titan::cuda {
+namespace {
+
+class CudaQueue final : public Queue {
+public:
+  /// `isOwned`: the stream ends with the queue.
+  CudaQueue(const Driver &driver, Stream stream, bool isOwned)
+      : driver(driver), stream(stream), isOwned(isOwned) {}
+  ~CudaQueue() override {
+    if (isOwned)
+      driver.cuStreamDestroy(stream);
+  }
+
+  Status submit(Plan &plan) override { return static_cast<CudaPlan &>(plan).enqueue(stream); }
+  Status synchronize() override {
+    return driver.check(driver.cuStreamSynchronize(stream), "cuStreamSynchronize");
+  }
+  Stream handle() const { return stream; }
+
+private:
+  const Driver &driver;
+  Stream stream;
+  bool isOwned;
+};
+
+class CudaEvent final : public Event {
+public:
+  CudaEvent(const Driver &driver, EventHandle event) : driver(driver), event(event) {}
+  ~CudaEvent() override { driver.cuEventDestroy(event); }
+
+  Status record(Queue &queue) override {
+    return driver.check(driver.cuEventRecord(event, static_cast<CudaQueue &>(queue).handle()),
+                        "cuEventRecord");
+  }
+  Status wait(Queue &queue) override {
+    return driver.check(
+        driver.cuStreamWaitEvent(static_cast<CudaQueue &>(queue).handle(), event, 0),
+        "cuStreamWaitEvent");
+  }
+  StatusOr<bool> poll() override {
+    const Result result = driver.cuEventQuery(event);
+    if (result == kNotReady)
+      return false;
+    TITAN_RETURN_IF_ERROR(driver.check(result, "cuEventQuery"));
+    return true;
+  }
+
+private:
+  const Driver &driver;
+  EventHandle event;
+};
+
+/// Plans as one graph: a launch costs the host one call, and the GPU no gap between them.
+class GraphPlan final : public CudaPlan {
+public:
+  explicit GraphPlan(const Driver &driver) : driver(driver) {}
+  ~GraphPlan() override {
+    if (executable)
+      driver.cuGraphExecDestroy(executable);
+  }
+
+  Status capture(Stream stream, std::span<Plan *const> plans) {
+    // Relaxed: the driver may load a kernel when it meets it for the first time.
+    TITAN_CUDA_CHECK(driver, cuStreamBeginCapture(stream, kRelaxedCapture));
+    Status status;
+    for (Plan *plan : plans)
+      if (status = static_cast<CudaPlan *>(plan)->enqueue(stream); !status.ok())
+        break;
+    Graph graph = nullptr;
+    const Status ended =
+        driver.check(driver.cuStreamEndCapture(stream, &graph), "cuStreamEndCapture");
+    if (status.ok())
+      status = ended;
+    if (status.ok())
+      status = driver.check(driver.cuGraphInstantiateWithFlags(&executable, graph, 0),
+                            "cuGraphInstantiateWithFlags");
+    if (graph)
+      driver.cuGraphDestroy(graph);
+    return status;
+  }
+
+  Status enqueue(Stream stream) override {
+    return driver.check(driver.cuGraphLaunch(executable, stream), "cuGraphLaunch");
+  }
+
+private:
+  const Driver &driver;
+  ExecutableGraph executable = nullptr;
+};
+
+} // namespace
+
+StatusOr<std::unique_ptr<CudaDevice>> CudaDevice::open(const CudaOptions &options) {
+  TITAN_ASSIGN_OR_RETURN(Driver driver, Driver::open(options.driver));
+  const int threads =
+      options.threads > 0 ? options.threads : static_cast<int>(std::thread::hardware_concurrency());
+  std::unique_ptr<CudaDevice> device(new CudaDevice(std::move(driver), std::max(1, threads)));
+  TITAN_RETURN_IF_ERROR(device->start(options));
+  return device;
+}
+
+Status CudaDevice::start(const CudaOptions &options) {
+  int count = 0;
+  TITAN_CUDA_CHECK(driver, cuDeviceGetCount(&count));
+  if (options.ordinal >= count)
+    return invalidArgument("GPU " + std::to_string(options.ordinal) +
+                           " does not exist: the driver "
+                           "shows " +
+                           std::to_string(count) + (count == 1 ? " GPU" : " GPUs") +
+                           ", and each rank needs one; compile the job for as many ranks, or see "
+                           "CUDA_VISIBLE_DEVICES");
+  TITAN_CUDA_CHECK(driver, cuDeviceGet(&device, options.ordinal));
+  TITAN_RETURN_IF_ERROR(describeDevice());
+  TITAN_CUDA_CHECK(driver, cuDevicePrimaryCtxRetain(&context, device));
+  TITAN_CUDA_CHECK(driver, cuCtxSetCurrent(context));
+  TITAN_CUDA_CHECK(driver, cuStreamCreateWithPriority(&stream, kNonBlocking, 0));
+  TITAN_RETURN_IF_ERROR(createStaging());
+  TITAN_RETURN_IF_ERROR(kernels.load());
+  TITAN_ASSIGN_OR_RETURN(blasLt, BlasLt::open(options.blasLt));
+  return okStatus();
+}
+
+Status CudaDevice::describeDevice() {
+  char text[256] = {};
+  TITAN_CUDA_CHECK(driver, cuDeviceGetName(text, sizeof(text) - 1, device));
+  name = text;
+  TITAN_CUDA_CHECK(driver, cuDeviceGetAttribute(&major, kMajorAttribute, device));
+  TITAN_CUDA_CHECK(driver, cuDeviceGetAttribute(&minor, kMinorAttribute, device));
+  TITAN_CUDA_CHECK(driver, cuDeviceGetAttribute(&multiprocessors, kProcessorsAttribute, device));
+  int hasVirtualMemory = 0;
+  TITAN_CUDA_CHECK(driver,
+                   cuDeviceGetAttribute(&hasVirtualMemory, kVirtualMemoryAttribute, device));
+  size_t bytes = 0;
+  TITAN_CUDA_CHECK(driver, cuDeviceTotalMem(&bytes, device));
+  capacity = static_cast<int64_t>(bytes);
+  if (major < 8)
+    return unavailable(name + " has compute capability " + std::to_string(major) + "." +
+                       std::to_string(minor) + "; Titan needs 8.0 (A100) or newer");
+  if (!hasVirtualMemory)
+    return unavailable(name + " has no virtual memory management, which Titan's memory needs");
+  return okStatus();
+}
+
+Status CudaDevice::createStaging() {
+  for (Staging &it : staging) {
+    void *address = nullptr;
+    TITAN_CUDA_CHECK(driver, cuMemHostAlloc(&address, kStagingBytes, kPortable));
+    it.data = static_cast<std::byte *>(address);
+    TITAN_CUDA_CHECK(driver, cuEventCreate(&it.done, kDisableTiming));
+  }
+  return okStatus();
+}
+
+CudaDevice::~CudaDevice() {
+  if (stream) {
+    driver.cuStreamSynchronize(stream);
+    driver.cuStreamDestroy(stream);
+  }
+  for (const Staging &it : staging) {
+    if (it.done)
+      driver.cuEventDestroy(it.done);
+    if (it.data)
+      driver.cuMemFreeHost(it.data);
+  }
+  blasLt.reset();
+  kernels.unload();
+  if (context)
+    driver.cuDevicePrimaryCtxRelease(device);
+}
+
+std::string CudaDevice::describe() const {
+  const int version = driver.version();
+  return name + ", compute capability " + std::to_string(major) + "." + std::to_string(minor) +
+         ", driver for CUDA " + std::to_string(version / 1000) + "." +
+         std::to_string(version % 1000 / 10) + ", cuBLASLt " + blasLt->describeVersion();
+}
+
+int64_t CudaDevice::memoryUsed() const {
+  size_t free = 0, total = 0;
+  return driver.cuMemGetInfo(&free, &total) == kSuccess ? static_cast<int64_t>(total - free) : 0;
+}
+
+StatusOr<std::unique_ptr<Queue>> CudaDevice::createQueue(QueueKind kind, int priority) {
+  if (kind == QueueKind::compute)
+    return std::unique_ptr<Queue>(std::make_unique<CudaQueue>(driver, stream, false));
+  Stream own = nullptr;
+  TITAN_CUDA_CHECK(driver, cuStreamCreateWithPriority(&own, kNonBlocking, priority));
+  return std::unique_ptr<Queue>(std::make_unique<CudaQueue>(driver, own, true));
+}
+
+StatusOr<std::unique_ptr<Event>> CudaDevice::createEvent() {
+  EventHandle event = nullptr;
+  TITAN_CUDA_CHECK(driver, cuEventCreate(&event, kDisableTiming));
+  return std::unique_ptr<Event>(std::make_unique<CudaEvent>(driver, event));
+}
+
+StatusOr<std::unique_ptr<DeviceMemory>> CudaDevice::allocate(format::Space space, int64_t bytes) {
+  return space == format::Space::device ? MappedMemory::create(driver, device, stream, bytes)
+                                        : PinnedMemory::create(driver, bytes);
+}
+
+StatusOr<std::unique_ptr<Plan>> CudaDevice::combine(std::span<Plan *const> plans) {
+  auto graph = std::make_unique<GraphPlan>(driver);
+  TITAN_RETURN_IF_ERROR(graph->capture(stream, plans));
+  return std::unique_ptr<Plan>(std::move(graph));
+}
+
+Status CudaDevice::copyToDevice(std::byte *to, std::span<const std::byte> host) {
+  while (!host.empty()) {
+    Staging &buffer = staging[nextStaging];
+    nextStaging = (nextStaging + 1) % staging.size();
+    const size_t bytes = std::min(host.size(), static_cast<size_t>(kStagingBytes));
+    TITAN_CUDA_CHECK(driver, cuEventSynchronize(buffer.done));
+    std::memcpy(buffer.data, host.data(), bytes);
+    TITAN_CUDA_CHECK(driver, cuMemcpyHtoDAsync(addressOf(to), buffer.data, bytes, stream));
+    TITAN_CUDA_CHECK(driver, cuEventRecord(buffer.done, stream));
+    to += bytes;
+    host = host.subspan(bytes);
+  }
+  return okStatus();
+}
+
+Status CudaDevice::copyToHost(std::span<std::byte> host, const std::byte *from) {
+  while (!host.empty()) {
+    Staging &buffer = staging[nextStaging];
+    const size_t bytes = std::min(host.size(), static_cast<size_t>(kStagingBytes));
+    TITAN_CUDA_CHECK(driver, cuEventSynchronize(buffer.done));
+    TITAN_CUDA_CHECK(driver, cuMemcpyDtoHAsync(buffer.data, addressOf(from), bytes, stream));
+    TITAN_CUDA_CHECK(driver, cuStreamSynchronize(stream));
+    std::memcpy(host.data(), buffer.data, bytes);
+    from += bytes;
+    host = host.subspan(bytes);
+  }
+  return okStatus();
+}
+
+Status CudaDevice::fillBytes(std::byte *to, int64_t bytes, uint8_t value) {
+  if (bytes <= 0)
+    return okStatus();
+  TITAN_CUDA_CHECK(driver,
+                   cuMemsetD8Async(addressOf(to), value, static_cast<size_t>(bytes), stream));
+  return okStatus();
+}
+
+void CudaDevice::hostParallelFor(int64_t blocks,
+                                 FunctionRef<void(int64_t begin, int64_t end)> body) {
+  threads.parallelFor(blocks, [&](int64_t begin, int64_t end, int) { body(begin, end); });
+}
+
+StatusOr<std::unique_ptr<Plan>> CudaDevice::prepare(const format::Instruction &instruction,
+                                                    std::span<const Operand> operands,
+                                                    const format::Program &program,
+                                                    KernelTable &table) {
+  if (const auto *launch = std::get_if<format::Launch>(&instruction))
+    return prepareLaunch(*this, *launch, operands, static_cast<CudaKernelTable &>(table));
+  if (const auto *gemm = std::get_if<format::Gemm>(&instruction))
+    return prepareGemm(*this, *gemm, operands);
+  if (std::holds_alternative<format::Fill>(instruction) ||
+      std::holds_alternative<format::Copy>(instruction) ||
+      std::holds_alternative<format::CheckFinite>(instruction))
+    return prepareMemoryOp(*this, instruction, operands);
+  if (std::holds_alternative<format::Embedding>(instruction) ||
+      std::holds_alternative<format::EmbeddingGrad>(instruction))
+    return prepareEmbedding(*this, instruction, operands);
+  if (std::holds_alternative<format::Attention>(instruction) ||
+      std::holds_alternative<format::AttentionGrad>(instruction))
+    return prepareAttention(*this, instruction, operands);
+  return internalError("a collective is no instruction of the device");
+}
+
+} // namespace titan::cuda

@@ -1,0 +1,145 @@
+// A GPU as a device: memory from the driver's virtual memory management, one compute stream,
+// kernels of the program and of this folder, matrix products by cuBLASLt, and graphs of
+// instructions.
+//
+// The host waits for the GPU only in copyToHost() and Queue::synchronize(). A failure of a kernel
+// shows at the next of these, and then in every later call.
+#pragma once
+
+#include "runtime/device/Device.h"
+#include "runtime/device/cpu/ThreadPool.h"
+#include "runtime/device/cuda/BlasLt.h"
+#include "runtime/device/cuda/DriverApi.h"
+
+#include <array>
+#include <map>
+
+namespace titan::cuda {
+
+/// An operation that can be put into a stream.
+class CudaPlan : public Plan {
+public:
+  virtual Status enqueue(Stream stream) = 0;
+};
+
+/// A kernel's function and how it is launched.
+struct KernelStage {
+  FunctionHandle function = nullptr;
+  unsigned blocks = 1, threads = 32;
+};
+
+/// The stages of each kernel of a program, and the module that holds them.
+class CudaKernelTable final : public KernelTable {
+public:
+  CudaKernelTable(const Driver &driver, Module module) : driver(driver), module(module) {}
+  ~CudaKernelTable() override { driver.cuModuleUnload(module); }
+
+  const Driver &driver;
+  Module module;
+  std::vector<std::vector<KernelStage>> kernels;
+};
+
+/// The kernels of this folder by name.
+class BuiltinKernels {
+public:
+  explicit BuiltinKernels(const Driver &driver) : driver(driver) {}
+  ~BuiltinKernels() { unload(); }
+  BuiltinKernels(const BuiltinKernels &) = delete;
+  BuiltinKernels &operator=(const BuiltinKernels &) = delete;
+
+  Status load();
+  void unload();
+  StatusOr<FunctionHandle> find(const std::string &name) const;
+
+private:
+  const Driver &driver;
+  std::vector<Module> modules;
+};
+
+struct CudaOptions {
+  int ordinal = 0; ///< of the GPU, among those that the driver shows
+  int threads = 0; ///< of the host, for initial values; 0: one per core
+  std::string driver = "libcuda.so.1";
+  std::string blasLt; ///< empty: where kBlasLtLibraries are found
+};
+
+class CudaDevice final : public Device {
+public:
+  static StatusOr<std::unique_ptr<CudaDevice>> open(const CudaOptions &options);
+  ~CudaDevice() override;
+
+  std::string describe() const override;
+  int64_t memoryCapacity() const override { return capacity; }
+  int64_t memoryUsed() const override;
+  StatusOr<std::unique_ptr<Queue>> createQueue(QueueKind kind, int priority) override;
+  StatusOr<std::unique_ptr<Event>> createEvent() override;
+  StatusOr<std::unique_ptr<DeviceMemory>> allocate(format::Space space, int64_t bytes) override;
+  StatusOr<std::unique_ptr<KernelTable>> loadKernels(const format::Program &program) override;
+  StatusOr<std::unique_ptr<Plan>> prepare(const format::Instruction &instruction,
+                                          std::span<const Operand> operands,
+                                          const format::Program &program,
+                                          KernelTable &kernels) override;
+  StatusOr<std::unique_ptr<Plan>> combine(std::span<Plan *const> plans) override;
+  Status copyToDevice(std::byte *device, std::span<const std::byte> host) override;
+  Status copyToHost(std::span<std::byte> host, const std::byte *device) override;
+  Status fillBytes(std::byte *device, int64_t bytes, uint8_t value) override;
+  void hostParallelFor(int64_t blocks, FunctionRef<void(int64_t begin, int64_t end)> body) override;
+  int hostThreads() const override { return threads.size(); }
+
+  const Driver &api() const { return driver; }
+  const BuiltinKernels &builtins() const { return kernels; }
+  BlasLt &blas() { return *blasLt; }
+  Stream computeStream() const { return stream; }
+  int processors() const { return multiprocessors; }
+
+private:
+  /// Pinned memory that a copy goes through, and when it may be used again.
+  struct Staging {
+    std::byte *data = nullptr;
+    EventHandle done = nullptr;
+  };
+  static constexpr size_t kStagingBuffers = 8;
+  static constexpr int64_t kStagingBytes = int64_t{1} << 20;
+
+  CudaDevice(Driver driver, int threads)
+      : driver(std::move(driver)), kernels(this->driver), threads(threads) {}
+
+  Status start(const CudaOptions &options);
+  Status describeDevice();
+  Status createStaging();
+  StatusOr<const format::Image *> chooseImage(const format::Program &program) const;
+
+  Driver driver;
+  BuiltinKernels kernels;
+  cpu::ThreadPool threads;
+  DeviceNumber device = 0;
+  Context context = nullptr;
+  Stream stream = nullptr;
+  std::unique_ptr<BlasLt> blasLt;
+  std::array<Staging, kStagingBuffers> staging;
+  size_t nextStaging = 0;
+  std::string name;
+  int major = 0, minor = 0, multiprocessors = 1;
+  int64_t capacity = 0;
+};
+
+/// `text` as a module, with the compiler's own words where it refuses.
+StatusOr<Module> loadModule(const Driver &driver, const void *text);
+
+StatusOr<std::unique_ptr<Plan>> prepareLaunch(CudaDevice &device, const format::Launch &op,
+                                              std::span<const Operand> operands,
+                                              const CudaKernelTable &kernels);
+/// Fill, copy and check_finite.
+StatusOr<std::unique_ptr<Plan>> prepareMemoryOp(CudaDevice &device,
+                                                const format::Instruction &instruction,
+                                                std::span<const Operand> operands);
+StatusOr<std::unique_ptr<Plan>> prepareEmbedding(CudaDevice &device,
+                                                 const format::Instruction &instruction,
+                                                 std::span<const Operand> operands);
+StatusOr<std::unique_ptr<Plan>> prepareAttention(CudaDevice &device,
+                                                 const format::Instruction &instruction,
+                                                 std::span<const Operand> operands);
+StatusOr<std::unique_ptr<Plan>> prepareGemm(CudaDevice &device, const format::Gemm &op,
+                                            std::span<const Operand> operands);
+
+} // namespace titan::cuda

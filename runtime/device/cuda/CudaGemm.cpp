@@ -1,0 +1,37 @@
+#include "runtime/device/cuda/CudaDevice.h"
+#include "runtime/device/cuda/CudaMemory.h"
+
+namespace titan::cuda {
+namespace {
+
+/// What cuBLAS recommends for Hopper; the plans of a device share it.
+constexpr int64_t kMaxWorkspace = int64_t{32} << 20;
+
+class GemmPlan final : public CudaPlan {
+public:
+  GemmPlan(std::unique_ptr<LtPlan> plan, const Operand &a, const Operand &b, const Operand &c)
+      : plan(std::move(plan)), a(a.data), b(b.data), c(c.data) {}
+
+  int64_t workspaceBytes() const override { return static_cast<int64_t>(plan->workspaceBytes()); }
+  void setWorkspace(std::span<std::byte> bytes) override { workspace = bytes.data(); }
+  Status enqueue(Stream stream) override { return plan->enqueue(b, a, c, workspace, stream); }
+
+private:
+  std::unique_ptr<LtPlan> plan;
+  const std::byte *a, *b;
+  std::byte *c, *workspace = nullptr;
+};
+
+} // namespace
+
+StatusOr<std::unique_ptr<Plan>> prepareGemm(CudaDevice &device, const format::Gemm &op,
+                                            std::span<const Operand> operands) {
+  const Operand &a = operands[op.a], &b = operands[op.b], &c = operands[op.c];
+  TITAN_ASSIGN_OR_RETURN(const LtProblem problem,
+                         describeGemm(op, a.view->type, b.view->type, c.view->type,
+                                      addressOf(a.data), addressOf(b.data), addressOf(c.data)));
+  TITAN_ASSIGN_OR_RETURN(std::unique_ptr<LtPlan> plan, device.blas().plan(problem, kMaxWorkspace));
+  return std::unique_ptr<Plan>(std::make_unique<GemmPlan>(std::move(plan), a, b, c));
+}
+
+} // namespace titan::cuda

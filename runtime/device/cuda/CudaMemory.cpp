@@ -1,0 +1,63 @@
+#include "runtime/device/cuda/CudaMemory.h"
+
+#include <cstring>
+
+namespace titan::cuda {
+
+StatusOr<std::unique_ptr<DeviceMemory>>
+MappedMemory::create(const Driver &driver, DeviceNumber device, Stream stream, int64_t bytes) {
+  auto memory = std::unique_ptr<MappedMemory>(new MappedMemory(driver, stream));
+  if (bytes <= 0)
+    return std::unique_ptr<DeviceMemory>(std::move(memory));
+  AllocationProperties properties{};
+  properties.type = kPinnedAllocation;
+  properties.location = {kDeviceLocation, device};
+  size_t granularity = 0;
+  TITAN_CUDA_CHECK(driver,
+                   cuMemGetAllocationGranularity(&granularity, &properties, kMinimumGranularity));
+  const size_t size = (static_cast<size_t>(bytes) + granularity - 1) / granularity * granularity;
+  TITAN_CUDA_CHECK(driver, cuMemAddressReserve(&memory->reserved, size, granularity, 0, 0));
+  memory->mappedBytes = size;
+  if (Status status =
+          driver.check(driver.cuMemCreate(&memory->handle, size, &properties, 0), "cuMemCreate");
+      !status.ok())
+    return status.withContext("cannot allocate " + std::to_string(bytes) + " bytes on the GPU");
+  memory->isAllocated = true;
+  TITAN_CUDA_CHECK(driver, cuMemMap(memory->reserved, size, 0, memory->handle, 0));
+  memory->isMapped = true;
+  const AccessDescription access{{kDeviceLocation, device}, kReadWrite};
+  TITAN_CUDA_CHECK(driver, cuMemSetAccess(memory->reserved, size, &access, 1));
+  TITAN_CUDA_CHECK(driver, cuMemsetD8Async(memory->reserved, 0, size, stream));
+  memory->address = reinterpret_cast<std::byte *>(static_cast<uintptr_t>(memory->reserved));
+  memory->bytes = bytes;
+  return std::unique_ptr<DeviceMemory>(std::move(memory));
+}
+
+MappedMemory::~MappedMemory() {
+  if (address)
+    driver.cuStreamSynchronize(stream);
+  if (isMapped)
+    driver.cuMemUnmap(reserved, mappedBytes);
+  if (isAllocated)
+    driver.cuMemRelease(handle);
+  if (reserved)
+    driver.cuMemAddressFree(reserved, mappedBytes);
+}
+
+StatusOr<std::unique_ptr<DeviceMemory>> PinnedMemory::create(const Driver &driver, int64_t bytes) {
+  void *address = nullptr;
+  if (bytes > 0) {
+    TITAN_CUDA_CHECK(driver,
+                     cuMemHostAlloc(&address, static_cast<size_t>(bytes), kPortable | kDeviceMap));
+    std::memset(address, 0, static_cast<size_t>(bytes));
+  }
+  return std::unique_ptr<DeviceMemory>(
+      new PinnedMemory(driver, static_cast<std::byte *>(address), std::max<int64_t>(bytes, 0)));
+}
+
+PinnedMemory::~PinnedMemory() {
+  if (address)
+    driver.cuMemFreeHost(address);
+}
+
+} // namespace titan::cuda

@@ -1,0 +1,51 @@
+// The device that the tests of this folder run on: the stub, or a real GPU where TITAN_TEST_GPU is
+// set, so that tools/gpu-check.sh runs the same binary.
+#pragma once
+
+#include "runtime/device/cuda/CudaDevice.h"
+#include "test/stubs/StubDriver.h"
+
+#include <cstdlib>
+#include <gtest/gtest.h>
+
+namespace titan::cuda {
+
+inline bool onRealGpu() { return std::getenv("TITAN_TEST_GPU") != nullptr; }
+
+inline CudaOptions testOptions() {
+  CudaOptions options;
+  options.threads = 1;
+  if (!onRealGpu()) {
+    options.driver = std::string(TITAN_STUBS) + "/libcuda.so.1";
+    options.blasLt = std::string(TITAN_STUBS) + "/libcublasLt.so.13";
+  }
+  return options;
+}
+
+/// The stub's own functions.
+class StubControl {
+public:
+  static StubControl open() {
+    auto library = DynamicLibrary::open(testOptions().driver);
+    EXPECT_TRUE(library.ok()) << library.status().message();
+    return StubControl(*std::move(library));
+  }
+  long calls(const char *function) const {
+    return call<decltype(titanStubCalls)>("titanStubCalls")(function);
+  }
+  void fail(const char *function, long nth, int result) const {
+    call<decltype(titanStubFail)>("titanStubFail")(function, nth, result);
+  }
+  long objects() const { return call<decltype(titanStubObjects)>("titanStubObjects")(); }
+
+private:
+  explicit StubControl(DynamicLibrary library) : library(std::move(library)) {}
+  template <typename F> F *call(const char *name) const {
+    auto function = library.function<F>(name);
+    EXPECT_TRUE(function.ok());
+    return *function;
+  }
+  DynamicLibrary library;
+};
+
+} // namespace titan::cuda
