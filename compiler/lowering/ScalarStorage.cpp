@@ -3,6 +3,7 @@
 #include "dialects/interfaces/Fusible.h"
 
 #include "mlir/Dialect/Arith/IR/Arith.h"
+#include "mlir/Dialect/GPU/IR/GPUDialect.h"
 #include "mlir/Dialect/Utils/StaticValueUtils.h"
 
 using namespace mlir;
@@ -24,9 +25,18 @@ static Value widenBFloat16(OpBuilder &builder, Location loc, Value bits) {
   return arith::BitcastOp::create(builder, loc, builder.getF32Type(), wide);
 }
 
+/// Whether code is being emitted for a GPU, which has an instruction for it.
+static bool convertsBFloat16(OpBuilder &builder) {
+  return builder.getBlock()->getParentOp()->getParentOfType<gpu::GPUModuleOp>() != nullptr;
+}
+
 // Adding half a unit, less one unless the last bit that stays is odd, carries into that bit exactly
 // when nearest-even rounds up. LLVM's own truncation to bf16 keeps loops from vectorizing.
 static Value narrowToBFloat16(OpBuilder &builder, Location loc, Value scalar) {
+  if (convertsBFloat16(builder)) {
+    Value half = arith::TruncFOp::create(builder, loc, builder.getBF16Type(), scalar);
+    return arith::BitcastOp::create(builder, loc, builder.getI16Type(), half);
+  }
   Type i32 = builder.getI32Type();
   Value bits = arith::BitcastOp::create(builder, loc, i32, scalar);
   Value sixteen = integer(builder, loc, 16);

@@ -573,6 +573,16 @@ Result cuGraphDestroy(Graph graph) {
 // Kernels
 //===----------------------------------------------------------------------===//
 
+/// "8.1" of ".version 8.1", as 81; CUDA 12.1 came with PTX 8.1, 13.0 with 9.0.
+int64_t ptxVersion(const char *text) {
+  const char *version = std::strstr(text, ".version ");
+  return version ? 10 * (version[9] - '0') + (version[11] - '0') : 0;
+}
+int64_t newestPtx() {
+  const int64_t driver = setting("TITAN_STUB_DRIVER", 13000);
+  return 10 * (driver / 1000 - 4) + driver % 1000 / 10;
+}
+
 Result cuModuleLoadDataEx(Module *module, const void *image, unsigned count, int *options,
                           void **values) {
   TITAN_ENTER(true);
@@ -582,6 +592,8 @@ Result cuModuleLoadDataEx(Module *module, const void *image, unsigned count, int
                   "ELF",
                   4) == 0)
     return 209; // no binary for the GPU
+  if (ptxVersion(static_cast<const char *>(image)) > newestPtx())
+    return 222; // PTX of an unsupported version
   try {
     loaded->kernels = stub::parsePtx(static_cast<const char *>(image));
   } catch (const std::exception &error) {

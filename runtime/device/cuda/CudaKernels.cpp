@@ -10,6 +10,8 @@ namespace {
 constexpr const char *kBuiltinSources[] = {
 #include "runtime/device/cuda/kernels/Attention.ptx.inc"
     ,
+#include "runtime/device/cuda/kernels/FlashAttention.ptx.inc"
+    ,
 #include "runtime/device/cuda/kernels/Memory.ptx.inc"
 };
 

@@ -286,10 +286,31 @@ StatusOr<gpu::AttentionShape> attentionShape(const Op &op, std::span<const Opera
   return shape;
 }
 
-void setGrid(BuiltinPlan::Launch &launch, int64_t length, int64_t heads) {
-  launch.threads = 32 * kWarpsPerBlock;
-  launch.blocksX = static_cast<unsigned>((length + kWarpsPerBlock - 1) / kWarpsPerBlock);
+/// Blocks of `warps` warps, of `rows` rows each, along the sequence.
+void setGrid(BuiltinPlan::Launch &launch, int64_t length, int64_t heads,
+             int64_t warps = kWarpsPerBlock, int64_t rows = 1) {
+  launch.threads = static_cast<unsigned>(32 * warps);
+  launch.blocksX = static_cast<unsigned>((length + warps * rows - 1) / (warps * rows));
   launch.blocksY = static_cast<unsigned>(heads);
+}
+
+/// Rows of a warp of the kernels on tensor cores.
+constexpr int64_t kFlashRows = 16;
+
+/// Whether the kernels on tensor cores can do it: they read rows of 64 or 128 elements of bfloat16
+/// as vectors of 16 bytes, and know no positions.
+template <typename Op>
+bool fitsTensorCores(const Op &op, std::initializer_list<uint32_t> rows,
+                     std::span<const Operand> operands) {
+  const format::View &q = *operands[op.q].view;
+  if (q.type != DType::bf16 || (q.shape[3] != 64 && q.shape[3] != 128) ||
+      op.queryPositions != format::kNone)
+    return false;
+  return std::all_of(rows.begin(), rows.end(), [&](uint32_t index) {
+    const auto &strides = operands[index].view->strides;
+    return pointer(operands[index]) % 16 == 0 && strides[0] % 8 == 0 && strides[1] % 8 == 0 &&
+           strides[2] % 8 == 0;
+  });
 }
 
 StatusOr<std::unique_ptr<Plan>> prepareAttention(CudaDevice &device, const format::Attention &op,
@@ -340,12 +361,16 @@ StatusOr<std::unique_ptr<Plan>> prepareAttention(CudaDevice &device,
   shape.dk = stridesOf(operands[op.dk]);
   shape.dv = stridesOf(operands[op.dv]);
   const auto at = [&](uint32_t index) { return pointerIfAny(operands, index); };
-  auto find = [&](const char *kernel) {
-    return device.builtins().find("titan_attention_" + std::string(kernel) + "_" + type);
+  const bool isFlash =
+      fitsTensorCores(op, {op.q, op.k, op.v, op.out, op.dout, op.dq, op.dk, op.dv}, operands);
+  auto find = [&](const std::string &kernel) {
+    return device.builtins().find(isFlash ? "titan_flash_" + kernel + std::to_string(shape.dim)
+                                          : "titan_attention_" + kernel + type);
   };
-  TITAN_ASSIGN_OR_RETURN(const FunctionHandle prepare, find("prepare"));
-  TITAN_ASSIGN_OR_RETURN(const FunctionHandle queryGrad, find("query_grad"));
-  TITAN_ASSIGN_OR_RETURN(const FunctionHandle keyGrad, find("key_grad"));
+  TITAN_ASSIGN_OR_RETURN(const FunctionHandle prepare,
+                         device.builtins().find("titan_attention_prepare_" + type));
+  TITAN_ASSIGN_OR_RETURN(const FunctionHandle queryGrad, find("query_grad_"));
+  TITAN_ASSIGN_OR_RETURN(const FunctionHandle keyGrad, find("key_grad_"));
   const int64_t heads = shape.batch * shape.heads;
   auto plan = std::make_unique<AttentionGradPlan>(device.api(), heads * shape.queries * 4);
   setGrid(plan->add(prepare, shape, {at(op.out), at(op.dout), 0}), shape.queries, heads);
@@ -355,12 +380,14 @@ StatusOr<std::unique_ptr<Plan>> prepareAttention(CudaDevice &device,
       at(op.lse), 0,        at(op.dout)};
   std::vector<uint64_t> arguments = inputs;
   arguments.push_back(at(op.dq));
-  setGrid(plan->add(queryGrad, shape, arguments), shape.queries, heads);
+  setGrid(plan->add(queryGrad, shape, arguments), shape.queries, heads, kWarpsPerBlock,
+          isFlash ? kFlashRows : 1);
   plan->takesWorkspace(6);
   arguments = inputs;
   arguments.push_back(at(op.dk));
   arguments.push_back(at(op.dv));
-  setGrid(plan->add(keyGrad, shape, arguments), shape.keys, shape.batch * shape.kvHeads);
+  setGrid(plan->add(keyGrad, shape, arguments), shape.keys, shape.batch * shape.kvHeads,
+          isFlash ? 2 : kWarpsPerBlock, isFlash ? kFlashRows : 1);
   plan->takesWorkspace(6);
   return std::unique_ptr<Plan>(std::move(plan));
 }

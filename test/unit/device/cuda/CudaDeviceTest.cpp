@@ -48,6 +48,10 @@ TEST_F(CudaDeviceTest, SaysWhatIsMissing) {
   EXPECT_THAT(failure(options), HasSubstr("cuBLASLt 12.1 or newer, which multiplies matrices on "
                                           "GPUs, is missing: tried cannot load library "
                                           "'libno-blas.so'"));
+  {
+    const Setting oldest("TITAN_STUB_DRIVER", "12010");
+    EXPECT_EQ(failure(testOptions()), "no failure") << "its own kernels too are for that driver";
+  }
   const Setting old("TITAN_STUB_DRIVER", "12000");
   EXPECT_THAT(failure(testOptions()),
               HasSubstr("the driver is for CUDA 12.0; needed is one for CUDA 12.1 or newer"));

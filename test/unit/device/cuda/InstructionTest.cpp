@@ -293,7 +293,12 @@ INSTANTIATE_TEST_SUITE_P(Shapes, AttentionInstructionTest,
                          testing::Values(AttentionCase{DType::f32, 37, 37, 4, 2, 16, true, false},
                                          AttentionCase{DType::f32, 5, 70, 2, 2, 33, false, false},
                                          AttentionCase{DType::f32, 40, 24, 2, 1, 64, true, true},
-                                         AttentionCase{DType::bf16, 37, 37, 4, 2, 64, true, false},
+                                         AttentionCase{DType::bf16, 37, 37, 4, 2, 64, true, true},
+                                         // On tensor cores.
+                                         AttentionCase{DType::bf16, 69, 69, 4, 2, 64, true, false},
+                                         AttentionCase{DType::bf16, 20, 70, 2, 2, 64, false, false},
+                                         AttentionCase{DType::bf16, 67, 67, 2, 1, 128, true, false},
+                                         AttentionCase{DType::bf16, 66, 5, 1, 1, 128, true, false},
                                          AttentionCase{DType::bf16, 33, 20, 2, 1, 128, true, true},
                                          AttentionCase{DType::f32, 3, 4, 1, 1, 256, true, false}));
 

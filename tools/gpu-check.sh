@@ -1,0 +1,179 @@
+#!/usr/bin/env bash
+# Proves or disproves Titan on a GPU, with one command on a machine that has one and needs no LLVM.
+#
+#   tools/gpu-check.sh pack [--quick] [FOLDER]    here, after a build: all that is needed, under 60 MB
+#   FOLDER/gpu-check.sh run [--quick] [--seconds N]    there (540 seconds by default)
+#
+# FOLDER is build/gpu-check unless given; FOLDER.tar.gz is made beside it. `run` does first what
+# decides whether results are right: every instruction against the CPU, then the golden models
+# against PyTorch's float64; then what takes time, until the deadline: benchmarks by importance. Its
+# last lines are one table. --quick is one model for one step, for tests.
+#
+# Exit status: 0 all that ran is right, 1 something is wrong, 77 there is no GPU.
+set -uo pipefail
+
+here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+action=${1:-}
+[ $# -gt 0 ] && shift
+quick= seconds=540 folder=
+while [ $# -gt 0 ]; do
+  case $1 in
+  --quick) quick=1 ;;
+  --seconds) seconds=${2:?--seconds needs a number} && shift ;;
+  -*) echo "error: unknown option $1; expected --quick or --seconds N" >&2 && exit 1 ;;
+  *) folder=$1 ;;
+  esac
+  shift
+done
+
+goldens() { # name, precision and target of each
+  echo "untied float32 cuda:sm_90"
+  [ -n "$quick" ] || printf '%s\n' "tied float32 cuda:sm_80" "untied bfloat16 cuda:sm_90" "tied bfloat16 cuda:sm_80"
+}
+
+benchmarks() { # name, job, rows, tokens in a row, vocabulary, options: the most important first
+  printf '%s\n' \
+    "debugmodel models/llama3/debugmodel.toml 8 2048 2048" \
+    "1B-1024x4 models/llama3/1b.toml 4 1024 128256" \
+    "1B-8192x1 models/llama3/1b.toml 1 8192 128256" \
+    "8B-2layers-1024x4 models/llama3/8b.toml 4 1024 128256 --model.n_layers=2"
+}
+
+pack() {
+  set -e
+  . "$here/common.sh"
+  local build=$root/build name precision target job rows seq vocabulary options
+  folder=${folder:-$build/gpu-check}
+  rm -rf "$folder"
+  mkdir -p "$folder"/{bin,lib,test/e2e,test/golden,jobs}
+  cp "$here/gpu-check.sh" "$folder/"
+  cp "$build/lib/libtitan_cuda.so" "$folder/lib/"
+  cp "$root/test/e2e/golden.py" "$folder/test/e2e/"
+  cp "$root"/test/golden/*.safetensors "$root"/test/golden/*.json "$folder/test/golden/"
+  local binary
+  for binary in bin/titan-run test/unit/CudaTests; do
+    cp "$build/$binary" "$folder/bin/$(basename "$binary").bin"
+    strip "$folder/bin/$(basename "$binary").bin"
+    # Libraries that the other machine may lack; those of the C and C++ run time are its own, since
+    # its driver needs them too.
+    ldd "$build/$binary" | awk '$3 ~ /^\// { print $3 }' |
+      grep -v -E '/(libc|libm|libdl|libpthread|librt|libstdc\+\+|libgcc_s)\.so' |
+      xargs -I{} cp -Ln {} "$folder/lib/"
+    printf '#!/bin/sh\nhere=$(cd "$(dirname "$0")" && pwd)\nexec env LD_LIBRARY_PATH="${LD_LIBRARY_PATH:+$LD_LIBRARY_PATH:}$here/../lib" "$here/%s.bin" "$@"\n' \
+      "$(basename "$binary")" >"$folder/bin/$(basename "$binary")"
+    chmod +x "$folder/bin/$(basename "$binary")"
+  done
+  while read -r name precision target; do
+    python3 "$root/test/e2e/golden.py" "$build" "$name" "$folder/jobs/$name-$precision" \
+      $([ "$precision" = float32 ] || echo bfloat16) "target=$target" phase=compile
+  done < <(goldens)
+  [ -n "$quick" ] || while read -r name job rows seq vocabulary options; do
+    "$build/bin/titan-compile" "$root/$job" --target=cuda:sm_90 --world-size 1 -o "$folder/jobs/$name.tbin" \
+      --training.local_batch_size="$rows" --training.seq_len="$seq" \
+      --training.mixed_precision_param=bfloat16 $options
+  done < <(benchmarks)
+  tar -C "$(dirname "$folder")" -czf "$folder.tar.gz" "$(basename "$folder")"
+  local bytes
+  bytes=$(stat -c %s "$folder.tar.gz")
+  say "$folder.tar.gz: $bytes bytes"
+  [ "$bytes" -lt 60000000 ] || fail "$folder.tar.gz is larger than 60 MB"
+}
+
+#--- on the machine with the GPU
+
+started=$(date +%s)
+table=()
+wrong=0
+
+left() { echo $((seconds - ($(date +%s) - started))); }
+
+# row NAME LEAST COMMAND...: runs it unless fewer than LEAST seconds are left.
+row() {
+  local name=$1 least=$2 begin status what
+  shift 2
+  if [ "$(left)" -lt "$least" ]; then
+    table+=("$name|skipped|fewer than $least seconds were left")
+    return
+  fi
+  echo "=== $name"
+  begin=$(date +%s)
+  timeout "$(left)" "$@" >"$here/log.txt" 2>&1
+  status=$?
+  tail -n 60 "$here/log.txt"
+  what=$(detail "$here/log.txt")
+  case $status in
+  0) table+=("$name|right|$what") ;;
+  124) table+=("$name|out of time|after $(($(date +%s) - begin)) s; $what") ;;
+  *) table+=("$name|WRONG|exit status $status; $what") && wrong=1 ;;
+  esac
+}
+
+# What the table says of a log: a benchmark's last step, a comparison's worst rows, a test's count.
+detail() {
+  sed 's/\x1b\[[0-9;]*m//g' "$1" | awk '
+    /step: *[0-9]+ / { sub(/.*step:/, "step:"); step = $0 }
+    /FAILED/ { failed = failed " " $0 ";" }
+    /\[  PASSED  \]/ { passed = $0 }
+    /^gradients of step 1|^losses, interpreter/ { worst = worst " " $0 ";" }
+    END { print failed passed worst (passed worst == "" ? step : "") }'
+}
+
+# batches FILE ROWS TOKENS VOCABULARY: 10 steps of random tokens.
+batches() {
+  python3 - "$@" <<'PYTHON'
+import array, json, random, struct, sys
+path, rows, seq, vocabulary = sys.argv[1], *map(int, sys.argv[2:])
+random.seed(1)
+count = 10 * rows * seq
+data = array.array("i", (random.randrange(vocabulary) for _ in range(count))).tobytes()
+shape = [10, rows, seq]
+header = json.dumps({
+    "labels": {"dtype": "I32", "shape": shape, "data_offsets": [0, len(data)]},
+    "tokens": {"dtype": "I32", "shape": shape, "data_offsets": [len(data), 2 * len(data)]},
+}).encode()
+header += b" " * (-len(header) % 8)
+with open(path, "wb") as file:
+    file.write(struct.pack("<Q", len(header)) + header + data + data)
+PYTHON
+}
+
+benchmark() {
+  local name=$1 rows=$2 seq=$3 vocabulary=$4
+  batches "$here/jobs/$name.safetensors" "$rows" "$seq" "$vocabulary" &&
+    "$here/bin/titan-run" "$here/jobs/$name.tbin" --training.dataset_path="$here/jobs/$name.safetensors" \
+      --training.steps=10 --debug.seed=1 --metrics.log_freq=1
+}
+
+run() {
+  local name precision target job rows seq vocabulary options reason
+  # pip's libraries are looked for in the Python that the machine has.
+  [ -n "${VIRTUAL_ENV:-}" ] || VIRTUAL_ENV=$(python3 -c 'import sys; print(sys.prefix)')
+  export VIRTUAL_ENV
+  reason=$("$here/bin/titan-run" "$here/jobs/untied-float32/model.tbin" --training.steps=0 2>&1)
+  if grep -q -E "driver is missing|CUDA_ERROR_NO_DEVICE" <<<"$reason"; then
+    echo "$reason"
+    echo "skipped: there is no GPU here"
+    exit 77
+  fi
+  nvidia-smi --query-gpu=name,driver_version,memory.total,clocks.sm,clocks.mem,clocks.max.sm --format=csv 2>/dev/null
+  [ -n "$quick" ] || row "instructions against the CPU" 30 env TITAN_TEST_GPU=1 "$here/bin/CudaTests"
+  while read -r name precision target; do
+    row "golden $name $precision $target" 20 python3 "$here/test/e2e/golden.py" "$here" "$name" \
+      "$here/jobs/$name-$precision" $([ "$precision" = float32 ] || echo bfloat16) phase=train \
+      $([ -z "$quick" ] || echo steps=1)
+  done < <(goldens)
+  [ -n "$quick" ] || while read -r name job rows seq vocabulary options; do
+    row "$name bfloat16" 40 benchmark "$name" "$rows" "$seq" "$vocabulary" </dev/null
+  done < <(benchmarks)
+  nvidia-smi --query-gpu=clocks.sm,clocks.mem,temperature.gpu,power.draw --format=csv 2>/dev/null
+  echo "$reason" | grep -o "compute capability.*ready" | head -1
+  echo
+  printf '%s\n' "${table[@]}" | awk -F'|' '{ printf "%-36s %-12s %s\n", $1, $2, $3 }'
+  exit $wrong
+}
+
+case $action in
+pack) pack ;;
+run) run ;;
+*) echo "usage: gpu-check.sh pack [--quick] [FOLDER] | run [--quick] [--seconds N]" >&2 && exit 1 ;;
+esac
