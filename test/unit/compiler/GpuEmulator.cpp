@@ -425,8 +425,9 @@ static Cell evaluate(Operation &op, llvm::ArrayRef<Cell> in, bool &isKnown) {
       .Case([&](arith::BitcastOp cast) {
         if (cast.getType().isF32())
           out.real = std::bit_cast<float>(static_cast<uint32_t>(in[0].integer));
-        else
-          out.integer = std::bit_cast<uint32_t>(in[0].real);
+        else // of a float32, or of a bf16, which is kept as one
+          out.integer =
+              std::bit_cast<uint32_t>(in[0].real) >> (cast.getType().isInteger(16) ? 16 : 0);
       })
       .Case([&](arith::CmpIOp cmp) {
         out.integer = compare(cmp.getPredicate(), in[0].integer, in[1].integer);
