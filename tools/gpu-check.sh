@@ -101,6 +101,7 @@ row() {
   status=$?
   tail -n 60 "$here/log.txt"
   what=$(detail "$here/log.txt")
+  grep -o '[^-]*, compute capability.*, ready' "$here/log.txt" >>"$here/device.txt"
   case $status in
   0) table+=("$name|right|$what") ;;
   124) table+=("$name|out of time|after $(($(date +%s) - begin)) s; $what") ;;
@@ -146,10 +147,11 @@ benchmark() {
 
 run() {
   local name precision target job rows seq vocabulary options reason
+  rm -f "$here/device.txt"
   # pip's libraries are looked for in the Python that the machine has.
   [ -n "${VIRTUAL_ENV:-}" ] || VIRTUAL_ENV=$(python3 -c 'import sys; print(sys.prefix)')
   export VIRTUAL_ENV
-  reason=$("$here/bin/titan-run" "$here/jobs/untied-float32/model.tbin" --training.steps=0 2>&1)
+  reason=$("$here/bin/titan-run" "$here/jobs/untied-float32/model.tbin" 2>&1) # fails at its data at the latest
   if grep -q -E "driver is missing|CUDA_ERROR_NO_DEVICE" <<<"$reason"; then
     echo "$reason"
     echo "skipped: there is no GPU here"
@@ -166,8 +168,8 @@ run() {
     row "$name bfloat16" 40 benchmark "$name" "$rows" "$seq" "$vocabulary" </dev/null
   done < <(benchmarks)
   nvidia-smi --query-gpu=clocks.sm,clocks.mem,temperature.gpu,power.draw --format=csv 2>/dev/null
-  echo "$reason" | grep -o "compute capability.*ready" | head -1
   echo
+  [ ! -s "$here/device.txt" ] || head -n 1 "$here/device.txt"
   printf '%s\n' "${table[@]}" | awk -F'|' '{ printf "%-36s %-12s %s\n", $1, $2, $3 }'
   exit $wrong
 }
