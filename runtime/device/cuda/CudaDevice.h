@@ -32,7 +32,10 @@ struct KernelStage {
 class CudaKernelTable final : public KernelTable {
 public:
   CudaKernelTable(const Driver &driver, Module module) : driver(driver), module(module) {}
-  ~CudaKernelTable() override { driver.cuModuleUnload(module); }
+  ~CudaKernelTable() override {
+    if (module)
+      driver.cuModuleUnload(module);
+  }
 
   const Driver &driver;
   Module module;
@@ -107,7 +110,9 @@ private:
   Status start(const CudaOptions &options);
   Status describeDevice();
   Status createStaging();
-  StatusOr<const format::Image *> chooseImage(const format::Program &program) const;
+  /// Those that run here, the best first.
+  StatusOr<std::vector<const format::Image *>> chooseImages(const format::Program &program) const;
+  StatusOr<Module> loadImages(const format::Program &program) const;
 
   Driver driver;
   BuiltinKernels kernels;

@@ -97,13 +97,14 @@ StatusOr<FunctionHandle> BuiltinKernels::find(const std::string &name) const {
   return internalError("the CUDA plugin has no kernel '" + name + "'");
 }
 
-StatusOr<const format::Image *> CudaDevice::chooseImage(const format::Program &program) const {
+StatusOr<std::vector<const format::Image *>>
+CudaDevice::chooseImages(const format::Program &program) const {
+  const std::string own = std::to_string(10 * major + minor);
+  const std::string advice = ": compile the job again with --target=cuda:sm_" + own;
   if (program.target != "cuda")
-    return invalidArgument(
-        "the program is for target '" + program.target +
-        "', this device is 'cuda': compile the job again with --target=cuda:sm_" +
-        std::to_string(10 * major + minor));
-  const format::Image *text = nullptr;
+    return invalidArgument("the program is for target '" + program.target +
+                           "', this device is 'cuda'" + advice);
+  std::vector<const format::Image *> machineCode, text;
   for (const format::Image &image : program.images) {
     const std::optional<int> architecture = architectureOf(image.target);
     if (!architecture)
@@ -112,27 +113,37 @@ StatusOr<const format::Image *> CudaDevice::chooseImage(const format::Program &p
     // Machine code runs where only the minor number is above its own; the driver translates PTX for
     // all that is newer.
     if (isMachineCode(image) && *architecture / 10 == major && *architecture % 10 <= minor)
-      return &image;
-    if (!isMachineCode(image) && *architecture <= 10 * major + minor)
-      text = &image;
+      machineCode.push_back(&image);
+    if (!isMachineCode(image) && *architecture <= 10 * major + minor &&
+        image.contents.ends_with('\0'))
+      text.push_back(&image);
   }
-  if (text && text->contents.ends_with('\0'))
-    return text;
-  return invalidArgument("no image of the program runs on " + name + " (sm_" +
-                         std::to_string(10 * major + minor) + "), the first is for " +
-                         (program.images.empty() ? "nothing" : program.images.front().target) +
-                         ": compile the job again with --target=cuda:sm_" +
-                         std::to_string(10 * major + minor));
+  machineCode.insert(machineCode.end(), text.begin(), text.end());
+  if (machineCode.empty())
+    return invalidArgument(
+        "no image of the program runs on " + name + " (sm_" + own + "), the first is for " +
+        (program.images.empty() ? "nothing" : program.images.front().target) + advice);
+  return machineCode;
+}
+
+StatusOr<Module> CudaDevice::loadImages(const format::Program &program) const {
+  TITAN_ASSIGN_OR_RETURN(const std::vector<const format::Image *> images, chooseImages(program));
+  Status failure;
+  for (const format::Image *image : images) {
+    auto module = loadModule(driver, image->contents.data());
+    if (module.ok())
+      return module;
+    // Machine code of a newer toolkit than the driver's; PTX is the older one's too.
+    failure = module.status().withContext("image '" + image->name + "'");
+  }
+  return failure;
 }
 
 StatusOr<std::unique_ptr<KernelTable>> CudaDevice::loadKernels(const format::Program &program) {
   if (program.kernels.empty() && program.target == "cuda")
     return std::unique_ptr<KernelTable>(std::make_unique<CudaKernelTable>(driver, nullptr));
-  TITAN_ASSIGN_OR_RETURN(const format::Image *const image, chooseImage(program));
-  auto module = loadModule(driver, image->contents.data());
-  if (!module.ok())
-    return module.status().withContext("image '" + image->name + "'");
-  auto table = std::make_unique<CudaKernelTable>(driver, *module);
+  TITAN_ASSIGN_OR_RETURN(const Module module, loadImages(program));
+  auto table = std::make_unique<CudaKernelTable>(driver, module);
   for (const format::Kernel &kernel : program.kernels) {
     std::vector<KernelStage> &stages = table->kernels.emplace_back();
     for (const format::Stage &stage : kernel.stages) {

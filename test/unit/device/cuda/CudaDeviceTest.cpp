@@ -263,6 +263,17 @@ TEST_F(CudaDeviceTest, RefusesProgramsOfOtherTargets) {
   program.images[0].contents = std::string_view("nonsense\0", 9);
   EXPECT_THAT(load(), HasSubstr("image 'kernels': cuModuleLoadDataEx"));
   EXPECT_THAT(load(), HasSubstr("unknown declaration")) << "the compiler's own words";
+  // Machine code that the driver refuses is no reason to fail where there is PTX.
+  program.kernels.clear();
+  program.kernels.push_back({"k", {}, {{"k_0", 1, 32}}, {}, 0});
+  const std::string ptx = ".version 8.1\n.target sm_90\n.visible .entry k_0(\n)\n{\nret;\n}\n";
+  program.images[0].contents = std::string_view(ptx.c_str(), ptx.size() + 1);
+  program.images.push_back({"kernels.cubin",
+                            "cuda:sm_120",
+                            {},
+                            std::string_view("\x7f"
+                                             "ELF")});
+  EXPECT_TRUE(device->loadKernels(program).ok()) << load();
 }
 
 } // namespace
