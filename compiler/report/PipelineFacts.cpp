@@ -66,7 +66,7 @@ PipelineFacts collectPipelineWork(ModuleOp local) {
   PipelineFacts facts;
   for (func::FuncOp function : getFamily(local, names::kForward))
     if (auto rank = function->getAttrOfType<IntegerAttr>(kPipelineRank))
-      facts.stages.push_back({rank.getInt(), sumWork(function), {}});
+      facts.stages.push_back({rank.getInt(), sumWork(function), {}, {}});
   if (facts.isEmpty())
     return facts;
   for (auto [stage, function] : llvm::zip_equal(facts.stages, getFamily(local, names::kBackward)))
@@ -127,7 +127,7 @@ Simulation PipelineFacts::simulate() const {
     options.costs.push_back({.forward = stage.forward.time / unit,
                              .backward = backward,
                              .backwardInput = backward,
-                             .backwardWeight = stage.weights.estimateTime() / unit});
+                             .backwardWeight = stage.weights.time / unit});
     options.residualBytes.push_back(stage.residualBytes);
   }
   options.residentBytes = residentBytes;
