@@ -96,8 +96,8 @@ llvm::ArrayRef<Phase> allPhases() {
       {"sharded", "every tensor laid out on the mesh", buildShardedPhase, verifySharded},
       {"step", "the training step: forward, backward, optimizer", buildStepPhase, verifyStep},
       {"device", "one device's program", buildDevicePhase, verifyDevice},
-      {"local", "what the backward recomputes, loss in chunks, collectives in buckets", buildLocalPhase,
-       verifyLocal},
+      {"local", "what the backward recomputes, loss in chunks, collectives in buckets",
+       buildLocalPhase, verifyLocal},
       {"kernels", "fused kernels, instructions in order", buildKernelsPhase, verifyKernels},
       {"exec", "buffers and instructions", buildExecPhase, verifyExec},
   };
