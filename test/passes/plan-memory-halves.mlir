@@ -16,7 +16,7 @@
 // CHECK-DAG:  exec.buffer @fwd_to_weight.1 + 0
 // CHECK:      exec.timeline @train.0
 // CHECK:      exec.action run I @bwd.0 stage 0 microbatch 0
-// CHECK-NEXT: exec.action run W @bwd_weight.0 stage 0 microbatch 0
+// CHECK:      exec.action run W @bwd_weight.0 stage 0 microbatch 0
 // CHECK:      exec.timeline @train.1
 // CHECK:      exec.action run F @fwd.1 stage 1 microbatch 0 slots(@batch = 0, @fwd_to_bwd.1 = 0, @fwd_to_weight.1 = 0, @activations.1 = 0)
 // CHECK:      exec.action run I @bwd.1 stage 1 microbatch 0 slots(@batch = 0, @fwd_to_bwd.1 = 0, @fwd_to_weight.1 = 0, @activations.1 = 0, @input_to_weight.1 = 0, @sent_cotangents.1 = 0)
