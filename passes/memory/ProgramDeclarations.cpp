@@ -140,7 +140,8 @@ void ProgramLayout::declareClasses(OpBuilder &builder) {
 void ProgramLayout::declareMemory(OpBuilder &builder, const llvm::StringMap<int64_t> &arenaBytes) {
   builder.setInsertionPointToStart(module.getBody());
   SmallVector<Attribute> mesh;
-  for (const MeshShape::Axis &axis : MeshShape::get(module).getAxes())
+  const MeshShape shape = MeshShape::get(module);
+  for (const MeshShape::Axis &axis : shape.getAxes())
     mesh.push_back(exec::AxisAttr::get(builder.getContext(), axis.name, axis.size));
   exec::ProgramOp::create(builder, module.getLoc(), "cpu", builder.getArrayAttr(mesh), 0, "",
                           builder.getStrArrayAttr({}));

@@ -76,7 +76,7 @@ void measure(const Settings &settings, const Case &test, bool tie) {
     }
     arrays.push_back(std::make_unique<BenchArray>((size + 3) / 4));
     if (size == 4)
-      arrays.back()->data()[0] = 1;
+      arrays.back()->data()[0] = 0.5f;
     buffers.push_back(arrays.back()->data());
     bytes += static_cast<double>(size);
   }

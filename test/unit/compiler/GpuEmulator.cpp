@@ -108,7 +108,9 @@ private:
 
 std::string Emulator::run() {
   gpu::GPUFuncOp function = launch.function;
-  for (auto [argument, pointer] : llvm::zip_equal(function.getArguments(), launch.arguments)) {
+  // Shared memory comes behind the function's own arguments.
+  for (auto [argument, pointer] : llvm::zip_equal(
+           function.getArguments().take_front(function.getNumArguments()), launch.arguments)) {
     auto type = cast<MemRefType>(argument.getType());
     auto *bytes = static_cast<char *>(pointer);
     auto &shadow = shadows[bytes];
