@@ -99,22 +99,23 @@ Status Trainer::writeScalar(const VariableRef &variable, double value) {
   return executor->write(variable, std::as_bytes(std::span(&single, 1)));
 }
 
-/// What the step under way needs of the optimizer's configuration.
-Status Trainer::writeScalars(double lr) {
+/// What the job says of the optimizer for all steps.
+Status Trainer::writeConstants() {
   const OptimizerSection &optimizer = job.optimizer;
+  TITAN_RETURN_IF_ERROR(writeScalar(scalars.oneMinusBeta1, 1 - optimizer.beta1));
+  TITAN_RETURN_IF_ERROR(writeScalar(scalars.oneMinusBeta2, 1 - optimizer.beta2));
+  TITAN_RETURN_IF_ERROR(writeScalar(scalars.epsilon, optimizer.eps));
+  TITAN_RETURN_IF_ERROR(writeScalar(scalars.weightDecay, optimizer.weightDecay));
+  return writeScalar(scalars.maxNorm, job.training.maxNorm);
+}
+
+/// What the optimizer needs to know of the step under way.
+Status Trainer::writeStepScalars(double lr) {
   const auto exponent = static_cast<double>(step);
-  const std::pair<const VariableRef &, double> values[] = {
-      {scalars.lr, lr},
-      {scalars.biasCorrection1, 1 - std::pow(optimizer.beta1, exponent)},
-      {scalars.biasCorrection2, 1 - std::pow(optimizer.beta2, exponent)},
-      {scalars.oneMinusBeta1, 1 - optimizer.beta1},
-      {scalars.oneMinusBeta2, 1 - optimizer.beta2},
-      {scalars.epsilon, optimizer.eps},
-      {scalars.weightDecay, optimizer.weightDecay},
-      {scalars.maxNorm, job.training.maxNorm}};
-  for (const auto &[variable, value] : values)
-    TITAN_RETURN_IF_ERROR(writeScalar(variable, value));
-  return okStatus();
+  TITAN_RETURN_IF_ERROR(writeScalar(scalars.lr, lr));
+  TITAN_RETURN_IF_ERROR(
+      writeScalar(scalars.biasCorrection1, 1 - std::pow(job.optimizer.beta1, exponent)));
+  return writeScalar(scalars.biasCorrection2, 1 - std::pow(job.optimizer.beta2, exponent));
 }
 
 StatusOr<double> Trainer::readScalar(const VariableRef &variable) const {
@@ -202,7 +203,7 @@ Status Trainer::initialize() {
     TITAN_RETURN_IF_ERROR(loadParameters(*executor, *job.checkpoint.initialLoadPath));
     logger.info("parameters loaded from {}", *job.checkpoint.initialLoadPath);
   }
-  return okStatus();
+  return writeConstants();
 }
 
 Status Trainer::checkBatches() {
@@ -273,7 +274,7 @@ StatusOr<bool> Trainer::runStep(double lr) {
   ++step;
   if (options.beginStep)
     options.beginStep(step);
-  TITAN_RETURN_IF_ERROR(writeScalars(lr));
+  TITAN_RETURN_IF_ERROR(writeStepScalars(lr));
   TITAN_RETURN_IF_ERROR(executor->run(trainTimeline, Section::prologue));
   for (int64_t i = 0; i < microbatches; ++i) {
     const auto start = Clock::now();

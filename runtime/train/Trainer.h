@@ -84,7 +84,8 @@ private:
   Status initialize();
   Status bindScalars();
   Status writeScalar(const VariableRef &variable, double value);
-  Status writeScalars(double lr);
+  Status writeConstants();
+  Status writeStepScalars(double lr);
   StatusOr<double> readScalar(const VariableRef &variable) const;
   Status fill(Inputs &batch, BatchSource &source);
   Status writePart(Inputs &batch, const VariableRef &variable, std::span<const int32_t> values);
