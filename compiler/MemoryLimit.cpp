@@ -83,7 +83,7 @@ StatusOr<std::vector<int64_t>> MemoryFitter::measure(std::vector<int64_t> residu
   for (const RematRank &rank : ranks) {
     int64_t &total = totals.emplace_back();
     for (auto segment : (*copy).getOps<exec::SegmentOp>())
-      if (!segment.getPipelineRank() || segment.getPipelineRank() == rank.getRank())
+      if (segment.isOnRank(rank.getRank()))
         total += segment.getSize();
   }
   return totals;

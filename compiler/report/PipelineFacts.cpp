@@ -111,7 +111,7 @@ void addPipelineProgram(ModuleOp exec, PipelineFacts &facts) {
   }
   for (auto segment : exec.getOps<exec::SegmentOp>())
     for (int64_t rank = 0; rank <= mostRank; ++rank)
-      if (!segment.getPipelineRank() || *segment.getPipelineRank() == rank)
+      if (segment.isOnRank(rank))
         facts.residentBytes[rank] +=
             segment.getSize() - residualSegments.lookup(segment.getSymName());
 }

@@ -82,16 +82,12 @@ private:
               facts.batchDegree *= std::max<int64_t>(exec::getNumCoordinates(module, {axis}), 1);
   }
 
-  /// How large the rank's gradients are before they are reduced to their slices. Variables of one
-  /// pipeline rank are in a segment of its own, such as gradients.1.
+  /// How large the rank's gradients are before they are reduced to their slices.
   void collectGradients() {
-    for (auto variable : module.getOps<exec::VariableOp>()) {
-      int64_t owner = 0;
-      const bool hasOwner = !variable.getBase().split('.').second.getAsInteger(10, owner);
+    for (auto variable : module.getOps<exec::VariableOp>())
       if (variable.getSharding() && variable.getRole() == exec::Role::Gradient &&
-          (!hasOwner || owner == rank->pipelineRank))
+          module.lookupSymbol<exec::SegmentOp>(variable.getBase()).isOnRank(rank->pipelineRank))
         rank->unreducedGradientBytes += getWholeBytes(variable) - getStoredBytes(variable);
-    }
   }
 
   void addActions(Region &section, bool isBody) {

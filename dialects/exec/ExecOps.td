@@ -44,6 +44,12 @@ def Exec_SegmentOp : Exec_Declaration<"segment", [Symbol]> {
                        OptionalAttr<Exec_I64Attr>:$pipeline_rank);
   let assemblyFormat = "$sym_name `size` $size `in` `` $space (`rank` $pipeline_rank^)? attr-dict";
   let hasVerifier = 1;
+  let extraClassDeclaration = [{
+    /// Whether ranks of that coordinate in "pp" have the segment; without one, whether all have it.
+    bool isOnRank(std::optional<int64_t> rank) {
+      return !getPipelineRank() || getPipelineRank() == rank;
+    }
+  }];
 }
 
 def Exec_ResidualClassOp

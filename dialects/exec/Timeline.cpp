@@ -43,8 +43,7 @@ static LogicalResult verifyMemory(ActionOp op, TimelineOp timeline, FuncOp funct
     if (auto residualClass = symbols.lookupNearestSymbolFrom<ResidualClassOp>(timeline, base))
       base = residualClass.getSegmentAttr();
     auto segment = symbols.lookupNearestSymbolFrom<SegmentOp>(timeline, base);
-    if (!segment || !segment.getPipelineRank() ||
-        segment.getPipelineRank() == timeline.getPipelineRank())
+    if (!segment || segment.isOnRank(timeline.getPipelineRank()))
       continue;
     auto error = op.emitOpError("runs '")
                  << function.getSymName() << "', which uses segment '" << segment.getSymName()
