@@ -20,7 +20,6 @@ struct RankPart {
 struct ResultPlacement {
   enum class Kind {
     fresh,   ///< memory of its own
-    reuse,   ///< may take over the memory of one of `operands` when that dies here
     inPlace, ///< must be the memory of operands[0]: the op updates it (an accumulator)
     view,    ///< is part of operands[0]'s memory, `byteOffset` from its start; nothing is computed
     assembled, ///< operand i must be computed into this result at byte offset offsets[i]
@@ -36,9 +35,6 @@ struct ResultPlacement {
   RankPart rankPart;
 
   static ResultPlacement fresh() { return {}; }
-  static ResultPlacement reuse(llvm::ArrayRef<unsigned> operands) {
-    return {Kind::reuse, {operands.begin(), operands.end()}, 0, {}, {}};
-  }
   static ResultPlacement inPlace(unsigned operand) { return {Kind::inPlace, {operand}, 0, {}, {}}; }
   static ResultPlacement view(unsigned operand, int64_t byteOffset) {
     return {Kind::view, {operand}, byteOffset, {}, {}};

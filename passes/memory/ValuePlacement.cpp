@@ -242,10 +242,6 @@ LogicalResult ValuePlacement::placeOp(Operation *op) {
     case Kind::around:
       placeByHint(op, result, {});
       break;
-    case Kind::reuse:
-      if (!placeByHint(op, result, placement.operands))
-        reuseOperand(op, result, placement.operands);
-      break;
     case Kind::inPlace:
       placeInPlace(op, result.getResultNumber(), placement.operands[0]);
       break;
@@ -300,17 +296,14 @@ bool ValuePlacement::mayOverwriteVariable(Operation *op, Place place,
   return overwritten <= 1;
 }
 
-bool ValuePlacement::placeByHint(Operation *op, Value result, ArrayRef<unsigned> mayOverwrite) {
+void ValuePlacement::placeByHint(Operation *op, Value result, ArrayRef<unsigned> mayOverwrite) {
   auto hint = hints.find(result);
   if (hint != hints.end()) {
     const Place place = hint->second;
-    if (storages[place.storage].inArena() || mayOverwriteVariable(op, place, mayOverwrite)) {
-      assign(result, place);
-      return true;
-    }
+    if (storages[place.storage].inArena() || mayOverwriteVariable(op, place, mayOverwrite))
+      return assign(result, place);
   }
   assign(result, {addStorage(getByteSize(result.getType())), 0});
-  return false;
 }
 
 void ValuePlacement::placeInPlace(Operation *op, unsigned resultIndex, unsigned operandIndex) {

@@ -95,8 +95,8 @@ private:
   void placeInPlace(mlir::Operation *op, unsigned result, unsigned operand);
   bool mayAssembleInVariable(mlir::Operation *op, Place whole);
   void placeAssembled(mlir::Operation *op, llvm::ArrayRef<int64_t> offsets);
-  /// Places a result where its hint says or in fresh memory; true if the hint was followed.
-  bool placeByHint(mlir::Operation *op, mlir::Value result, llvm::ArrayRef<unsigned> mayOverwrite);
+  /// Places a result where its hint says or in fresh memory.
+  void placeByHint(mlir::Operation *op, mlir::Value result, llvm::ArrayRef<unsigned> mayOverwrite);
   mlir::LogicalResult placeKernel(KernelOp kernel);
   int reuseOperand(mlir::Operation *op, mlir::Value result, llvm::ArrayRef<unsigned> operands);
   void placeStore(StoreOp store);
