@@ -28,7 +28,9 @@ public:
     std::vector<RematFacts::Item> list;
     for (auto &[name, item] : items)
       list.push_back(std::move(item));
-    llvm::stable_sort(list, [](const auto &a, const auto &b) { return a.amount > b.amount; });
+    llvm::sort(list, [](const auto &a, const auto &b) {
+      return std::tie(b.amount, a.name) < std::tie(a.amount, b.name);
+    });
     return list;
   }
 

@@ -23,9 +23,9 @@ struct RematFacts {
   struct Rank {
     std::optional<int64_t> rank;
     double work = 0; ///< of a microbatch, forward and backward, if nothing ran twice
-    RematFrontier::Point none, chosen;
-    std::vector<RematFrontier::Point> range; ///< from the mode none to the least bytes
-    std::vector<Item> kept, rerun;           ///< most first
+    RematFrontier::Point none = {}, chosen = {};
+    std::vector<RematFrontier::Point> range = {}; ///< from the mode none to the least bytes
+    std::vector<Item> kept = {}, rerun = {};      ///< most first
     /// What time a plan adds, as a share of `work`.
     double slowDown(const RematFrontier::Point &point) const {
       return work > 0 ? static_cast<double>(point.work) / work : 0;
