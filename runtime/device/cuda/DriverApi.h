@@ -88,7 +88,8 @@ private:
   int number = 0;
 };
 
-/// `TITAN_CUDA(driver, cuStreamSynchronize(stream))`: returns the Status of a call that fails.
+/// `TITAN_CUDA_CHECK(driver, cuStreamSynchronize(stream))`: returns the Status of a call that
+/// fails.
 #define TITAN_CUDA_CHECK(driver, call) TITAN_RETURN_IF_ERROR((driver).check((driver).call, #call))
 
 } // namespace titan::cuda

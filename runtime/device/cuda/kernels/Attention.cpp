@@ -54,6 +54,23 @@ TITAN_DEVICE float dot(const __attribute__((address_space(3))) float *a, const T
   return sum;
 }
 
+/// Adds `factor` times a row to the lane's columns of a row of the result.
+template <typename T>
+TITAN_DEVICE void addRow(float (&sums)[kColumns], float factor, const T *row, int64_t dim) {
+  const int lane = threadInBlock() % kWarp;
+  for (int c = 0; c < kColumns; ++c)
+    if (lane + c * kWarp < dim)
+      sums[c] += factor * load(row + lane + c * kWarp);
+}
+
+template <typename T>
+TITAN_DEVICE void storeRow(T *to, const float (&sums)[kColumns], int64_t dim) {
+  const int lane = threadInBlock() % kWarp;
+  for (int c = 0; c < kColumns; ++c)
+    if (lane + c * kWarp < dim)
+      store(to + lane + c * kWarp, sums[c]);
+}
+
 /// Whether a query sees a key.
 struct Mask {
   const int32_t *queryPositions, *keyPositions; ///< of one batch; null: the places
@@ -105,18 +122,12 @@ TITAN_DEVICE void forward(const AttentionShape &shape, const T *q, const T *k, c
     total = total * rescale + warpSum(weight);
     for (float &sum : sums)
       sum *= rescale;
-    for (int j = 0; j < kWarp && first + j < end; ++j) {
-      const float share = fromLane(weight, j);
-      const T *value = at(v, shape.v, row.batch, first + j, kvHead);
-      for (int c = 0; c < kColumns; ++c)
-        if (lane + c * kWarp < shape.dim)
-          sums[c] += share * load(value + lane + c * kWarp);
-    }
+    for (int j = 0; j < kWarp && first + j < end; ++j)
+      addRow(sums, fromLane(weight, j), at(v, shape.v, row.batch, first + j, kvHead), shape.dim);
   }
-  T *to = at(out, shape.out, row.batch, row.place, row.head);
-  for (int c = 0; c < kColumns; ++c)
-    if (lane + c * kWarp < shape.dim)
-      store(to + lane + c * kWarp, total != 0 ? sums[c] / total : 0.0f);
+  for (float &sum : sums)
+    sum = total != 0 ? sum / total : 0.0f;
+  storeRow(at(out, shape.out, row.batch, row.place, row.head), sums, shape.dim);
   if (lane == 0)
     lse[(row.batch * shape.heads + row.head) * shape.queries + row.place] =
         total != 0 ? (best + log2(total)) * kLn2 : -kInfinity;
@@ -164,18 +175,10 @@ TITAN_DEVICE void queryGrad(const AttentionShape &shape, const T *q, const T *k,
       change = exp2(score - logSum) * shape.scale *
                (dot(grad, at(v, shape.v, row.batch, key, kvHead), shape.dim) - offset);
     }
-    for (int j = 0; j < kWarp && first + j < end; ++j) {
-      const float share = fromLane(change, j);
-      const T *other = at(k, shape.k, row.batch, first + j, kvHead);
-      for (int c = 0; c < kColumns; ++c)
-        if (lane + c * kWarp < shape.dim)
-          sums[c] += share * load(other + lane + c * kWarp);
-    }
+    for (int j = 0; j < kWarp && first + j < end; ++j)
+      addRow(sums, fromLane(change, j), at(k, shape.k, row.batch, first + j, kvHead), shape.dim);
   }
-  T *to = at(dq, shape.dq, row.batch, row.place, row.head);
-  for (int c = 0; c < kColumns; ++c)
-    if (lane + c * kWarp < shape.dim)
-      store(to + lane + c * kWarp, sums[c]);
+  storeRow(at(dq, shape.dq, row.batch, row.place, row.head), sums, shape.dim);
 }
 
 /// A key's row of dK and dV: over all heads that share it, and all queries.
@@ -206,24 +209,14 @@ TITAN_DEVICE void keyGrad(const AttentionShape &shape, const T *q, const T *k, c
                   delta[rows + query]);
       }
       for (int j = 0; j < kWarp && first + j < shape.queries; ++j) {
-        const float keyShare = fromLane(change, j), valueShare = fromLane(weight, j);
-        const T *a = at(q, shape.q, row.batch, first + j, head);
-        const T *b = at(dout, shape.dout, row.batch, first + j, head);
-        for (int c = 0; c < kColumns; ++c)
-          if (lane + c * kWarp < shape.dim) {
-            keySums[c] += keyShare * load(a + lane + c * kWarp);
-            valueSums[c] += valueShare * load(b + lane + c * kWarp);
-          }
+        addRow(keySums, fromLane(change, j), at(q, shape.q, row.batch, first + j, head), shape.dim);
+        addRow(valueSums, fromLane(weight, j), at(dout, shape.dout, row.batch, first + j, head),
+               shape.dim);
       }
     }
   }
-  T *keyTo = at(dk, shape.dk, row.batch, row.place, row.head);
-  T *valueTo = at(dv, shape.dv, row.batch, row.place, row.head);
-  for (int c = 0; c < kColumns; ++c)
-    if (lane + c * kWarp < shape.dim) {
-      store(keyTo + lane + c * kWarp, keySums[c]);
-      store(valueTo + lane + c * kWarp, valueSums[c]);
-    }
+  storeRow(at(dk, shape.dk, row.batch, row.place, row.head), keySums, shape.dim);
+  storeRow(at(dv, shape.dv, row.batch, row.place, row.head), valueSums, shape.dim);
 }
 
 } // namespace

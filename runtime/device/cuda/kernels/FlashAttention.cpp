@@ -163,28 +163,44 @@ TITAN_DEVICE float rowSum(float value) {
   return value + flipLane(value, 2);
 }
 
-/// Blocks take the long rows first.
-TITAN_DEVICE int64_t tileFromEnd() { return blocksX() - 1 - blockX(); }
+constexpr int kQueryWarps = 4; ///< of a block that has queries
+
+/// The queries of a warp. Blocks take the long rows of a causal mask first.
+struct QueryRows {
+  int64_t batch, head, kvHead;
+  int64_t row;      ///< the first of kTileRows
+  int64_t keysSeen; ///< of the block: the others are masked for all of its queries
+
+  TITAN_DEVICE QueryRows of(const AttentionShape &shape) {
+    const int64_t batch = blockY() / shape.heads, head = blockY() % shape.heads;
+    const int64_t first = (blocksX() - 1 - blockX()) * kQueryWarps * kTileRows;
+    const int64_t end = first + kQueryWarps * kTileRows;
+    return {batch, head, head / (shape.heads / shape.kvHeads), first + warp() * kTileRows,
+            shape.causal && end < shape.keys ? end : shape.keys};
+  }
+};
+
+/// Whether a query that a lane has in an accumulator sees a key: element `i` of the accumulator
+/// whose first column is key `column`, in the rows from `row` on.
+TITAN_DEVICE bool isSeen(const AttentionShape &shape, int64_t row, int64_t column, int i) {
+  const int64_t key = column + pair() + i % 2;
+  return key < shape.keys && (!shape.causal || key <= row + group() + 8 * (i / 2));
+}
 
 template <int Dim>
 TITAN_DEVICE void forward(const AttentionShape &shape, const BFloat16 *q, const BFloat16 *k,
                           const BFloat16 *v, BFloat16 *out, float *lse) {
-  constexpr int kWarps = 4, kKeys = 64;
+  constexpr int kKeys = 64;
   TITAN_SHARED uint16_t keyData[kKeys * Tile<Dim>::kStride] __attribute__((aligned(16)));
   TITAN_SHARED uint16_t valueData[kKeys * Tile<Dim>::kStride] __attribute__((aligned(16)));
   const Tile<Dim> keys{keyData}, values{valueData};
-  const int64_t batch = blockY() / shape.heads, number = blockY() % shape.heads;
-  const int64_t kvHead = number / (shape.heads / shape.kvHeads);
-  const int64_t blockRow = tileFromEnd() * kWarps * kTileRows;
-  const int64_t row = blockRow + warp() * kTileRows;
+  const QueryRows own = QueryRows::of(shape);
+  const int64_t batch = own.batch, number = own.head, kvHead = own.kvHead, row = own.row;
   const auto query =
       Rows<Dim>::load(head(q, shape.q, batch, number), shape.q.sequence, row, shape.queries);
   Accumulator sums[Dim / 8] = {};
   float best[2] = {-kInfinity, -kInfinity}, total[2] = {};
-  int64_t end = shape.keys;
-  if (shape.causal && blockRow + kWarps * kTileRows < end)
-    end = blockRow + kWarps * kTileRows;
-  for (int64_t first = 0; first < end; first += kKeys) {
+  for (int64_t first = 0; first < own.keysSeen; first += kKeys) {
     barrier();
     Tile<Dim>::copy(keys, kKeys, head(k, shape.k, batch, kvHead), shape.k.sequence, first,
                     shape.keys);
@@ -202,11 +218,8 @@ TITAN_DEVICE void forward(const AttentionShape &shape, const BFloat16 *q, const 
     for (int j = 0; j < kKeys / 8; ++j)
 #pragma unroll
       for (int i = 0; i < 4; ++i) {
-        const int64_t key = first + 8 * j + pair() + i % 2;
-        const bool isSeen =
-            key < shape.keys && (!shape.causal || key <= row + group() + 8 * (i / 2));
         float &score = scores[j].at[i];
-        score = isSeen ? score * (shape.scale * kLog2E) : -kInfinity;
+        score = isSeen(shape, row, first + 8 * j, i) ? score * (shape.scale * kLog2E) : -kInfinity;
         highest[i / 2] = maximum(highest[i / 2], score);
       }
 #pragma unroll
@@ -256,14 +269,12 @@ template <int Dim>
 TITAN_DEVICE void queryGrad(const AttentionShape &shape, const BFloat16 *q, const BFloat16 *k,
                             const BFloat16 *v, const float *lse, const float *delta,
                             const BFloat16 *dout, BFloat16 *dq) {
-  constexpr int kWarps = 4, kKeys = 32;
+  constexpr int kKeys = 32;
   TITAN_SHARED uint16_t keyData[kKeys * Tile<Dim>::kStride] __attribute__((aligned(16)));
   TITAN_SHARED uint16_t valueData[kKeys * Tile<Dim>::kStride] __attribute__((aligned(16)));
   const Tile<Dim> keys{keyData}, values{valueData};
-  const int64_t batch = blockY() / shape.heads, number = blockY() % shape.heads;
-  const int64_t kvHead = number / (shape.heads / shape.kvHeads);
-  const int64_t blockRow = tileFromEnd() * kWarps * kTileRows;
-  const int64_t row = blockRow + warp() * kTileRows;
+  const QueryRows own = QueryRows::of(shape);
+  const int64_t batch = own.batch, number = own.head, kvHead = own.kvHead, row = own.row;
   const auto query =
       Rows<Dim>::load(head(q, shape.q, batch, number), shape.q.sequence, row, shape.queries);
   const auto grad = Rows<Dim>::load(head(dout, shape.dout, batch, number), shape.dout.sequence, row,
@@ -277,10 +288,7 @@ TITAN_DEVICE void queryGrad(const AttentionShape &shape, const BFloat16 *q, cons
       offset[half] = delta[place];
     }
   Accumulator sums[Dim / 8] = {};
-  int64_t end = shape.keys;
-  if (shape.causal && blockRow + kWarps * kTileRows < end)
-    end = blockRow + kWarps * kTileRows;
-  for (int64_t first = 0; first < end; first += kKeys) {
+  for (int64_t first = 0; first < own.keysSeen; first += kKeys) {
     barrier();
     Tile<Dim>::copy(keys, kKeys, head(k, shape.k, batch, kvHead), shape.k.sequence, first,
                     shape.keys);
@@ -299,12 +307,10 @@ TITAN_DEVICE void queryGrad(const AttentionShape &shape, const BFloat16 *q, cons
     for (int j = 0; j < kKeys / 8; ++j)
 #pragma unroll
       for (int i = 0; i < 4; ++i) {
-        const int64_t key = first + 8 * j + pair() + i % 2;
-        const bool isSeen =
-            key < shape.keys && (!shape.causal || key <= row + group() + 8 * (i / 2));
         const float weight = exp2(scores[j].at[i] * (shape.scale * kLog2E) - logSum[i / 2]);
-        changes[j].at[i] =
-            isSeen ? weight * shape.scale * (changes[j].at[i] - offset[i / 2]) : 0.0f;
+        changes[j].at[i] = isSeen(shape, row, first + 8 * j, i)
+                               ? weight * shape.scale * (changes[j].at[i] - offset[i / 2])
+                               : 0.0f;
       }
 #pragma unroll
     for (int j = 0; j < kKeys / 16; ++j) {
