@@ -9,7 +9,6 @@ and prints the medians and their ratio. A busy machine disturbs both.
 """
 
 import collections
-import json
 import os
 import re
 import statistics
@@ -17,7 +16,7 @@ import subprocess
 import sys
 import tempfile
 
-STEPS = 4  # of a round; the first is not counted
+from steps import step_seconds, write_text
 
 GEMM = re.compile(r"gemm %\d+(\^T)? %\d+(\^T)? (added into|into) %\d+ m (\d+) n (\d+) k (\d+) "
                   r"lda (\d+) ldb (\d+) ldc (\d+)( batch)?")
@@ -43,15 +42,6 @@ def read_gemms(dump):
     return collections.Counter(gemm for name in train for gemm in functions[name])
 
 
-def step_seconds(run, program, text, work):
-    metrics = os.path.join(work, "metrics.jsonl")
-    subprocess.run([run, program, "--training.dataset_path", text, "--metrics.log_freq", "1",
-                    "--training.steps", str(STEPS), "--metrics.jsonl", metrics, "--debug.seed", "1"],
-                   check=True, stderr=subprocess.DEVNULL)
-    with open(metrics) as lines:
-        return [json.loads(line)["seconds_per_step"] for line in lines][1:]
-
-
 def main():
     build = sys.argv[1]
     rounds = int(sys.argv[2]) if len(sys.argv) > 2 else 5
@@ -59,10 +49,8 @@ def main():
     job = sys.argv[3] if len(sys.argv) > 3 else os.path.join(root, "models", "llama3", "bench.toml")
     run = os.path.join(build, "bin", "titan-run")
     with tempfile.TemporaryDirectory() as work:
-        program, text, shapes = (os.path.join(work, name)
-                                 for name in ("model.tbin", "text.txt", "shapes.txt"))
-        with open(text, "w") as file:
-            file.write("the quick brown fox jumps over the lazy dog. " * 5000)
+        program, shapes = (os.path.join(work, name) for name in ("model.tbin", "shapes.txt"))
+        text = write_text(work)
         subprocess.run([os.path.join(build, "bin", "titan-compile"), job, "-o", program],
                        check=True, stderr=subprocess.DEVNULL)
         dump = subprocess.run([run, program, "--dump-program"], check=True, capture_output=True,
@@ -77,7 +65,7 @@ def main():
                                     f"--threads={os.cpu_count()}", "--rounds=1"],
                                    check=True, capture_output=True, text=True)
             alone += [float(line) for line in bench.stdout.split()]
-            steps += step_seconds(run, program, text, work)
+            steps += step_seconds(build, program, text, work)
     flops = sum(2 * m * n * k * count for (_, _, _, m, n, k, *_), count in gemms.items())
     gemm_time, step_time = statistics.median(alone), statistics.median(steps)
     print(f"{os.path.basename(job)}: {sum(gemms.values())} multiplications of {len(gemms)} shapes, "

@@ -4,13 +4,13 @@
     test/bench/peer.py BUILD_DIR VENV JOB [ROUNDS]     JOB is debug or bench
 
 debug: models/llama3/debugmodel.toml with one row of 2048 tokens; bench: models/llama3/bench.toml.
-Neither recomputes activations. PyTorch runs eager and compiled, float32, with scaled_dot_product_attention, fused AdamW and all
-cores: the settings that were fastest on CPUs. It is installed from PyPI into VENV when missing.
+Neither recomputes activations. PyTorch runs eager and compiled, float32, with
+scaled_dot_product_attention, fused AdamW and all cores: the settings that were fastest on CPUs. It
+is installed from PyPI into VENV when missing.
 Rounds are interleaved (Titan, eager, compiled, Titan, ...); the medians of their tokens per second
 and the ratios are printed.
 """
 
-import json
 import os
 import statistics
 import subprocess
@@ -18,13 +18,14 @@ import sys
 import tempfile
 import time
 
+from steps import STEPS, step_seconds, write_text
+
 JOBS = {
     "debug": dict(toml="debugmodel.toml", rows=1, seq=2048, vocab=2048, dim=256, layers=6, heads=16,
                   ffn=768),
     "bench": dict(toml="bench.toml", rows=4, seq=512, vocab=2048, dim=1024, layers=4, heads=8,
                   ffn=2816),
 }
-STEPS = 4  # of a round; the first is not counted
 
 
 def build_model(job, torch):
@@ -120,17 +121,6 @@ def ask(process):
     return float(process.stdout.readline())
 
 
-def titan_round(run, program, text, work):
-    metrics = os.path.join(work, "metrics.jsonl")
-    subprocess.run([run, program, "--training.dataset_path", text, "--metrics.log_freq", "1",
-                    "--training.steps", str(STEPS), "--metrics.jsonl", metrics, "--debug.seed", "1"],
-                   check=True, stderr=subprocess.DEVNULL)
-    with open(metrics) as lines:
-        seconds = [json.loads(line)["seconds_per_step"] for line in lines][1:]
-    job = JOBS[sys.argv[3]]
-    return job["rows"] * job["seq"] / statistics.mean(seconds)
-
-
 def main():
     if sys.argv[1] == "--worker":
         return worker(*sys.argv[2:4])
@@ -143,18 +133,17 @@ def main():
         subprocess.run([python, "-m", "pip", "install", "-q", "torch", "numpy"], check=True)
     root = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
     with tempfile.TemporaryDirectory() as work:
-        program, text = os.path.join(work, "model.tbin"), os.path.join(work, "text.txt")
-        with open(text, "w") as file:
-            file.write("the quick brown fox jumps over the lazy dog. " * 5000)
+        program, text = os.path.join(work, "model.tbin"), write_text(work)
         subprocess.run([os.path.join(build, "bin", "titan-compile"),
                         os.path.join(root, "models", "llama3", job["toml"]), "-o", program,
                         "--training.local_batch_size", str(job["rows"]), "--training.seq_len",
-                        str(job["seq"]), "--activation_checkpoint.mode", "none"], check=True, stderr=subprocess.DEVNULL)
+                        str(job["seq"]), "--activation_checkpoint.mode", "none"],
+                       check=True, stderr=subprocess.DEVNULL)
         workers = {mode: start_worker(python, name, mode) for mode in ("eager", "compiled")}
-        run = os.path.join(build, "bin", "titan-run")
         speeds = {"titan": [], "eager": [], "compiled": []}
         for _ in range(rounds):
-            speeds["titan"].append(titan_round(run, program, text, work))
+            seconds = statistics.mean(step_seconds(build, program, text, work))
+            speeds["titan"].append(job["rows"] * job["seq"] / seconds)
             for mode, process in workers.items():
                 speeds[mode].append(ask(process))
         for process in workers.values():

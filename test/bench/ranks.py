@@ -8,14 +8,14 @@ tp 2 (with sequence parallelism). Ranks are threads of one process. Rounds are i
 are the medians of the steps' tokens per second, and the ratios.
 """
 
-import json
 import os
 import statistics
 import subprocess
 import sys
 import tempfile
 
-STEPS = 4  # of a round; the first is not counted
+from steps import step_seconds, write_text
+
 ROWS, SEQ = 4, 512
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 MESHES = {
@@ -27,24 +27,12 @@ MESHES = {
 }
 
 
-def step_speeds(run, program, threads, work):
-    """Tokens per second of the counted steps of one run."""
-    metrics = os.path.join(work, "metrics.jsonl")
-    subprocess.run([run, program, "--runtime.threads", str(threads), "--training.dataset_path",
-                    os.path.join(work, "text.txt"), "--metrics.log_freq", "1", "--training.steps",
-                    str(STEPS), "--metrics.jsonl", metrics, "--debug.seed", "1"],
-                   check=True, stderr=subprocess.DEVNULL)
-    with open(metrics) as lines:
-        return [ROWS * SEQ / json.loads(line)["seconds_per_step"] for line in lines][1:]
-
-
 def main():
     build = sys.argv[1]
     rounds = int(sys.argv[2]) if len(sys.argv) > 2 else 5
     speeds = {name: [] for name in MESHES}
     with tempfile.TemporaryDirectory() as work:
-        with open(os.path.join(work, "text.txt"), "w") as file:
-            file.write("the quick brown fox jumps over the lazy dog. " * 5000)
+        text = write_text(work)
         programs = {name: os.path.join(work, f"{index}.tbin") for index, name in enumerate(MESHES)}
         for name, (options, _) in MESHES.items():
             subprocess.run([os.path.join(build, "bin", "titan-compile"),
@@ -53,8 +41,8 @@ def main():
                            check=True, stderr=subprocess.DEVNULL)
         for _ in range(rounds):
             for name, (_, threads) in MESHES.items():
-                speeds[name] += step_speeds(os.path.join(build, "bin", "titan-run"), programs[name],
-                                            threads, work)
+                seconds = step_seconds(build, programs[name], text, work, "--runtime.threads", str(threads))
+                speeds[name] += [ROWS * SEQ / each for each in seconds]
     one = statistics.median(speeds["one rank"])
     print(f"bench.toml, {ROWS} x {SEQ} tokens a step, {rounds} rounds, medians of tokens/s")
     for name, values in speeds.items():

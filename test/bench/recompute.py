@@ -9,7 +9,6 @@ of a step over that of mode none, in rounds that alternate. Printed are the medi
 prediction is off.
 """
 
-import json
 import os
 import re
 import statistics
@@ -17,7 +16,8 @@ import subprocess
 import sys
 import tempfile
 
-STEPS = 4  # of a round; the first is not counted
+from steps import step_seconds, write_text
+
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 MODES = {
     "none": ["none"],
@@ -35,29 +35,18 @@ def predict(build, job, mode, program):
     return 1 + float(share[1]) / 100
 
 
-def step_seconds(build, program, work):
-    metrics = os.path.join(work, "metrics.jsonl")
-    subprocess.run([os.path.join(build, "bin", "titan-run"), program, "--training.dataset_path",
-                    os.path.join(work, "text.txt"), "--metrics.log_freq", "1", "--training.steps",
-                    str(STEPS), "--metrics.jsonl", metrics, "--debug.seed", "1"],
-                   check=True, stderr=subprocess.DEVNULL)
-    with open(metrics) as lines:
-        return [json.loads(line)["seconds_per_step"] for line in lines][1:]
-
-
 def main():
     build = sys.argv[1]
     rounds = int(sys.argv[2]) if len(sys.argv) > 2 else 5
     job = sys.argv[3] if len(sys.argv) > 3 else os.path.join(ROOT, "models", "llama3", "bench.toml")
     seconds = {mode: [] for mode in MODES}
     with tempfile.TemporaryDirectory() as work:
-        with open(os.path.join(work, "text.txt"), "w") as file:
-            file.write("the quick brown fox jumps over the lazy dog. " * 5000)
+        text = write_text(work)
         programs = {mode: os.path.join(work, f"{index}.tbin") for index, mode in enumerate(MODES)}
         predicted = {mode: predict(build, job, mode, programs[mode]) for mode in MODES}
         for _ in range(rounds):
             for mode in MODES:
-                seconds[mode] += step_seconds(build, programs[mode], work)
+                seconds[mode] += step_seconds(build, programs[mode], text, work)
     none = statistics.median(seconds["none"])
     print(f"{os.path.basename(job)}, {rounds} rounds, medians of a step's time")
     for mode, values in seconds.items():

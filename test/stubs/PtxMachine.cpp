@@ -1,3 +1,4 @@
+#include "test/stubs/BFloat16.h"
 #include "test/stubs/Ptx.h"
 
 #include <bit>
@@ -31,13 +32,6 @@ uint64_t bitsOf(float value) { return std::bit_cast<uint32_t>(value); }
 
 float fromHalf(uint16_t bits) { return static_cast<float>(std::bit_cast<_Float16>(bits)); }
 
-uint16_t toBFloat16(float value) {
-  const uint32_t bits = std::bit_cast<uint32_t>(value);
-  if (std::isnan(value))
-    return 0x7fff;
-  return static_cast<uint16_t>((bits + 0x7fff + ((bits >> 16) & 1)) >> 16);
-}
-
 /// The value of a number's bits.
 double decode(uint64_t bits, PtxType type) {
   switch (type) {
@@ -46,7 +40,7 @@ double decode(uint64_t bits, PtxType type) {
   case PtxType::f64:
     return std::bit_cast<double>(bits);
   case PtxType::bf16:
-    return static_cast<double>(asFloat((bits & 0xffff) << 16));
+    return static_cast<double>(fromBFloat16(static_cast<uint16_t>(bits)));
   case PtxType::f16:
     return static_cast<double>(fromHalf(static_cast<uint16_t>(bits)));
   default:
@@ -509,8 +503,8 @@ void Block::multiplyMatrices(const PtxInstruction &it, size_t first, size_t last
     fail(it, "a matrix product in a warp that is not whole");
   float a[16][16], b[16][8], c[16][8];
   auto half = [&](uint32_t lane, size_t operand, int part) {
-    return asFloat((get(threads[first + lane], it.operands[operand]) >> (16 * part) & 0xffff)
-                   << 16);
+    return fromBFloat16(
+        static_cast<uint16_t>(get(threads[first + lane], it.operands[operand]) >> (16 * part)));
   };
   for (uint32_t lane = 0; lane < kWarp; ++lane) {
     const uint32_t group = lane / 4, pair = 2 * (lane % 4);

@@ -126,7 +126,7 @@ private:
   void destinations(PtxInstruction &it, const std::string &operand);
   void finishMatrix(PtxInstruction &it, const std::vector<std::string> &operands);
   PtxOperand operand(const std::string &name);
-  PtxOperand address(std::string name, PtxInstruction &it);
+  void address(std::string name, PtxInstruction &it);
   uint32_t registerOf(const std::string &name);
   std::vector<std::string> listOf(const std::string &braces) const;
   void endFunction();
@@ -164,9 +164,8 @@ PtxOperand Parser::operand(const std::string &name) {
   result.kind = PtxOperand::Kind::immediate;
   if (const auto it = variables.find(name); it != variables.end())
     result.immediate = it->second.offset;
-  else if (name.starts_with("0f") || name.starts_with("0F") || name.starts_with("0d"))
-    result.immediate = std::stoull(name.substr(2), nullptr, 16);
-  else if (name.starts_with("0x"))
+  else if (name.starts_with("0f") || name.starts_with("0F") || name.starts_with("0d") ||
+           name.starts_with("0x"))
     result.immediate = std::stoull(name.substr(2), nullptr, 16);
   else if (name[0] == '-' || std::isdigit(static_cast<unsigned char>(name[0])))
     result.immediate = name[0] == '-' ? static_cast<uint64_t>(std::stoll(name)) : std::stoull(name);
@@ -178,7 +177,7 @@ PtxOperand Parser::operand(const std::string &name) {
 }
 
 /// "[%rd1+16]", "[name+4]", "[%rd1]"
-PtxOperand Parser::address(std::string name, PtxInstruction &it) {
+void Parser::address(std::string name, PtxInstruction &it) {
   if (name.size() < 2 || name.front() != '[' || name.back() != ']')
     fail("no address '" + name + "'");
   name = name.substr(1, name.size() - 2);
@@ -192,7 +191,6 @@ PtxOperand Parser::address(std::string name, PtxInstruction &it) {
   if (result.kind == PtxOperand::Kind::special)
     fail("a special register as address");
   it.operands.push_back(result);
-  return result;
 }
 
 std::vector<std::string> Parser::listOf(const std::string &braces) const {
@@ -376,13 +374,10 @@ void Parser::parseParameters(const std::string &list) {
   for (const std::string &parameter : splitOperands(list)) {
     uint32_t alignment = 1, bytes = 0;
     std::string name;
-    bool isPointer = false;
     std::istringstream words(parameter);
     for (std::string word; words >> word;) {
       if (word == ".align") {
         words >> alignment;
-      } else if (word == ".ptr") {
-        isPointer = true;
       } else if (word[0] == '.' && kTypes.contains(word.substr(1))) {
         bytes = static_cast<uint32_t>(bytesOf(kTypes.at(word.substr(1))));
       } else if (word[0] != '.') {
@@ -396,7 +391,6 @@ void Parser::parseParameters(const std::string &list) {
     } else {
       alignment = bytes; // of a pointer, .align is of what it points to
     }
-    (void)isPointer;
     uint32_t &used = function->parameterBytes;
     used = (used + alignment - 1) / alignment * alignment;
     function->parameters.push_back({used, bytes});

@@ -2,10 +2,9 @@
 // precision. It refuses descriptors that do not fit each other, operands that are not aligned as
 // the heuristic was told, and a workspace that is too small.
 #include "runtime/device/cuda/BlasLt.h"
+#include "test/stubs/BFloat16.h"
 #include "test/stubs/StubDriver.h"
 
-#include <bit>
-#include <cmath>
 #include <cstring>
 #include <stdexcept>
 
@@ -56,20 +55,15 @@ bool fits(const LtOperationObject &operation, const LtLayoutObject &a, const LtL
 double read(const void *data, int type, int64_t index) {
   if (type == kLtFloat32)
     return static_cast<double>(static_cast<const float *>(data)[index]);
-  const uint32_t bits = static_cast<const uint16_t *>(data)[index];
-  return static_cast<double>(std::bit_cast<float>(bits << 16));
+  return static_cast<double>(titan::stub::fromBFloat16(static_cast<const uint16_t *>(data)[index]));
 }
 
 void write(void *data, int type, int64_t index, double value) {
   const auto single = static_cast<float>(value);
-  if (type == kLtFloat32) {
+  if (type == kLtFloat32)
     static_cast<float *>(data)[index] = single;
-    return;
-  }
-  const auto bits = std::bit_cast<uint32_t>(single);
-  static_cast<uint16_t *>(data)[index] =
-      std::isnan(single) ? 0x7fff
-                         : static_cast<uint16_t>((bits + 0x7fff + ((bits >> 16) & 1)) >> 16);
+  else
+    static_cast<uint16_t *>(data)[index] = titan::stub::toBFloat16(single);
 }
 
 void multiply(const LtOperationObject &operation, const LtLayoutObject &a, const void *aData,

@@ -183,14 +183,17 @@ func.func @f(%p: tensor<8x8xf32>, %q: tensor<8x8xf32>) -> tensor<4x8xf32> {
   EXPECT_EQ(f.check(), "'titan.slice' op is a view at another place than its operand");
 }
 
-TEST(CheckPlacement, RefusesAPartThatStandsElsewhere) {
-  PlacedFunction f(R"(
+// %c is assembled from %a and %b.
+constexpr const char *kAssembled = R"(
 func.func @f(%p: tensor<8x8xf32>) -> tensor<16x8xf32> {
   %a = titan.einsum "mk,kn->mn" %p, %p : tensor<8x8xf32>, tensor<8x8xf32> -> tensor<8x8xf32>
   %b = titan.einsum "mk,kn->mn" %a, %p : tensor<8x8xf32>, tensor<8x8xf32> -> tensor<8x8xf32>
   %c = titan.concat %a, %b : tensor<8x8xf32>, tensor<8x8xf32> -> tensor<16x8xf32>
   return %c : tensor<16x8xf32>
-})");
+})";
+
+TEST(CheckPlacement, RefusesAPartThatStandsElsewhere) {
+  PlacedFunction f(kAssembled);
   f.place();
   EXPECT_EQ(f.check(), "");
   f.op("concat")->setOperand(0, f.op("einsum", 1)->getResult(0));
@@ -198,13 +201,7 @@ func.func @f(%p: tensor<8x8xf32>) -> tensor<16x8xf32> {
 }
 
 TEST(CheckPlacement, RefusesAResultWithAPartMissing) {
-  PlacedFunction f(R"(
-func.func @f(%p: tensor<8x8xf32>) -> tensor<16x8xf32> {
-  %a = titan.einsum "mk,kn->mn" %p, %p : tensor<8x8xf32>, tensor<8x8xf32> -> tensor<8x8xf32>
-  %b = titan.einsum "mk,kn->mn" %a, %p : tensor<8x8xf32>, tensor<8x8xf32> -> tensor<8x8xf32>
-  %c = titan.concat %a, %b : tensor<8x8xf32>, tensor<8x8xf32> -> tensor<16x8xf32>
-  return %c : tensor<16x8xf32>
-})");
+  PlacedFunction f(kAssembled);
   f.place();
   f.op("concat")->eraseOperand(1);
   EXPECT_EQ(f.check(), "'titan.concat' op is assembled from 256 of 512 bytes");
