@@ -120,6 +120,7 @@ int timeShapes(const std::string &path, int threads, int rounds) {
     return 1;
   }
   ThreadPool pool(threads);
+  pinWorkers(pool);
   const BenchClock clock;
   for (int round = 0; round < rounds; ++round) {
     double seconds = 0;
