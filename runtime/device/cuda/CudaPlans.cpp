@@ -313,19 +313,27 @@ bool fitsTensorCores(const Op &op, std::initializer_list<uint32_t> rows,
   });
 }
 
+/// The kernel of attention for tensor cores or without them; `part` is "query_grad_" and the like.
+StatusOr<FunctionHandle> findAttention(const CudaDevice &device, const std::string &part,
+                                       bool isFlash, int64_t dim, const std::string &type) {
+  return device.builtins().find(isFlash ? "titan_flash_" + part + std::to_string(dim)
+                                        : "titan_attention_" + part + type);
+}
+
 StatusOr<std::unique_ptr<Plan>> prepareAttention(CudaDevice &device, const format::Attention &op,
                                                  std::span<const Operand> operands) {
   TITAN_ASSIGN_OR_RETURN(const std::string type, floatName("attention", operands[op.q].view->type));
   TITAN_ASSIGN_OR_RETURN(const gpu::AttentionShape shape, attentionShape(op, operands));
+  const bool isFlash = fitsTensorCores(op, {op.q, op.k, op.v, op.out}, operands);
   TITAN_ASSIGN_OR_RETURN(const FunctionHandle function,
-                         device.builtins().find("titan_attention_" + type));
+                         findAttention(device, "", isFlash, shape.dim, type));
   auto plan = std::make_unique<BuiltinPlan>(device.api());
   setGrid(
       plan->add(function, shape,
                 {pointer(operands[op.q]), pointer(operands[op.k]), pointer(operands[op.v]),
                  pointerIfAny(operands, op.queryPositions), pointerIfAny(operands, op.keyPositions),
                  pointer(operands[op.out]), pointer(operands[op.lse])}),
-      shape.queries, shape.batch * shape.heads);
+      shape.queries, shape.batch * shape.heads, kWarpsPerBlock, isFlash ? kFlashRows : 1);
   return std::unique_ptr<Plan>(std::move(plan));
 }
 
@@ -363,14 +371,12 @@ StatusOr<std::unique_ptr<Plan>> prepareAttention(CudaDevice &device,
   const auto at = [&](uint32_t index) { return pointerIfAny(operands, index); };
   const bool isFlash =
       fitsTensorCores(op, {op.q, op.k, op.v, op.out, op.dout, op.dq, op.dk, op.dv}, operands);
-  auto find = [&](const std::string &kernel) {
-    return device.builtins().find(isFlash ? "titan_flash_" + kernel + std::to_string(shape.dim)
-                                          : "titan_attention_" + kernel + type);
-  };
   TITAN_ASSIGN_OR_RETURN(const FunctionHandle prepare,
                          device.builtins().find("titan_attention_prepare_" + type));
-  TITAN_ASSIGN_OR_RETURN(const FunctionHandle queryGrad, find("query_grad_"));
-  TITAN_ASSIGN_OR_RETURN(const FunctionHandle keyGrad, find("key_grad_"));
+  TITAN_ASSIGN_OR_RETURN(const FunctionHandle queryGrad,
+                         findAttention(device, "query_grad_", isFlash, shape.dim, type));
+  TITAN_ASSIGN_OR_RETURN(const FunctionHandle keyGrad,
+                         findAttention(device, "key_grad_", isFlash, shape.dim, type));
   const int64_t heads = shape.batch * shape.heads;
   auto plan = std::make_unique<AttentionGradPlan>(device.api(), heads * shape.queries * 4);
   setGrid(plan->add(prepare, shape, {at(op.out), at(op.dout), 0}), shape.queries, heads);
