@@ -114,7 +114,7 @@ Attribute GraphBuilder::ropeTable(RopeComponent component, const RopeScaling &sc
 }
 
 void GraphBuilder::declareParameter(StringRef name, ArrayRef<int64_t> shape, Attribute initializer,
-                                    Split split) {
+                                    Split split, bool keepGathered) {
   RankedTensorType type = f32(shape);
   if (mesh) {
     ShardingAttr whole = getSharding(type.getRank(), split);
@@ -123,7 +123,9 @@ void GraphBuilder::declareParameter(StringRef name, ArrayRef<int64_t> shape, Att
                                   : ShardingAttr::get(builder.getContext(), whole.getDimensions(),
                                                       {}, storageAxes, storageGranule));
   }
-  declare(Role::parameter, name, type, initializer);
+  VariableOp variable = declare(Role::parameter, name, type, initializer);
+  if (keepGathered)
+    variable.setPlacement(GatherPlacement::per_microbatch);
 }
 
 void GraphBuilder::declareDerived(StringRef name, ArrayRef<int64_t> shape, Attribute initializer) {
@@ -132,8 +134,8 @@ void GraphBuilder::declareDerived(StringRef name, ArrayRef<int64_t> shape, Attri
           initializer);
 }
 
-void GraphBuilder::declare(Role role, StringRef name, RankedTensorType type,
-                           Attribute initializer) {
+VariableOp GraphBuilder::declare(Role role, StringRef name, RankedTensorType type,
+                                 Attribute initializer) {
   OpBuilder::InsertionGuard guard(builder);
   if (lastVariable)
     builder.setInsertionPointAfter(lastVariable);
@@ -141,10 +143,12 @@ void GraphBuilder::declare(Role role, StringRef name, RankedTensorType type,
     builder.setInsertionPointToStart(module->getBody());
   const std::string fullName = qualified(name);
   Location loc = NameLoc::get(builder.getStringAttr(fullName));
-  lastVariable = VariableOp::create(builder, loc, builder.getStringAttr(fullName),
-                                    RoleAttr::get(builder.getContext(), role), TypeAttr::get(type),
-                                    /*global_type=*/TypeAttr(), initializer);
+  auto variable = VariableOp::create(builder, loc, builder.getStringAttr(fullName),
+                                     RoleAttr::get(builder.getContext(), role), TypeAttr::get(type),
+                                     /*global_type=*/TypeAttr(), initializer, /*placement=*/{});
+  lastVariable = variable;
   variables[fullName] = withoutSharding(type);
+  return variable;
 }
 
 Value GraphBuilder::load(StringRef name) {
@@ -252,9 +256,10 @@ Value GraphBuilder::embedding(Value tokens, Value table) {
   return EmbeddingOp::create(builder, location, type, tokens, table, /*first_row=*/Value());
 }
 
-GraphBuilder::Loss GraphBuilder::headLoss(Value input, Value weight, Value labels) {
+GraphBuilder::Loss GraphBuilder::headLoss(Value input, Value weight, Value labels,
+                                          bool wholeLogits) {
   auto loss = HeadLossOp::create(builder, location, f32({}), f32({}), input, weight, labels,
-                                 /*first_class=*/Value(), /*class_axes=*/ArrayAttr());
+                                 /*first_class=*/Value(), /*class_axes=*/ArrayAttr(), wholeLogits);
   return {loss.getLoss(), loss.getValid()};
 }
 

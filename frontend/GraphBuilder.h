@@ -83,9 +83,10 @@ public:
   mlir::Attribute truncatedNormal(double mean, double std, double lower, double upper);
   mlir::Attribute ropeTable(RopeComponent component, const RopeScaling &scaling);
 
-  /// float32 variables, named within the current scope.
+  /// float32 variables, named within the current scope. With `keepGathered` the backward of a
+  /// microbatch uses what its forward has gathered from storage.
   void declareParameter(llvm::StringRef name, llvm::ArrayRef<int64_t> shape,
-                        mlir::Attribute initializer, Split split = {});
+                        mlir::Attribute initializer, Split split = {}, bool keepGathered = false);
   void declareDerived(llvm::StringRef name, llvm::ArrayRef<int64_t> shape,
                       mlir::Attribute initializer);
 
@@ -124,14 +125,16 @@ public:
   struct Loss {
     mlir::Value sum, valid;
   };
-  /// input [.., dim], weight [classes, dim], labels [..].
-  Loss headLoss(mlir::Value input, mlir::Value weight, mlir::Value labels);
+  /// input [.., dim], weight [classes, dim], labels [..]. Ranks that share the classes exchange
+  /// sums or, with `wholeLogits`, all logits.
+  Loss headLoss(mlir::Value input, mlir::Value weight, mlir::Value labels,
+                bool wholeLogits = false);
 
 private:
   void leaveScope(size_t outerLength);
   std::string qualified(llvm::StringRef name) const;
-  void declare(Role role, llvm::StringRef name, mlir::RankedTensorType type,
-               mlir::Attribute initializer);
+  VariableOp declare(Role role, llvm::StringRef name, mlir::RankedTensorType type,
+                     mlir::Attribute initializer);
   ShardingAttr getSharding(int64_t rank, Split split);
 
   mlir::OpBuilder builder;

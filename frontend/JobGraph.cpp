@@ -61,6 +61,8 @@ StatusOr<GraphOptions> resolveGraph(const ModelDefinition &definition, const Job
   TITAN_ASSIGN_OR_RETURN(options.mesh, resolveMesh(job.parallelism, worldSize));
   options.computeBytes = job.training.mixedPrecisionParam == "bfloat16" ? 2 : 4;
   options.sequenceParallel = job.parallelism.enableSequenceParallel;
+  options.wholeLogits = job.parallelism.disableLossParallel;
+  options.keepSharedMatrix = job.parallelism.fsdpReshardAfterForward == "default";
   const int64_t batchDegree = options.mesh.batchDegree();
   const int64_t rowsAtOnce = job.training.localBatchSize * batchDegree;
   if (job.globalRows(batchDegree) % rowsAtOnce)

@@ -23,8 +23,11 @@ struct BatchShape {
 struct GraphOptions {
   ModelConfig model;
   MeshConfig mesh;
-  int64_t computeBytes = 4;             ///< of an element in forward and backward
-  bool sequenceParallel = true;         ///< tp splits the sequence between the layers' matrices
+  int64_t computeBytes = 4;     ///< of an element in forward and backward
+  bool sequenceParallel = true; ///< tp splits the sequence between the layers' matrices
+  bool wholeLogits = false;     ///< ranks that share the head exchange logits, not sums
+  /// A matrix that embedding and head share is gathered once in a microbatch.
+  bool keepSharedMatrix = false;
   BatchShape training;                  ///< one microbatch of the whole mesh
   std::optional<BatchShape> validation; ///< absent: no @eval
 };

@@ -85,7 +85,8 @@ VariableOp createVariable(ModuleOp module, Location loc, const Twine &name, Role
     }
   return VariableOp::create(builder, loc, builder.getStringAttr(name),
                             RoleAttr::get(module.getContext(), role), TypeAttr::get(type),
-                            /*global_type=*/TypeAttr(), /*initializer=*/Attribute());
+                            /*global_type=*/TypeAttr(), /*initializer=*/Attribute(),
+                            /*placement=*/{});
 }
 
 SmallVector<VariableOp> getVariables(ModuleOp module, Role role) {

@@ -60,7 +60,8 @@ def PropagateShardings : Pass<"titan-propagate-shardings", "::mlir::ModuleOp"> {
     that have layouts already stay as they are. (titan-differentiate lays out what it adds itself,
     since it knows the layouts of the primals.) It does nothing in a module without a mesh.
 
-    `placement` says how long weights that are gathered from storage are kept.
+    `placement` says how long weights that are gathered from storage are kept, unless it is
+    per-function and the variable says so itself.
 
     Input:
     ```mlir
@@ -82,8 +83,9 @@ def PropagateShardings : Pass<"titan-propagate-shardings", "::mlir::ModuleOp"> {
     Option<"placement", "placement", "::titan::GatherPlacement",
            "::titan::GatherPlacement::per_function", "how long gathered weights are kept",
            [{::llvm::cl::values(
-               clEnumValN(::titan::GatherPlacement::per_use, "per-use", "for one use"),
                clEnumValN(::titan::GatherPlacement::per_function, "per-function", "in a function"),
+               clEnumValN(::titan::GatherPlacement::per_microbatch, "per-microbatch",
+                          "from forward to backward"),
                clEnumValN(::titan::GatherPlacement::per_step, "per-step", "until the step's end"))}]>,
   ];
   let dependentDialects = ["::titan::TitanDialect"];
@@ -413,7 +415,7 @@ def Rematerialize : Pass<"titan-rematerialize", "::mlir::ModuleOp"> {
     `layers.N`, by the locations of ops. What goes from a layer to the next is always kept, if it
     is needed, so that a layer's backward needs memory for one layer's forward. What depends on
     variables alone is computed again: how long gathered weights are held is the placement of their
-    gathers.
+    gathers, which also decides about residuals that are such weights.
 
     Work is counted in flops: an op's own, or if they are more those that the machine could do while
     it moves the op's bytes through memory (`flops-per-byte`) or, of a collective, over the network

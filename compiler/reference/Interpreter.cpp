@@ -61,10 +61,23 @@ struct Interpreter::Frame {
 /// Callers deeper than this are taken for endless recursion.
 static constexpr int kMaxDepth = 64;
 
-/// Global programs run on one rank whatever their mesh, per-device programs on all of it.
+/// Whether each rank has its own value by design.
+static bool isAxisIndex(VariableOp variable) {
+  return isa_and_present<AxisIndexInitAttr>(variable.getInitializer().value_or(Attribute()));
+}
+
+/// Global programs run on one rank whatever their mesh, per-device programs on all of it: those in
+/// which ranks hold parts, know their place, or exchange something.
 static bool isPerDevice(ModuleOp module) {
+  auto exchanges = [](Operation *op) {
+    return isa<CollectiveOpInterface, AxisSliceOp>(op) ? WalkResult::interrupt()
+                                                       : WalkResult::advance();
+  };
   return llvm::any_of(module.getOps<VariableOp>(),
-                      [](VariableOp variable) { return variable.getGlobalType().has_value(); }) ||
+                      [](VariableOp variable) {
+                        return variable.getGlobalType().has_value() || isAxisIndex(variable);
+                      }) ||
+         module.walk(exchanges).wasInterrupted() ||
          llvm::any_of(module.getOps<func::FuncOp>(), [](func::FuncOp function) {
            for (unsigned i = 0; i < function.getNumArguments(); ++i)
              if (function.getArgAttr(i, kGlobalType))
@@ -180,11 +193,6 @@ void Interpreter::scatterVariable(VariableOp variable, HostTensor &tensor) {
     rank.variables[variable.getSymName()] = std::make_shared<HostTensor>(
         global ? scatterToRank(tensor, cast<RankedTensorType>(*global), mesh, number, padding)
                : tensor);
-}
-
-/// Whether each rank has its own value by design.
-static bool isAxisIndex(VariableOp variable) {
-  return isa_and_present<AxisIndexInitAttr>(variable.getInitializer().value_or(Attribute()));
 }
 
 HostTensor *Interpreter::findVariable(StringRef name) {

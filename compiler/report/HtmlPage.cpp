@@ -12,10 +12,11 @@ constexpr std::string_view kStyle = R"css(
   --s4: #b8a200; --s5: #e69f00; --s6: #cc79a7; --s7: #d55e00; }
 @media (prefers-color-scheme: dark) { :root { --ground: #15181c; --text: #e4e7eb; --quiet: #9aa4b0;
   --line: #363c44; --bar: #234a6b; --s4: #d8c84a; } }
-body { background: var(--ground); color: var(--text); max-width: 62rem; margin: 2rem auto;
+body { background: var(--ground); color: var(--text); max-width: 84rem; margin: 2rem auto;
   padding: 0 1rem; font: 15px/1.5 system-ui, sans-serif; }
 h1 { font-size: 1.5rem; overflow-wrap: anywhere; } h2 { font-size: 1.15rem; margin: 2.2rem 0 .4rem; }
-p, caption { color: var(--quiet); } p { margin: .3rem 0 .8rem; }
+p, caption { color: var(--quiet); } p { margin: .3rem 0 .8rem;
+  max-width: 62rem; }
 .wide { overflow-x: auto; margin: 0 0 1.2rem; }
 table { border-collapse: collapse; width: 100%; }
 caption { text-align: left; padding: .2rem 0; }

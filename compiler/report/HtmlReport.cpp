@@ -57,7 +57,7 @@ void addPipeline(HtmlPage &page, const PipelineFacts &pipeline) {
       "stage; what an action costs is the time of its ops, each by its flops or by the "
       "bytes it moves. Transfers take no time. A box's number is its microbatch, a paler box is "
       "one of a later stage of the rank; under a row are the rank's bytes.");
-  page.markup(drawTimetable(pipeline.schedule, simulation));
+  page.markup("<div class=\"wide\">" + drawTimetable(pipeline.schedule, simulation) + "</div>\n");
   std::vector<Row> rows;
   for (size_t index = 0; index < pipeline.stages.size(); ++index) {
     const PipelineFacts::Stage &stage = pipeline.stages[index];

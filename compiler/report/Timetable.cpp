@@ -107,7 +107,9 @@ std::string printTimetableJson(const PipelineSchedule &schedule, const Simulatio
 
 namespace {
 
-constexpr double kWidth = 960, kLeft = 80, kRight = 8, kTop = 8;
+constexpr double kLeast = 960, kMost = 4800, kLeft = 80, kRight = 8, kTop = 8;
+/// The width of a box that has room for its number.
+constexpr double kRoom = 11;
 constexpr double kRow = 24, kGap = 4, kMemory = 36, kAxis = 24, kLegend = 22;
 
 /// Dark letters are readable on all of them (after Okabe and Ito).
@@ -131,18 +133,20 @@ public:
       : schedule(schedule), simulation(simulation), unit(unit) {
     for (const RankSimulation &rank : simulation.ranks)
       mostBytes = std::max(mostBytes, rank.peakBytes);
+    width = std::clamp(kLeft + kRight + kRoom * simulation.makespan / shortest(), kLeast, kMost);
     rowHeight = kRow + kGap + (mostBytes > 0 ? kMemory : 0);
     bottom = kTop + rowHeight * static_cast<double>(simulation.ranks.size());
   }
 
   std::string draw() const {
     std::string svg =
-        fmt::format("<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {} {}\" role=\"img\" "
-                    "aria-label=\"timetable of {}\" font-family=\"system-ui, sans-serif\">\n"
+        fmt::format("<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {0:.0f} {1}\" "
+                    "style=\"min-width:{0:.0f}px\" role=\"img\" "
+                    "aria-label=\"timetable of {2}\" font-family=\"system-ui, sans-serif\">\n"
                     "<style>.pp text{{fill:#808890;font-size:12px}}"
                     ".pp .a text{{fill:#14181c;font-size:10px;text-anchor:middle}}"
                     ".pp .a rect{{stroke:#14181c;stroke-width:.5}}",
-                    kWidth, bottom + kAxis + kLegend, escapeHtml(schedule.name));
+                    width, bottom + kAxis + kLegend, escapeHtml(schedule.name));
     for (ActionKind kind : kKinds)
       svg += fmt::format(".pp .{}{{fill:{}}}", toString(kind), getColor(kind));
     svg += "</style>\n<g class=\"pp\">\n";
@@ -155,8 +159,19 @@ private:
   static constexpr ActionKind kKinds[] = {ActionKind::forward, ActionKind::backward,
                                           ActionKind::backwardInput, ActionKind::backwardWeight};
 
+  /// The time of the shortest action, so that a number fits into each box if the drawing may be as
+  /// wide.
+  double shortest() const {
+    double least = std::max(simulation.makespan, 1e-300);
+    for (const RankSimulation &rank : simulation.ranks)
+      for (const TimedAction &timed : rank.actions)
+        if (timed.end > timed.begin)
+          least = std::min(least, timed.end - timed.begin);
+    return least;
+  }
+
   double x(double time) const {
-    return kLeft + (kWidth - kLeft - kRight) * time / std::max(simulation.makespan, 1e-300);
+    return kLeft + (width - kLeft - kRight) * time / std::max(simulation.makespan, 1e-300);
   }
   double y(size_t rank) const { return kTop + rowHeight * static_cast<double>(rank); }
 
@@ -171,16 +186,16 @@ private:
   }
 
   std::string box(const TimedAction &timed, double top) const {
-    constexpr double kRoom = 11;
-    const double begin = x(timed.begin), width = x(timed.end) - begin;
+    const double begin = x(timed.begin), length = x(timed.end) - begin;
     const PipelineAction &action = timed.action;
     std::string svg = fmt::format(
         "<rect class=\"{}\" x=\"{:.1f}\" y=\"{}\" width=\"{:.1f}\" height=\"{}\"{}><title>{}: "
         "{:.6g} to {:.6g}{}</title></rect>",
-        toString(action.kind), begin, top, width, kRow, shade(action), printAction(action),
+        toString(action.kind), begin, top, length, kRow, shade(action), printAction(action),
         timed.begin, timed.end, unit);
-    if (width >= kRoom)
-      svg += fmt::format("<text x=\"{:.1f}\" y=\"{}\">{}</text>", begin + width / 2,
+    // As in the width of the whole, but for what rounding may take.
+    if (length >= kRoom * 0.999)
+      svg += fmt::format("<text x=\"{:.1f}\" y=\"{}\">{}</text>", begin + length / 2,
                          top + kRow / 2 + 3.5, action.microbatch);
     return svg + "\n";
   }
@@ -254,7 +269,7 @@ private:
   const Simulation &simulation;
   llvm::StringRef unit;
   int64_t mostBytes = 0;
-  double rowHeight = 0, bottom = 0;
+  double width = 0, rowHeight = 0, bottom = 0;
 };
 
 } // namespace

@@ -17,6 +17,10 @@ def Titan_CollectiveOpInterface : OpInterface<"CollectiveOpInterface"> {
     InterfaceMethod<"The dimension that is gathered or scattered; 0 if none is.",
       "unsigned", "getCollectiveDimension">,
     InterfaceMethod<[{
+        Whether the backward has what the forward gathered, instead of gathering it again.
+      }],
+      "bool", "isKeptForBackward", (ins), [{}], [{ return false; }]>,
+    InterfaceMethod<[{
         The same collective of other operands, at the insertion point: how buckets are formed.
       }],
       "::mlir::Operation *", "buildGrouped",

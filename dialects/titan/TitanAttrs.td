@@ -156,12 +156,13 @@ def Titan_ShardingAttr : Titan_Attr<"Sharding", "sharding",
 }
 
 def Titan_GatherPlacementAttr : I32EnumAttr<"GatherPlacement", "how long a gathered value is kept", [
-    I32EnumAttrCase<"per_use", 0>,
-    I32EnumAttrCase<"per_function", 1>,
+    I32EnumAttrCase<"per_function", 0>,
+    I32EnumAttrCase<"per_microbatch", 1>,
     I32EnumAttrCase<"per_step", 2>]> {
   let cppNamespace = "::titan";
   let description = [{
-    Gathered anew for each use, once in each function, or once a step (and kept until its end).
+    Gathered anew in each function, once in a microbatch (its backward has what its forward
+    gathered), or once a step (and kept until its end).
   }];
 }
 

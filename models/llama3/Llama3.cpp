@@ -173,7 +173,8 @@ void Llama3Builder::declareParameters() {
   const double headStd = 1.0 / std::sqrt(static_cast<double>(model.dim));
   Attribute head = graph.truncatedNormal(0.0, headStd, -3.0 * headStd, 3.0 * headStd);
   graph.declareParameter("tok_embeddings.weight", {model.vocabSize, model.dim},
-                         model.tiedEmbeddings ? head : graph.normal(0.0, 1.0), kColumns);
+                         model.tiedEmbeddings ? head : graph.normal(0.0, 1.0), kColumns,
+                         model.tiedEmbeddings && options.keepSharedMatrix);
   for (int64_t layer = 0; layer < model.numLayers; ++layer) {
     auto scope = graph.scope("layers." + std::to_string(layer));
     declareLayer(layer);
@@ -259,7 +260,7 @@ void Llama3Builder::buildFunction(StringRef name, const BatchShape &shape, Strin
     // A shared matrix keeps its own name; the op is the head's all the same.
     Value head = graph.load(headName().str() + ".weight");
     auto scope = graph.scope("output");
-    loss = graph.headLoss(x, head, arguments[1]);
+    loss = graph.headLoss(x, head, arguments[1], options.wholeLogits);
   }
   graph.endFunction({loss.sum, loss.valid});
 }

@@ -214,10 +214,12 @@ private:
           needed.insert(result);
   }
 
-  /// A layout in which a rank holds more than it did: cheaper to make again than to keep.
+  /// A layout in which a rank holds more than it did: cheaper to make again than to keep, unless it
+  /// is to be kept.
   static bool isGather(Operation *op) {
     auto reshard = dyn_cast<ReshardOp>(op);
-    return reshard && getSharding(reshard.getInput().getType()).getPartial().empty();
+    return reshard && reshard.getPlacement() != GatherPlacement::per_microbatch &&
+           getSharding(reshard.getInput().getType()).getPartial().empty();
   }
 
   /// Whether the value can be computed in the backward from residuals and inputs.

@@ -47,6 +47,15 @@ private:
 
 } // namespace
 
+/// Whether the value is a whole weight that the backward is to have from the forward.
+static bool isGatheredToKeep(Value value) {
+  Operation *op = value.getDefiningOp();
+  while (op && isView(op))
+    op = op->getOperand(0).getDefiningOp();
+  auto collective = dyn_cast_if_present<CollectiveOpInterface>(op);
+  return collective && collective.isKeptForBackward();
+}
+
 /// Residuals that stay keep their places and what is known of their layout.
 void PlanApplier::keepOldResiduals() {
   llvm::DenseSet<Value> kept;
@@ -65,7 +74,7 @@ void PlanApplier::keepOldResiduals() {
       continue;
     }
     const unsigned index = forward.getNumArguments() + i - numSent;
-    if (kept.contains(value) && !mapping.contains(value)) {
+    if ((kept.contains(value) || isGatheredToKeep(value)) && !mapping.contains(value)) {
       mapping.map(value, backward.getArgument(index));
       results.push_back(value);
       attributes.push_back(known);

@@ -23,7 +23,7 @@ struct GatherPerStep : impl::GatherPerStepBase<GatherPerStep> {
     for (StringRef name : {StringRef(names::kForward), StringRef(names::kBackward)})
       for (func::FuncOp function : getFamily(module, name)) {
         for (auto reshard : llvm::make_early_inc_range(function.getOps<ReshardOp>()))
-          if (LoadOp load = getParameter(reshard.getInput());
+          if (LoadOp load = getStored(reshard.getInput());
               load && reshard.getPlacement() == GatherPlacement::per_step)
             replace(module, reshard, load.getVariableAttr().getAttr(), getPipelineRank(function));
         eraseDeadOps(function.getBody().front());
@@ -37,15 +37,6 @@ private:
     llvm::DenseMap<std::pair<StringAttr, Type>, StringAttr> gathered;
     func::FuncOp unshard;
   };
-
-  /// The parameter whose slice is all that the value is computed from, element by element.
-  static LoadOp getParameter(Value value) {
-    Operation *op = value.getDefiningOp();
-    if (!op || isa<LoadOp>(op))
-      return cast_if_present<LoadOp>(op);
-    return op->getNumOperands() == 1 && isPointwise(op) ? getParameter(op->getOperand(0))
-                                                        : LoadOp();
-  }
 
   /// What computes the value from the parameter's slice, once more.
   static Value cloneFromParameter(OpBuilder &builder, Value value) {

@@ -18,6 +18,13 @@ bool isPointwise(Operation *op) {
   return fusible && fusible.getIterationSpace().combiner == Combiner::none;
 }
 
+LoadOp getStored(Value value) {
+  Operation *op = value.getDefiningOp();
+  if (!op || isa<LoadOp>(op))
+    return cast_if_present<LoadOp>(op);
+  return op->getNumOperands() == 1 && isPointwise(op) ? getStored(op->getOperand(0)) : LoadOp();
+}
+
 Value cloneWithOperands(OpBuilder &builder, Value value, IRMapping &mapping) {
   if (Value known = mapping.lookupOrNull(value))
     return known;

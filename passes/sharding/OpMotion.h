@@ -16,6 +16,10 @@ bool isView(mlir::Operation *op);
 /// Whether each element of the results is computed from one of each operand, by one op or a kernel.
 bool isPointwise(mlir::Operation *op);
 
+/// The load of the variable that is all that the value is computed from, element by element; null
+/// if there is no such.
+LoadOp getStored(mlir::Value value);
+
 /// What `mapping` has for the value; if nothing, clones its op, and before it whatever that needs.
 mlir::Value cloneWithOperands(mlir::OpBuilder &builder, mlir::Value value,
                               mlir::IRMapping &mapping);

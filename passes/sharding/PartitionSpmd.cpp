@@ -32,11 +32,11 @@ public:
   }
 
   Value lower(PartitionContext &context, Location loc, Value value, RankedTensorType from,
-              RankedTensorType to) const {
+              RankedTensorType to, GatherPlacement placement) const {
     for (const ReshardStep &step :
          planReshard(getLayout(from), getLayout(to),
                      std::vector<int64_t>(from.getShape().begin(), from.getShape().end()), sizes))
-      value = build(context, loc, value, step);
+      value = build(context, loc, value, step, placement);
     return value;
   }
 
@@ -69,7 +69,8 @@ private:
     return list;
   }
 
-  Value build(PartitionContext &context, Location loc, Value value, const ReshardStep &step) const {
+  Value build(PartitionContext &context, Location loc, Value value, const ReshardStep &step,
+              GatherPlacement placement) const {
     OpBuilder &builder = context.getBuilder();
     const SmallVector<StringAttr> axisNames = getNames(step.axes);
     ArrayAttr axes =
@@ -85,7 +86,7 @@ private:
     switch (step.kind) {
     case ReshardStep::Kind::allGather:
       return AllGatherOp::create(builder, loc, TypeRange(scaled(countRanks(step.axes, sizes), 1)),
-                                 value, axes, dimension)
+                                 value, axes, dimension, placement)
           .getResult(0);
     case ReshardStep::Kind::reduceScatter:
       return ReduceScatterOp::create(builder, loc,
@@ -231,7 +232,7 @@ LogicalResult FunctionPartitioner::buildLocal(Operation &op, ValueRange operands
   if (auto reshard = dyn_cast<ReshardOp>(op)) {
     results.push_back(reshards.lower(*this, op.getLoc(), operands[0],
                                      tensorType(reshard.getInput()),
-                                     tensorType(reshard.getResult())));
+                                     tensorType(reshard.getResult()), reshard.getPlacement()));
     return success();
   }
   auto sharded = dyn_cast<ShardingRuleOpInterface>(op);

@@ -1,5 +1,6 @@
 #include "passes/sharding/PropagateFunction.h"
 
+#include "passes/sharding/OpMotion.h"
 #include "passes/sharding/Propagation.h"
 
 using namespace mlir;
@@ -38,6 +39,7 @@ private:
   LogicalResult report(const sharding::ShardingError &error);
   void apply(const sharding::PropagationResult &result);
   void applyReshard(const sharding::Reshard &reshard);
+  GatherPlacement getPlacement(Value value);
   Operation *getUser(const sharding::Use &use) {
     return use.isSink ? sinks[use.index].getOperation() : nodes[use.index];
   }
@@ -262,7 +264,7 @@ void FunctionPropagation::applyReshard(const sharding::Reshard &reshard) {
     location = first->getLoc();
   }
   const GatherPlacement placement =
-      reshard.from.flat.empty() ? GatherPlacement::per_function : hints.placement;
+      reshard.from.flat.empty() ? GatherPlacement::per_function : getPlacement(value);
   auto op = ReshardOp::create(builder, location, getType(value, reshard.to), value, placement,
                               builder.getStringAttr(reshard.reason));
   if (reshard.atDefinition) {
@@ -273,6 +275,16 @@ void FunctionPropagation::applyReshard(const sharding::Reshard &reshard) {
   }
   for (const sharding::Use &use : reshard.uses)
     getUser(use)->setOperand(use.operand, op);
+}
+
+/// How long what is gathered of a stored value is kept.
+GatherPlacement FunctionPropagation::getPlacement(Value value) {
+  if (hints.placement != GatherPlacement::per_function)
+    return hints.placement;
+  LoadOp load = getStored(value);
+  auto variable = load ? symbols.lookupNearestSymbolFrom<VariableOp>(load, load.getVariableAttr())
+                       : VariableOp();
+  return variable ? variable.getPlacement().value_or(hints.placement) : hints.placement;
 }
 
 void FunctionPropagation::apply(const sharding::PropagationResult &result) {

@@ -90,6 +90,7 @@ struct ParallelismSection {
   std::string fsdpReshardAfterForward = "default";
   int64_t tensorParallelDegree = 1;
   bool enableSequenceParallel = true;
+  bool disableLossParallel = false;
   std::string gradientReduction = "per_microbatch";
   int64_t pipelineParallelDegree = 1;
   /// The modules of each stage of a pipeline, with commas between them.

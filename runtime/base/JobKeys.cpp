@@ -316,8 +316,12 @@ void addParallelism(TableBuilder &t) {
   t.used<parallel, &P::dataParallelShardDegree>("data_parallel_shard_degree", kCompile,
                                                 "ranks that share parameters; -1 takes the rest")
       .range = kPositiveOrAuto;
-  t.used<parallel, &P::fsdpReshardAfterForward>("fsdp_reshard_after_forward", kCompile,
-                                                "whether gathered weights are dropped")
+  t.used<parallel, &P::fsdpReshardAfterForward>(
+       "fsdp_reshard_after_forward", kCompile,
+       "whether gathered weights are dropped: always after each function that uses them, never "
+       "before the "
+       "step's end; default as always, but the matrix that embedding and head share stays from "
+       "forward to backward, and in a pipeline as never")
       .choices = {"default", "always", "never"};
   t.used<parallel, &P::tensorParallelDegree>("tensor_parallel_degree", kCompile,
                                              "ranks that share each layer")
@@ -330,7 +334,9 @@ void addParallelism(TableBuilder &t) {
                                           "keeps slices of them, per_step whole "
                                           "ones and communicates once")
       .choices = {"per_microbatch", "per_step"};
-  t.inert("disable_loss_parallel", false, "the loss of a sharded head");
+  t.used<parallel, &P::disableLossParallel>("disable_loss_parallel", kCompile,
+                                            "tensor-parallel ranks exchange whole logits, a chunk "
+                                            "at a time, instead of two sums a token");
   t.inert("enable_async_tensor_parallel", false, "overlap in tensor parallelism");
   t.used<parallel, &P::pipelineParallelDegree>("pipeline_parallel_degree", kCompile,
                                                "ranks of a pipeline")

@@ -44,9 +44,10 @@ seed = 7
 [parallelism]
 data_parallel_shard_degree = {shard}
 tensor_parallel_degree = {tensor}
-{pipeline}
+{more}
 """
 
+REPLICATE = "data_parallel_replicate_degree = 2"
 PIPELINE = """
 pipeline_parallel_degree = {ranks}
 pipeline_parallel_schedule = "{schedule}"
@@ -156,22 +157,19 @@ def mpirun(ranks=RANKS):
     return ["mpirun", "--allow-run-as-root", "--oversubscribe", "-n", str(ranks)]
 
 
-def same_losses():
-    local = losses()
-    if len(local) != 4 or losses(mpirun()) != local:
-        fail(f"other losses than those of threads, {local}")
-
-
-def same_losses_on_a_square():
-    if losses(mpirun(), "square.tbin") != losses(program="square.tbin"):
-        fail("other losses than those of threads")
-
-
-def same_losses_in_pipelines():
-    for program in ("loop.tbin", "line.tbin"):
+def same_losses_of(*programs):
+    for program in programs:
         local = losses(program=program)
         if len(local) != 4 or losses(mpirun(), program) != local:
             fail(f"other losses in {program} than those of threads, {local}")
+
+
+def same_losses_on_two_axes():
+    same_losses_of("square.tbin", "copies.tbin", "hybrid.tbin")
+
+
+def same_losses_in_pipelines():
+    same_losses_of("loop.tbin", "line.tbin")
 
 
 def pipeline_faults():
@@ -227,10 +225,10 @@ def wrong_launcher():
            "runtime.communicator", "2 processes")
 
 
-def compile_job(name, shard, tensor, pipeline=""):
+def compile_job(name, shard, tensor, more=""):
     path = os.path.join(WORK, name)
     with open(path + ".toml", "w") as job:
-        job.write(JOB.format(shard=shard, tensor=tensor, pipeline=pipeline))
+        job.write(JOB.format(shard=shard, tensor=tensor, more=more))
     if name != "auto":
         call([COMPILE, path + ".toml", "-o", path + ".tbin"])
 
@@ -241,8 +239,8 @@ LOCAL = [(killed, "a killed rank is named"), (hung, "a hung rank is named"),
          (slow, "a slow rank changes nothing"), (nan, "a NaN ends the run"),
          (pipeline_faults, "a killed rank of a pipeline is named, a NaN ends its run"),
          (untraced, "no traces when none are wanted"), (bad_faults, "malformed faults are errors")]
-MPI = [(same_losses, "processes have the losses of threads"),
-       (same_losses_on_a_square, "so they do on a mesh of two axes"),
+MPI = [(lambda: same_losses_of("mesh.tbin"), "processes have the losses of threads"),
+       (same_losses_on_two_axes, "so they do on meshes of two axes"),
        (same_losses_in_pipelines, "so they do in pipelines"),
        (one_speaks, "rank 0 alone speaks"), (other_size, "another world size is an error"),
        (process_hangs, "a hung process is named"), (process_dies, "a dead process is named"),
@@ -252,7 +250,7 @@ MPI = [(same_losses, "processes have the losses of threads"),
 os.makedirs(WORK, exist_ok=True)
 with open(os.path.join(WORK, "text.txt"), "w") as text:
     text.writelines(f"line {i} of {i * i} and {i * 7 % 113}\n" for i in range(2000))
-for job in (("mesh", 4, 1), ("square", 2, 2), ("auto", -1, 1),
+for job in (("mesh", 4, 1), ("square", 2, 2), ("auto", -1, 1), ("copies", 1, 2, REPLICATE), ("hybrid", 2, 1, REPLICATE),
             ("loop", 2, 1, PIPELINE.format(ranks=2, schedule="Interleaved1F1B")),
             ("line", 1, 1, PIPELINE.format(ranks=4, schedule="1F1B"))):
     compile_job(*job)

@@ -95,6 +95,7 @@ MESHES = {
     "tp2-whole": Mesh(tp=2, **{SEQUENCE: False}),
     "tp4-whole": Mesh(tp=4, **{SEQUENCE: False}),
     "tp8-whole": Mesh(tp=8, **{SEQUENCE: False}),
+    "tp4-logits": Mesh(tp=4, disable_loss_parallel=True),
     "shard2-tp2": Mesh(shard=2, tp=2),
     "2x2x2": Mesh(replicate=2, shard=2, tp=2),
     "shard2-accumulate": Mesh(shard=2, batches=2),

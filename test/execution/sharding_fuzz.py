@@ -200,7 +200,7 @@ def plant(seed, path):
             file.write("\n".join([*lines[:place], replacement(lines[place]), *lines[place + 1:]]))
         try:
             run("titan-check", plain, path("planted"), "--step", "--seed", str(seed), "--tolerance", TOLERANCE)
-            unseen.append(f"{place + 1}: {lines[place].strip()}")
+            unseen.append(f"seed {seed}, line {place + 1}: {lines[place].strip()}")
         except Failure as failure:
             if not re.search("deviates by|hold different values", str(failure)):
                 raise Failure(f"line {place + 1}: {failure}") from None

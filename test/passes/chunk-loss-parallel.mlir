@@ -28,3 +28,22 @@ func.func @backward(%x: tensor<4x4xf32>, %w: tensor<9x4xf32>, %l: tensor<4xi32>,
       : (tensor<4x4xf32>, tensor<9x4xf32>, tensor<4xi32>, tensor<f32>, tensor<i32>) -> (tensor<f32>, tensor<f32>, tensor<4x4xf32>, tensor<9x4xf32>)
   return %dx, %dw : tensor<4x4xf32>, tensor<9x4xf32>
 }
+
+// Where ranks exchange logits, each has a chunk's of all classes, and the loss is that of one rank. Of
+// the logits' gradient it keeps its classes.
+// CHECK-LABEL: func.func @whole
+// CHECK: %[[OWN:.*]] = titan.einsum "vd,td->vt" %{{.*}} -> tensor<9x2xf32>
+// CHECK: %[[ALL:.*]] = titan.all_gather %[[OWN]] over [tp] dimension 0 : (tensor<9x2xf32>) -> tensor<18x2xf32>
+// CHECK: %[[ROWS:.*]] = titan.transpose %[[ALL]] [1, 0]
+// CHECK: %{{.*}}, %{{.*}}, %[[D:.*]] = titan.cross_entropy_grad %[[ROWS]]
+// CHECK: %[[COLUMNS:.*]] = titan.transpose %[[D]] [1, 0]
+// CHECK: %[[PART:.*]] = titan.axis_slice %[[COLUMNS]] over [tp] dimension 0 : tensor<18x2xf32> -> tensor<9x2xf32>
+// CHECK: titan.einsum "vt,vd->td" %[[PART]]
+// CHECK: titan.einsum "vt,td->vd" %[[PART]]
+// CHECK-NOT: titan.all_reduce
+func.func @whole(%x: tensor<4x4xf32>, %w: tensor<9x4xf32>, %l: tensor<4xi32>, %d: tensor<f32>) -> (tensor<4x4xf32>, tensor<9x4xf32>) {
+  %first = titan.load @axis_index.tp.9 : tensor<i32>
+  %a, %v, %dx, %dw = titan.head_loss_grad %x, %w, %l, %d classes from %first over [tp] whole_logits
+      : (tensor<4x4xf32>, tensor<9x4xf32>, tensor<4xi32>, tensor<f32>, tensor<i32>) -> (tensor<f32>, tensor<f32>, tensor<4x4xf32>, tensor<9x4xf32>)
+  return %dx, %dw : tensor<4x4xf32>, tensor<9x4xf32>
+}

@@ -1,7 +1,7 @@
 // RUN: titan-opt %s -split-input-file -titan-partition-spmd | FileCheck %s
 
 // Storage is gathered and cut to size; a split result needs nothing. What is distributed keeps its
-// global type, what every rank holds whole does not need one.
+// global type, what every rank holds whole does not need one. A gather keeps its placement.
 titan.mesh @mesh [dp_shard = 2, tp = 2]
 // CHECK: titan.variable parameter @w : tensor<12xf32> global tensor<10x4xf32, #{{.*}}>
 titan.variable parameter @w : tensor<10x4xf32, #titan.sharding<[{tp}, {}], flat {dp_shard} granule 4>>
@@ -14,12 +14,12 @@ titan.variable input @lr : tensor<f32>
 func.func @project(%x: tensor<6x4xf32, #titan.sharding<[{dp_shard}, {}]>>)
     -> tensor<6x10xf32, #titan.sharding<[{dp_shard}, {tp}]>> {
   // CHECK: %[[S:.*]] = titan.load @w : tensor<12xf32>
-  // CHECK: %[[G:.*]] = titan.all_gather %[[S]] over [dp_shard] dimension 0 : (tensor<12xf32>) -> tensor<24xf32>
+  // CHECK: %[[G:.*]] = titan.all_gather %[[S]] over [dp_shard] dimension 0 placement per_microbatch : (tensor<12xf32>) -> tensor<24xf32>
   // CHECK: %[[F:.*]] = titan.slice %[[G]] at 0 : tensor<24xf32> -> tensor<20xf32>
   // CHECK: %[[W:.*]] = titan.reshape %[[F]] : tensor<20xf32> -> tensor<5x4xf32>
   // CHECK: titan.einsum "td,nd->tn" %[[X]], %[[W]] : tensor<3x4xf32>, tensor<5x4xf32> -> tensor<3x5xf32>
   %s = titan.load @w : tensor<10x4xf32, #titan.sharding<[{tp}, {}], flat {dp_shard} granule 4>>
-  %w = titan.reshard %s because "einsum needs a matrix"
+  %w = titan.reshard %s placement per_microbatch because "einsum needs a matrix"
       : tensor<10x4xf32, #titan.sharding<[{tp}, {}], flat {dp_shard} granule 4>>
       -> tensor<10x4xf32, #titan.sharding<[{tp}, {}]>>
   %y = titan.einsum "td,nd->tn" %x, %w

@@ -57,3 +57,19 @@ func.func @done(%x: tensor<4xf32, #titan.sharding<[{dp}]>>) -> tensor<4xf32, #ti
   %y = titan.exp %x : tensor<4xf32, #titan.sharding<[{dp}]>>
   return %y : tensor<4xf32, #titan.sharding<[{dp}]>>
 }
+
+// -----
+
+// A variable may say itself how long it is kept once it is gathered, also by way of its copy.
+titan.mesh @mesh [dp_shard = 2]
+titan.variable parameter @w : tensor<8x4xf32, #titan.sharding<[{}, {}], flat {dp_shard} granule 4>> placement per_microbatch
+// CHECK-LABEL: func.func @keeps
+func.func @keeps(%x: tensor<8x4xbf16> {titan.sharding = #titan.sharding<[{dp_shard}, {}]>}) -> tensor<8x8xbf16> {
+  %w = titan.load @w : tensor<8x4xf32>
+  // CHECK: %[[C:.*]] = titan.cast
+  // CHECK: titan.reshard %[[C]] placement per_microbatch because
+  // STEP: titan.reshard %{{.*}} placement per_step because
+  %c = titan.cast %w : tensor<8x4xf32> -> tensor<8x4xbf16>
+  %y = titan.einsum "bd,nd->bn" %x, %c : tensor<8x4xbf16>, tensor<8x4xbf16> -> tensor<8x8xbf16>
+  return %y : tensor<8x8xbf16>
+}

@@ -115,6 +115,7 @@ SmallVector<StringAttr> AllGatherOp::getGroupAxes() { return toVector(getAxes())
 SmallVector<StringAttr> ReduceScatterOp::getGroupAxes() { return toVector(getAxes()); }
 SmallVector<StringAttr> AllReduceOp::getGroupAxes() { return toVector(getAxes()); }
 unsigned AllGatherOp::getCollectiveDimension() { return getDimension(); }
+bool AllGatherOp::isKeptForBackward() { return getPlacement() == GatherPlacement::per_microbatch; }
 unsigned ReduceScatterOp::getCollectiveDimension() { return getDimension(); }
 unsigned AllReduceOp::getCollectiveDimension() { return 0; }
 
@@ -135,7 +136,7 @@ SmallVector<Type> getGroupedTypes(ValueRange operands, Operation *like, unsigned
 
 Operation *AllGatherOp::buildGrouped(OpBuilder &builder, ValueRange operands) {
   return AllGatherOp::create(builder, getLoc(), getGroupedTypes(operands, *this, getDimension()),
-                             operands, getAxes(), getDimension());
+                             operands, getAxes(), getDimension(), getPlacement());
 }
 
 Operation *ReduceScatterOp::buildGrouped(OpBuilder &builder, ValueRange operands) {

@@ -40,19 +40,27 @@ class Titan_CollectiveOp<string mnemonic, list<Trait> traits = []>
         DeclareOpInterfaceMethods<Titan_CollectiveOpInterface>,
         DeclareOpInterfaceMethods<Titan_CostOpInterface>], traits)>;
 
-def Titan_AllGatherOp : Titan_CollectiveOp<"all_gather"> {
+def Titan_AllGatherOp : Titan_Op<"all_gather", [
+    Pure, DeclareOpInterfaceMethods<SymbolUserOpInterface>,
+    DeclareOpInterfaceMethods<Titan_CollectiveOpInterface, ["isKeptForBackward"]>,
+    DeclareOpInterfaceMethods<Titan_CostOpInterface>]> {
   let summary = "the ranks' parts one after another along a dimension, on every rank";
   let description = [{
+    `placement` is that of the reshard that it came from: what is gathered per_microbatch in the
+    forward is not gathered again in the backward.
+
     ```mlir
     %w:2 = titan.all_gather %a, %b over [dp_shard] dimension 0
         : (tensor<1024xf32>, tensor<512xf32>) -> (tensor<4096xf32>, tensor<2048xf32>)
     ```
   }];
-  let arguments = (ins Variadic<Titan_Tensor>:$inputs, StrArrayAttr:$axes, I64Attr:$dimension);
+  let arguments = (ins Variadic<Titan_Tensor>:$inputs, StrArrayAttr:$axes, I64Attr:$dimension,
+                       DefaultValuedAttr<Titan_GatherPlacementAttr,
+                                         "::titan::GatherPlacement::per_function">:$placement);
   let results = (outs Variadic<Titan_Tensor>:$results);
   let assemblyFormat = [{
-    $inputs `over` custom<AxisNames>($axes) `dimension` $dimension attr-dict
-    `:` functional-type($inputs, $results)
+    $inputs `over` custom<AxisNames>($axes) `dimension` $dimension (`placement` $placement^)?
+    attr-dict `:` functional-type($inputs, $results)
   }];
 }
 

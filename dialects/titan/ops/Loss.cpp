@@ -61,9 +61,10 @@ LogicalResult HeadLossOp::buildVjp(OpBuilder &builder, ArrayRef<Value> cotangent
                        "loss");
   RankedTensorType weight = result.getType(getWeight(), 1);
   Type dweight = RankedTensorType::get(weight.getShape(), tensorType(getLoss()).getElementType());
-  auto gradient = HeadLossGradOp::create(
-      builder, getLoc(), getLoss().getType(), getValid().getType(), getInput().getType(), dweight,
-      getInput(), getWeight(), getLabels(), cotangents[0], getFirstClass(), getClassAxesAttr());
+  auto gradient =
+      HeadLossGradOp::create(builder, getLoc(), getLoss().getType(), getValid().getType(),
+                             getInput().getType(), dweight, getInput(), getWeight(), getLabels(),
+                             cotangents[0], getFirstClass(), getClassAxesAttr(), getWholeLogits());
   Value dw = gradient.getDweight();
   if (!isSameTensor(dweight, weight))
     dw = CastOp::create(builder, getLoc(), weight, dw);
@@ -83,11 +84,19 @@ struct HeadChunks {
   OpBuilder &builder;
   Location loc;
   Value input, labels, weight;
+  ClassPart part; ///< without axes: all classes
+  bool exchanges; ///< logits, so that every rank has the loss of all classes
   int64_t tokens, rowsPerChunk;
 
+  template <typename Op>
+  HeadChunks(OpBuilder &builder, Op op, int64_t chunks)
+      : HeadChunks(builder, op.getLoc(), op.getInput(), op.getLabels(), op.getWeight(),
+                   {op.getFirstClass(), op.getClassAxesAttr()}, op.getWholeLogits(), chunks) {}
+
   HeadChunks(OpBuilder &builder, Location loc, Value inputValue, Value labelsValue, Value weight,
-             int64_t chunks)
-      : builder(builder), loc(loc), weight(weight) {
+             ClassPart part, bool wholeLogits, int64_t chunks)
+      : builder(builder), loc(loc), weight(weight), part(part),
+        exchanges(wholeLogits && part.axes) {
     auto type = tensorType(inputValue);
     tokens = tensorType(labelsValue).getNumElements();
     rowsPerChunk = (tokens + chunks - 1) / std::max<int64_t>(1, chunks);
@@ -111,18 +120,44 @@ struct HeadChunks {
                            builder.getI64IntegerAttr(begin));
   }
 
-  Value logits(Value rows) {
-    auto type =
-        RankedTensorType::get({tensorType(rows).getDimSize(0), tensorType(weight).getDimSize(0)},
-                              tensorType(input).getElementType());
-    return EinsumOp::create(builder, loc, type, "td,vd->tv", rows, weight, Value());
+  RankedTensorType matrix(int64_t rows, int64_t columns) {
+    return RankedTensorType::get({rows, columns}, tensorType(input).getElementType());
   }
 
-  /// The loss of one chunk, of the scalar's type; with `dloss` the logits' gradient too.
-  ParallelLoss loss(Value logits, Value chunkLabels, Value scalar, const ClassPart &part,
-                    Value dloss) {
+  /// Logits [rows, classes], of the rank's classes or, if ranks exchange them, of all: classes by
+  /// rows then, so that each rank has one piece of the memory.
+  Value logits(Value rows) {
+    const int64_t numRows = tensorType(rows).getDimSize(0), own = tensorType(weight).getDimSize(0);
+    if (!exchanges)
+      return EinsumOp::create(builder, loc, matrix(numRows, own), "td,vd->tv", rows, weight,
+                              Value());
+    const auto axes = llvm::to_vector(part.axes.getAsRange<StringAttr>());
+    auto module = weight.getParentRegion()->getParentOfType<ModuleOp>();
+    const int64_t all = own * MeshShape::get(module).getSize(axes);
+    Value ownColumns =
+        EinsumOp::create(builder, loc, matrix(own, numRows), "vd,td->vt", weight, rows, Value());
+    Value columns = AllGatherOp::create(builder, loc, TypeRange(matrix(all, numRows)), ownColumns,
+                                        part.axes, /*dimension=*/0)
+                        .getResult(0);
+    return TransposeOp::create(builder, loc, matrix(numRows, all), columns,
+                               ArrayRef<int64_t>{1, 0});
+  }
+
+  /// What a chunk adds to the gradients of its rows and of the weight.
+  Value dRows(Value rows, Value dlogits) {
+    return EinsumOp::create(builder, loc, rows.getType(), exchanges ? "vt,vd->td" : "tv,vd->td",
+                            dlogits, weight, Value());
+  }
+  Value dWeight(Type type, Value rows, Value dlogits, Value sum) {
+    return EinsumOp::create(builder, loc, type, exchanges ? "vt,td->vd" : "tv,td->vd", dlogits,
+                            rows, sum);
+  }
+
+  /// The loss of one chunk, of the scalar's type; with `dloss` the gradient of the rank's logits
+  /// too, classes by rows if the logits have been exchanged.
+  ParallelLoss loss(Value logits, Value chunkLabels, Value scalar, Value dloss) {
     Type type = scalar.getType();
-    if (part.axes)
+    if (part.axes && !exchanges)
       return buildParallelLoss(builder, loc, logits, chunkLabels, part,
                                tensorType(scalar).getElementType(), dloss);
     if (!dloss) {
@@ -131,7 +166,15 @@ struct HeadChunks {
     }
     auto op = CrossEntropyGradOp::create(builder, loc, type, type, logits.getType(), logits,
                                          chunkLabels, dloss);
-    return {op.getLoss(), op.getValid(), op.getDlogits()};
+    if (!exchanges)
+      return {op.getLoss(), op.getValid(), op.getDlogits()};
+    ArrayRef<int64_t> shape = tensorType(logits).getShape();
+    Value columns = TransposeOp::create(builder, loc, matrix(shape[1], shape[0]), op.getDlogits(),
+                                        ArrayRef<int64_t>{1, 0});
+    Value own =
+        AxisSliceOp::create(builder, loc, matrix(tensorType(weight).getDimSize(0), shape[0]),
+                            columns, part.axes, /*dimension=*/0);
+    return {op.getLoss(), op.getValid(), own};
   }
 
   Value sum(Value total, Value value) {
@@ -143,13 +186,13 @@ struct HeadChunks {
 int64_t HeadLossOp::getNumTokens() { return tensorType(getLabels()).getNumElements(); }
 
 SmallVector<Value> HeadLossOp::unrollChunks(OpBuilder &builder, int64_t chunks) {
-  HeadChunks head(builder, getLoc(), getInput(), getLabels(), getWeight(), chunks);
+  HeadChunks head(builder, *this, chunks);
   Value loss, valid;
   for (int64_t begin = 0; begin < head.tokens; begin += head.rowsPerChunk) {
     const int64_t end = std::min(head.tokens, begin + head.rowsPerChunk);
     Value logits = head.logits(head.slice(head.input, begin, end));
-    const ParallelLoss chunk = head.loss(logits, head.slice(head.labels, begin, end), getLoss(),
-                                         {getFirstClass(), getClassAxesAttr()}, /*dloss=*/Value());
+    const ParallelLoss chunk =
+        head.loss(logits, head.slice(head.labels, begin, end), getLoss(), /*dloss=*/Value());
     loss = head.sum(loss, chunk.loss);
     valid = head.sum(valid, chunk.valid);
   }
@@ -159,18 +202,16 @@ SmallVector<Value> HeadLossOp::unrollChunks(OpBuilder &builder, int64_t chunks) 
 int64_t HeadLossGradOp::getNumTokens() { return tensorType(getLabels()).getNumElements(); }
 
 SmallVector<Value> HeadLossGradOp::unrollChunks(OpBuilder &builder, int64_t chunks) {
-  HeadChunks head(builder, getLoc(), getInput(), getLabels(), getWeight(), chunks);
+  HeadChunks head(builder, *this, chunks);
   Value loss, valid, dweight;
   SmallVector<Value> dinputs;
   for (int64_t begin = 0; begin < head.tokens; begin += head.rowsPerChunk) {
     const int64_t end = std::min(head.tokens, begin + head.rowsPerChunk);
     Value rows = head.slice(head.input, begin, end), logits = head.logits(rows);
-    const ParallelLoss chunk = head.loss(logits, head.slice(head.labels, begin, end), getLoss(),
-                                         {getFirstClass(), getClassAxesAttr()}, getDloss());
-    dinputs.push_back(EinsumOp::create(builder, getLoc(), rows.getType(), "tv,vd->td",
-                                       chunk.dlogits, getWeight(), Value()));
-    dweight = EinsumOp::create(builder, getLoc(), getDweight().getType(), "tv,td->vd",
-                               chunk.dlogits, rows, dweight);
+    const ParallelLoss chunk =
+        head.loss(logits, head.slice(head.labels, begin, end), getLoss(), getDloss());
+    dinputs.push_back(head.dRows(rows, chunk.dlogits));
+    dweight = head.dWeight(getDweight().getType(), rows, chunk.dlogits, dweight);
     loss = head.sum(loss, chunk.loss);
     valid = head.sum(valid, chunk.valid);
   }

@@ -36,15 +36,17 @@ def Titan_HeadLossOp : Titan_ComputeOp<"head_loss", [
 
     On a rank that has a part of the classes, `classes from` names the first of them and the mesh
     axes that split them. Ranks exchange maxima and sums of each token's row, so that the results
-    are whole.
+    are whole. With `whole_logits` they exchange the logits instead, of one chunk of tokens at a
+    time, and each computes the loss of all classes.
   }];
   let arguments = (ins Titan_FloatTensor:$input, Titan_FloatTensor:$weight,
                        Titan_I32Tensor:$labels, Optional<Titan_Index>:$first_class,
-                       OptionalAttr<StrArrayAttr>:$class_axes);
+                       OptionalAttr<StrArrayAttr>:$class_axes, UnitAttr:$whole_logits);
   let results = (outs Titan_Scalar:$loss, Titan_Scalar:$valid);
   let assemblyFormat = [{
     $input `,` $weight `,` $labels
-    (`classes` `from` $first_class^ `over` custom<AxisNames>($class_axes))? attr-dict
+    (`classes` `from` $first_class^ `over` custom<AxisNames>($class_axes))?
+    (`whole_logits` $whole_logits^)? attr-dict
     `:` functional-type(operands, results)
   }];
   let hasVerifier = 1;
@@ -58,12 +60,14 @@ def Titan_HeadLossGradOp : Titan_ComputeOp<"head_loss_grad", [Titan_Chunkable, T
   }];
   let arguments = (ins Titan_FloatTensor:$input, Titan_FloatTensor:$weight,
                        Titan_I32Tensor:$labels, Titan_Scalar:$dloss,
-                       Optional<Titan_Index>:$first_class, OptionalAttr<StrArrayAttr>:$class_axes);
+                       Optional<Titan_Index>:$first_class, OptionalAttr<StrArrayAttr>:$class_axes,
+                       UnitAttr:$whole_logits);
   let results = (outs Titan_Scalar:$loss, Titan_Scalar:$valid, Titan_FloatTensor:$dinput,
                       Titan_F32Tensor:$dweight);
   let assemblyFormat = [{
     $input `,` $weight `,` $labels `,` $dloss
-    (`classes` `from` $first_class^ `over` custom<AxisNames>($class_axes))? attr-dict
+    (`classes` `from` $first_class^ `over` custom<AxisNames>($class_axes))?
+    (`whole_logits` $whole_logits^)? attr-dict
     `:` functional-type(operands, results)
   }];
   let hasVerifier = 1;

@@ -83,7 +83,7 @@ LogicalResult HeadLossOp::buildLocal(PartitionContext &context, ValueRange opera
   auto local = HeadLossOp::create(
       context.getBuilder(), getLoc(), context.getLocalType(getLoss().getType()),
       context.getLocalType(getValid().getType()), operands[0], operands[1], operands[2],
-      part ? part->first : Value(), part ? part->axes : ArrayAttr());
+      part ? part->first : Value(), part ? part->axes : ArrayAttr(), getWholeLogits());
   llvm::append_range(results, local->getResults());
   return success();
 }
@@ -95,7 +95,7 @@ LogicalResult HeadLossGradOp::buildLocal(PartitionContext &context, ValueRange o
       context.getBuilder(), getLoc(), context.getLocalType(getLoss().getType()),
       context.getLocalType(getValid().getType()), context.getLocalType(getDinput().getType()),
       context.getLocalType(getDweight().getType()), operands[0], operands[1], operands[2],
-      operands[3], part ? part->first : Value(), part ? part->axes : ArrayAttr());
+      operands[3], part ? part->first : Value(), part ? part->axes : ArrayAttr(), getWholeLogits());
   llvm::append_range(results, local->getResults());
   return success();
 }

@@ -49,13 +49,18 @@ def Titan_VariableOp : Titan_Op<"variable", [Symbol]> {
         init #titan.truncated_normal<mean = 0.0, std = 0.02, lower = -2.0, upper = 2.0>
     ```
 
+    `placement` says how long the variable is kept once it is gathered from storage; without it
+    titan-propagate-shardings does.
+
     In a per-device program the type is what a rank holds, and `global` is the sharded type of the
     whole, which initializers, dumps and checkpoints go by.
   }];
   let arguments = (ins SymbolNameAttr:$sym_name, Titan_RoleAttr:$role, TypeAttr:$type,
-                       OptionalAttr<TypeAttr>:$global_type, OptionalAttr<AnyAttr>:$initializer);
+                       OptionalAttr<TypeAttr>:$global_type, OptionalAttr<AnyAttr>:$initializer,
+                       OptionalAttr<Titan_GatherPlacementAttr>:$placement);
   let assemblyFormat = [{
-    $role $sym_name `:` $type (`global` $global_type^)? (`init` $initializer^)? attr-dict
+    $role $sym_name `:` $type (`global` $global_type^)? (`init` $initializer^)?
+    (`placement` $placement^)? attr-dict
   }];
   let hasVerifier = 1;
 }
