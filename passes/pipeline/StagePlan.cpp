@@ -204,13 +204,18 @@ static llvm::Expected<std::vector<int64_t>> planModules(const StageOptions &opti
 }
 
 static llvm::Error checkOptions(const StageOptions &options) {
+  constexpr int64_t kMost = 1'000'000; // layers and stages beyond any model; sums stay small
   for (const auto &[value, least, name] :
        {std::tuple(options.degree, 1, "degree"),
         std::tuple(options.layersPerStage.value_or(1), 1, "layers_per_stage"),
         std::tuple(options.firstStageLessLayers.value_or(1), 0, "first_stage_less_layers"),
-        std::tuple(options.lastStageLessLayers.value_or(1), 0, "last_stage_less_layers")})
+        std::tuple(options.lastStageLessLayers.value_or(1), 0, "last_stage_less_layers")}) {
     if (value < least)
       return fail("pipeline_parallel_{0}: {1}; at least {2} is needed", name, value, least);
+    if (value > kMost)
+      return fail("pipeline_parallel_{0}: {1} is too large; legal are {2} to {3}", name, value,
+                  least, kMost);
+  }
   const int64_t stages = options.modulesPerStage.size();
   if (const std::string rule = stages ? findStageRule(options, stages) : ""; !rule.empty())
     return fail("module_fqns_per_model_part: {0} stages, {1}", stages, rule);

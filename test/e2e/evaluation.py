@@ -37,9 +37,9 @@ def compare(name, value, reference, bound=BOUND):
     print(f"{name}: held-out loss within {deviation:.1e}", flush=True)
 
 
-def losses(job, data, held_out, *options):
+def losses(job, data, held_out, *options, compile_options=()):
     """The loss of the first step and the held-out loss after it."""
-    call(COMPILE, job, "-o", "model.tbin")
+    call(COMPILE, job, "-o", "model.tbin", *compile_options)
     call(RUN, "model.tbin", "--training.dataset_path", data, "--validation.dataset_path", held_out,
          "--training.steps", "1", "--optimizer.lr", "0", "--metrics.jsonl", "metrics.jsonl", *options)
     with open(os.path.join(WORK, "metrics.jsonl")) as lines:
@@ -80,13 +80,14 @@ def write_batches(path, shape, ignored):
         file.write(struct.pack("<Q", len(text)) + text + struct.pack(f"<{2 * count}i", *tokens, *labels))
 
 
-def debug_model(name, ignored):
+def debug_model(name, ignored, *compile_options):
     """Training on 8 rows at once; evaluation takes the same rows in two batches of 4."""
     with open(os.path.join(os.path.dirname(GOLDEN), "execution", "Inputs", "debugmodel.toml")) as file:
         write_job(file.read() + "\n[debug]\nseed = 5\n", 4, 48, 2)
     write_batches("training.safetensors", [1, 8, 48], ignored)
     write_batches("heldout.safetensors", [2, 4, 48], ignored)
-    compare(name, *reversed(losses("job.toml", "training.safetensors", "heldout.safetensors")))
+    compare(name, *reversed(losses("job.toml", "training.safetensors", "heldout.safetensors",
+                                   compile_options=compile_options)))
 
 
 def main():
@@ -96,6 +97,8 @@ def main():
     golden("tied", "bfloat16", BOUND_16)
     debug_model("debugmodel", 0)
     debug_model("ignored labels", 0.3)
+    debug_model("pipeline", 0.3, "--world-size", "4", "--parallelism.pipeline_parallel_degree", "2",
+                "--parallelism.pipeline_parallel_schedule", "ZBVZeroBubble", "--parallelism.tensor_parallel_degree", "2")
 
 
 if __name__ == "__main__":

@@ -251,7 +251,7 @@ os.makedirs(WORK, exist_ok=True)
 with open(os.path.join(WORK, "text.txt"), "w") as text:
     text.writelines(f"line {i} of {i * i} and {i * 7 % 113}\n" for i in range(2000))
 for job in (("mesh", 4, 1), ("square", 2, 2), ("auto", -1, 1), ("copies", 1, 2, REPLICATE), ("hybrid", 2, 1, REPLICATE),
-            ("loop", 2, 1, PIPELINE.format(ranks=2, schedule="Interleaved1F1B")),
+            ("loop", 2, 1, PIPELINE.format(ranks=2, schedule="ZBVZeroBubble")),
             ("line", 1, 1, PIPELINE.format(ranks=4, schedule="1F1B"))):
     compile_job(*job)
 behaviours = LOCAL if PART == "local" else MPI

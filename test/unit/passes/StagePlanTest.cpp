@@ -164,6 +164,9 @@ TEST(StagePlanTest, TooManyStages) {
   given.lastStageLessLayers = -1;
   EXPECT_EQ(errorOf(given),
             "parallelism.pipeline_parallel_last_stage_less_layers: -1; at least 0 is needed");
+  given.firstStageLessLayers = given.lastStageLessLayers = int64_t(1) << 62;
+  EXPECT_EQ(errorOf(given), "parallelism.pipeline_parallel_first_stage_less_layers: "
+                            "4611686018427387904 is too large; legal are 0 to 1000000");
   EXPECT_EQ(errorOf(options(kSingle, 10)),
             "parallelism.pipeline_parallel_degree: 10 ranks have 10 stages, more than the model's "
             "9 modules; at most 9 stages are legal");
