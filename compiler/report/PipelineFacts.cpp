@@ -66,7 +66,7 @@ PipelineFacts collectPipelineWork(ModuleOp local) {
   PipelineFacts facts;
   for (func::FuncOp function : getFamily(local, names::kForward))
     if (auto rank = function->getAttrOfType<IntegerAttr>(kPipelineRank))
-      facts.stages.push_back({rank.getInt(), sumWork(function), {}, {}});
+      facts.stages.push_back({.rank = rank.getInt(), .forward = sumWork(function)});
   if (facts.isEmpty())
     return facts;
   for (auto [stage, function] : llvm::zip_equal(facts.stages, getFamily(local, names::kBackward)))

@@ -257,8 +257,9 @@ void TimelinePlanner::assignSlots() {
 
 void TimelinePlanner::assignClass(size_t slotClass, int64_t stage) {
   std::vector<Interval> &occupants = intervals[stage][slotClass];
-  llvm::stable_sort(occupants,
-                    [](const Interval &a, const Interval &b) { return a.begin < b.begin; });
+  llvm::sort(occupants, [](const Interval &a, const Interval &b) {
+    return std::tie(a.begin, a.microbatch) < std::tie(b.begin, b.microbatch);
+  });
   std::vector<int64_t> ends; ///< of each slot's latest occupant
   for (const Interval &occupant : occupants) {
     auto slot = llvm::find_if(ends, [&](int64_t end) { return end < occupant.begin; });
