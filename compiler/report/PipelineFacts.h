@@ -21,9 +21,9 @@ struct PipelineFacts {
   };
   struct Stage {
     int64_t rank = 0;
-    Work forward;
-    Work backward; ///< or its first half
-    Work weights;  ///< its second half, if it has two
+    Work forward = {};
+    Work backward = {}; ///< or its first half
+    Work weights = {};  ///< its second half, if it has two
     /// Of a microbatch, by what keeps it.
     PerClass<int64_t> residualBytes = {};
 
