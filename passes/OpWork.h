@@ -7,7 +7,8 @@ namespace titan {
 
 /// What a machine computes, in flops of its matrix products, while it moves one byte. The defaults
 /// are measured on a core of a Sapphire Rapids CPU in float32 (docs/benchmarks.md): products at 158
-/// GF/s, kernels beyond the caches at 16 to 22 GB/s, collectives between threads at 1.1 to 2.2 GB/s.
+/// GF/s, kernels beyond the caches at 16 to 22 GB/s, collectives between threads at 1.1 to 2.2
+/// GB/s.
 struct MachineBalance {
   double flopsPerByte = 10;         ///< of memory
   double flopsPerNetworkByte = 100; ///< sent to, and received from, other ranks
