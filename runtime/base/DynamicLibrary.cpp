@@ -21,13 +21,25 @@ StatusOr<DynamicLibrary> DynamicLibrary::open(const std::string &name) {
   return DynamicLibrary(handle, name);
 }
 
-StatusOr<DynamicLibrary> DynamicLibrary::openPlugin(const std::string &name) {
+/// Where a plugin lies; its name alone if not beside the executable.
+static std::string findPlugin(const std::string &name) {
   std::error_code error;
   const std::filesystem::path executable = std::filesystem::read_symlink("/proc/self/exe", error);
   const std::filesystem::path beside = executable.parent_path().parent_path() / "lib" / name;
-  if (!error && std::filesystem::exists(beside, error))
-    return open(beside.string());
-  return open(name);
+  return !error && std::filesystem::exists(beside, error) ? beside.string() : name;
+}
+
+StatusOr<DynamicLibrary> DynamicLibrary::openPlugin(const PluginDescription &plugin,
+                                                    const std::string &path) {
+  auto library = open(path.empty() ? findPlugin(plugin.name) : path);
+  if (!library.ok())
+    return Status(library.status().code(), library.status().message() + plugin.advice);
+  TITAN_ASSIGN_OR_RETURN(const auto version, library->function<int()>(plugin.versionSymbol));
+  if (const int found = version(); found != plugin.version)
+    return unavailable(std::string(plugin.name) + " is of another version of Titan: its interface is " +
+                       std::to_string(found) + ", this program's " +
+                       std::to_string(plugin.version) + "; build both together");
+  return library;
 }
 
 StatusOr<DynamicLibrary> DynamicLibrary::openImage(std::span<const std::byte> image,

@@ -9,14 +9,24 @@
 
 namespace titan {
 
+/// What a program knows of a plugin of Titan.
+struct PluginDescription {
+  const char *name;          ///< of the file
+  const char *versionSymbol; ///< a function that returns the plugin's interface version
+  int version;               ///< of the program's side
+  const char *advice;        ///< for messages: what the plugin is for, and how to get it
+};
+
 /// An open shared library; closed when destroyed, so its symbols must not outlive it.
 class DynamicLibrary {
 public:
   /// `name` is a path, or a file name that the system's loader searches for.
   static StatusOr<DynamicLibrary> open(const std::string &name);
-  /// A plugin of Titan by its file name: in ../lib beside the executable's folder, else where the
-  /// system's loader looks.
-  static StatusOr<DynamicLibrary> openPlugin(const std::string &name);
+  /// A plugin of Titan: `path`, or if that is empty by its name in ../lib beside the executable's
+  /// folder, else where the system's loader looks. Fails (unavailable) if it is missing or of
+  /// another version.
+  static StatusOr<DynamicLibrary> openPlugin(const PluginDescription &plugin,
+                                             const std::string &path = "");
   /// Loads an ELF shared object from memory. `name` only serves messages and debuggers. The bytes
   /// are copied by the kernel and may go away afterwards.
   static StatusOr<DynamicLibrary> openImage(std::span<const std::byte> image,

@@ -22,6 +22,7 @@
 
 #include <chrono>
 #include <cstddef>
+#include <cstring>
 #include <functional>
 #include <memory>
 #include <span>
@@ -93,10 +94,19 @@ uint64_t signatureOf(const CollectiveOperation &operation);
 /// How many bases the addresses refer to: one more than the largest index.
 size_t numBases(const CollectiveOperation &operation);
 
+/// Sets `bytes` at memory of the host.
+inline Status fillHost(std::byte *data, int64_t bytes, uint8_t value) {
+  std::memset(data, value, static_cast<size_t>(bytes));
+  return okStatus();
+}
+
 /// Names an operation of one communicator; ids count from 0 in the order of prepare().
 using OperationId = int;
 
-/// A group as one of its ranks sees it. One thread at a time calls prepare, start and await; poll
+/// A group as one of its ranks sees it. What follows is for planes of host memory; where memory is a
+/// device's, start() and await() put work into its queues and wait for nothing: see NcclPlane.
+///
+/// One thread at a time calls prepare, start and await; poll
 /// and abort may be called from any thread at any time.
 ///
 /// The memory of prepared operations outlives the communicator: while one is destroyed, others may
@@ -179,6 +189,16 @@ public:
   /// already.
   virtual StatusOr<std::unique_ptr<Communicator>>
   createCommunicator(const CommunicatorGroup &group, const CommunicatorOptions &options) = 0;
+
+  /// Meets the other ranks of all communicators made so far, where that takes more than their first
+  /// operations; all ranks call it. Otherwise the first start() of a communicator does.
+  virtual Status connect(std::chrono::milliseconds timeout) { return okStatus(); }
+
+  /// Ok, or the failure that ended all communicators of a plane whose await() does not tell.
+  virtual Status poll() const { return okStatus(); }
+
+  /// Sets bytes of what the plane's operations move, after all work of the rank's device so far.
+  virtual Status fill(std::byte *data, int64_t bytes, uint8_t value) = 0;
 
   /// Ends all communicators of this plane, also those made later; from any thread. The plane's own
   /// end then waits for nobody.

@@ -112,13 +112,12 @@ void FaultInjector::release() {
 }
 
 Status FaultInjector::poison(const CollectiveOperation &operation,
-                             std::span<std::byte *const> bases) const {
+                             std::span<std::byte *const> bases, DataPlane &plane) const {
   for (const BufferPair &pair : operation.pairs) {
     if (!isFloat(pair.type) || pair.sourceCount == 0)
       continue;
     // All bits set are a NaN in every floating point type.
-    std::memset(pair.source.resolve(bases), 0xff, static_cast<size_t>(byteSize(pair.type)));
-    return okStatus();
+    return plane.fill(pair.source.resolve(bases), byteSize(pair.type), 0xff);
   }
   return invalidArgument(
       std::string(kOption) + ": collective " + std::to_string(fault->collective) + " of step " +
@@ -127,7 +126,7 @@ Status FaultInjector::poison(const CollectiveOperation &operation,
 }
 
 Status FaultInjector::beforeStart(const CollectiveOperation &operation,
-                                  std::span<std::byte *const> bases) {
+                                  std::span<std::byte *const> bases, DataPlane &plane) {
   ++starts;
   if (!fault || fault->step != step || fault->collective != starts)
     return okStatus();
@@ -146,7 +145,7 @@ Status FaultInjector::beforeStart(const CollectiveOperation &operation,
     sleep(std::chrono::seconds(1));
     return okStatus();
   case FaultKind::nan:
-    return poison(operation, bases);
+    return poison(operation, bases, plane);
   }
   return okStatus();
 }

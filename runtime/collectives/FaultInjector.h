@@ -45,15 +45,17 @@ public:
   /// The step that the starts from now on belong to; counts collectives from 1 again.
   void setStep(int64_t step);
 
-  /// Called before each start of the rank, of whatever communicator. Ok means: go on.
-  Status beforeStart(const CollectiveOperation &operation, std::span<std::byte *const> bases);
+  /// Called before each start of the rank, of whatever communicator of `plane`. Ok means: go on.
+  Status beforeStart(const CollectiveOperation &operation, std::span<std::byte *const> bases,
+                     DataPlane &plane);
 
   /// Ends a hang: the hanging start fails (unavailable). From any thread.
   void release();
 
 private:
   void sleep(std::chrono::nanoseconds time);
-  Status poison(const CollectiveOperation &operation, std::span<std::byte *const> bases) const;
+  Status poison(const CollectiveOperation &operation, std::span<std::byte *const> bases,
+                DataPlane &plane) const;
 
   std::optional<Fault> fault; ///< none for other ranks
   Kill kill;

@@ -10,9 +10,9 @@ namespace {
 
 class InstrumentedCommunicator final : public Communicator {
 public:
-  InstrumentedCommunicator(std::unique_ptr<Communicator> inner, FlightRecorder &recorder,
-                           FaultInjector &injector)
-      : inner(std::move(inner)), recorder(recorder), injector(injector) {}
+  InstrumentedCommunicator(std::unique_ptr<Communicator> inner, DataPlane &plane,
+                           FlightRecorder &recorder, FaultInjector &injector)
+      : inner(std::move(inner)), plane(plane), recorder(recorder), injector(injector) {}
 
   int size() const override { return inner->size(); }
   int rank() const override { return inner->rank(); }
@@ -32,7 +32,7 @@ public:
     if (!isKnown(id))
       return inner->start(id, bases);
     Known &known = operations[static_cast<size_t>(id)];
-    TITAN_RETURN_IF_ERROR(injector.beforeStart(known.operation, bases));
+    TITAN_RETURN_IF_ERROR(injector.beforeStart(known.operation, bases, plane));
     TITAN_RETURN_IF_ERROR(inner->start(id, bases));
     known.number = recorder.started(known.handle, inner->sequence(id));
     return okStatus();
@@ -65,6 +65,7 @@ private:
   }
 
   std::unique_ptr<Communicator> inner;
+  DataPlane &plane;
   FlightRecorder &recorder;
   FaultInjector &injector;
   std::vector<Known> operations; ///< by id
@@ -79,13 +80,19 @@ public:
   int rank() const override { return inner->rank(); }
   int size() const override { return inner->size(); }
   std::string describe() const override { return inner->describe(); }
+  Status connect(std::chrono::milliseconds timeout) override { return inner->connect(timeout); }
+  Status poll() const override { return inner->poll(); }
+  Status fill(std::byte *data, int64_t bytes, uint8_t value) override {
+    return inner->fill(data, bytes, value);
+  }
 
   StatusOr<std::unique_ptr<Communicator>>
   createCommunicator(const CommunicatorGroup &group, const CommunicatorOptions &options) override {
     TITAN_ASSIGN_OR_RETURN(std::unique_ptr<Communicator> communicator,
                            inner->createCommunicator(group, options));
     return std::unique_ptr<Communicator>(
-        std::make_unique<InstrumentedCommunicator>(std::move(communicator), recorder, injector));
+        std::make_unique<InstrumentedCommunicator>(std::move(communicator), *inner, recorder,
+                                                   injector));
   }
 
   void abort(const std::string &reason) override {

@@ -205,7 +205,8 @@ Executor::prepareInstruction(const BoundFunction &bound, size_t index,
   return loaded;
 }
 
-/// On a CPU everything submitted before is done, so a start sees it.
+/// On a CPU everything submitted before is done, so a start sees it; on a GPU the data plane makes
+/// its own queues wait.
 Status Executor::execute(const LoadedInstruction &instruction) {
   if (instruction.plan)
     return queue->submit(*instruction.plan);
@@ -398,7 +399,8 @@ Status Executor::write(const VariableRef &variable, std::span<const std::byte> h
 
 Status Executor::read(const VariableRef &variable, std::span<std::byte> host) const {
   TITAN_RETURN_IF_ERROR(checkSize(variable, host.size()));
-  return target.copyToHost(host, variable.data);
+  TITAN_RETURN_IF_ERROR(target.copyToHost(host, variable.data));
+  return options.plane ? options.plane->poll() : okStatus();
 }
 
 Status Executor::initializeVariable(const format::Variable &variable, uint64_t seed,

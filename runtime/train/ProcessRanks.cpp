@@ -81,7 +81,7 @@ int threadsOf(const JobConfig &job, const LaunchInfo &launch) {
 
 } // namespace
 
-StatusOr<bool> ranksAreProcesses(const LaunchInfo &launch, const JobConfig &job) {
+StatusOr<bool> ranksAreProcesses(const LaunchInfo &launch, const JobConfig &job, bool forGpus) {
   const std::string &communicator = job.runtime.communicator;
   const bool several = launch.worldSize > 1;
   const std::string started =
@@ -96,7 +96,7 @@ StatusOr<bool> ranksAreProcesses(const LaunchInfo &launch, const JobConfig &job)
                            started +
                            "; start titan-run without a launcher, or set "
                            "runtime.communicator = \"auto\"");
-  if (several && launch.kind == LauncherKind::torchrun)
+  if (several && launch.kind == LauncherKind::torchrun && !forGpus)
     return invalidArgument(started +
                            ", which MPI does not connect, and the ranks of a program for "
                            "CPUs that are processes talk through MPI; start them as mpirun -n " +
@@ -171,15 +171,26 @@ Status ProcessRank::run(const std::filesystem::path &file, const format::Program
   TITAN_ASSIGN_OR_RETURN(
       const std::unique_ptr<RankMonitor> monitor,
       RankMonitor::create(job, launch.rank, launch.worldSize, FaultInjector::Kill::process));
-  TITAN_ASSIGN_OR_RETURN(std::unique_ptr<DataPlane> connected, connect());
+  RankPlace place;
+  place.rank = launch.rank;
+  place.size = launch.worldSize;
+  place.localRank = launch.localRank;
   const int threads = threadsOf(job, launch);
-  logger.info("{}, {} thread{} each", connected->describe(), threads, threads == 1 ? "" : "s");
-  const std::unique_ptr<DataPlane> plane = monitor->watch(std::move(connected));
-  const AbortSubscription subscription =
-      world->onAbort([&plane](const Status &reason) { plane->abort(reason.message()); });
+  std::unique_ptr<DataPlane> plane;
+  AbortSubscription subscription;
+  if (isForGpus(program)) {
+    place.world = world.get();
+  } else {
+    TITAN_ASSIGN_OR_RETURN(std::unique_ptr<DataPlane> connected, connect());
+    logger.info("{}, {} thread{} each", connected->describe(), threads, threads == 1 ? "" : "s");
+    plane = monitor->watch(std::move(connected));
+    place.plane = plane.get();
+    subscription =
+        world->onAbort([&plane](const Status &reason) { plane->abort(reason.message()); });
+  }
   TrainerOptions own = options;
   own.randomSeed = std::stoull(seed);
-  Status status = runRank(program, job, own, plane.get(), *monitor, threads, logger, work);
+  Status status = runRank(program, job, own, place, *monitor, threads, logger, work);
   if (status.ok())
     return world->leave(std::chrono::seconds(job.comm.trainTimeoutSeconds));
   // Before the plane ends, which waits for the others unless it is aborted.

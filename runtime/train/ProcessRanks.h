@@ -8,7 +8,7 @@ namespace titan {
 
 /// Whether the job's ranks are processes of the launcher, by runtime.communicator. Fails (invalid
 /// argument) where that and the launcher do not go together.
-StatusOr<bool> ranksAreProcesses(const LaunchInfo &launch, const JobConfig &job);
+StatusOr<bool> ranksAreProcesses(const LaunchInfo &launch, const JobConfig &job, bool forGpus);
 
 class ProcessRank {
 public:

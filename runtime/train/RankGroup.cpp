@@ -1,11 +1,14 @@
 #include "runtime/train/RankGroup.h"
 
+#include <algorithm>
 #include <numeric>
 
 namespace titan {
 
 // Above the masks of mesh axes: these groups are no communicators of the program.
 static constexpr int kGroupId = 1023, kMeetingId = 1022;
+/// That sum() exchanges at a time.
+static constexpr int64_t kSumElements = int64_t{1} << 18;
 
 static CommunicatorGroup allRanks(const DataPlane &plane, int id) {
   CommunicatorGroup all;
@@ -16,59 +19,84 @@ static CommunicatorGroup allRanks(const DataPlane &plane, int id) {
   return all;
 }
 
-StatusOr<std::unique_ptr<RankGroup>> RankGroup::create(DataPlane *plane,
+/// An all-reduce in place.
+static CollectiveOperation reduction(format::Reduction reduction, DType type, std::byte *memory,
+                                     int64_t count) {
+  const BufferAddress address = BufferAddress::fixed(memory);
+  return {.collective = format::Collective::allReduce,
+          .reduction = reduction,
+          .pairs = {{type, address, address, count, count}}};
+}
+
+StatusOr<std::unique_ptr<RankGroup>> RankGroup::create(DataPlane *plane, Device &device,
                                                        const CommunicatorOptions &options) {
-  std::unique_ptr<RankGroup> group(new RankGroup(plane));
+  std::unique_ptr<RankGroup> group(new RankGroup(plane, device));
   if (!plane)
     return group;
+  TITAN_ASSIGN_OR_RETURN(group->flag, device.allocate(format::Space::device, sizeof(int32_t)));
   TITAN_ASSIGN_OR_RETURN(group->communicator,
                          plane->createCommunicator(allRanks(*plane, kGroupId), options));
-  const BufferAddress address = BufferAddress::fixed(reinterpret_cast<std::byte *>(&group->flag));
   TITAN_ASSIGN_OR_RETURN(
       group->flagOperation,
-      group->communicator->prepare({.collective = format::Collective::allReduce,
-                                    .reduction = format::Reduction::max,
-                                    .pairs = {{DType::i32, address, address, 1, 1}}}));
+      group->communicator->prepare(
+          reduction(format::Reduction::max, DType::i32, group->flag->data(), 1)));
   return group;
+}
+
+/// Runs an operation in place on `memory`, which gets the values and gives the result.
+Status RankGroup::reduce(Communicator &communicator, OperationId operation, std::byte *memory,
+                         std::span<std::byte> values) {
+  TITAN_RETURN_IF_ERROR(device.copyToDevice(memory, values));
+  TITAN_RETURN_IF_ERROR(communicator.start(operation));
+  TITAN_RETURN_IF_ERROR(communicator.await(operation));
+  TITAN_RETURN_IF_ERROR(device.copyToHost(values, memory));
+  return plane->poll();
 }
 
 Status RankGroup::meet(std::chrono::milliseconds timeout) {
   if (!plane)
     return okStatus();
-  int32_t nothing = 0; // outlives the communicator
+  TITAN_RETURN_IF_ERROR(plane->connect(timeout));
+  TITAN_ASSIGN_OR_RETURN(const std::unique_ptr<DeviceMemory> memory,
+                         device.allocate(format::Space::device, sizeof(int32_t)));
   TITAN_ASSIGN_OR_RETURN(const std::unique_ptr<Communicator> meeting,
                          plane->createCommunicator(allRanks(*plane, kMeetingId),
                                                    {.timeout = timeout, .parallelFor = {}}));
-  const BufferAddress address = BufferAddress::fixed(reinterpret_cast<std::byte *>(&nothing));
-  TITAN_ASSIGN_OR_RETURN(const OperationId operation,
-                         meeting->prepare({.collective = format::Collective::allReduce,
-                                           .reduction = format::Reduction::max,
-                                           .pairs = {{DType::i32, address, address, 1, 1}}}));
-  TITAN_RETURN_IF_ERROR(meeting->start(operation));
-  return meeting->await(operation);
+  TITAN_ASSIGN_OR_RETURN(
+      const OperationId operation,
+      meeting->prepare(reduction(format::Reduction::max, DType::i32, memory->data(), 1)));
+  int32_t nothing = 0;
+  return reduce(*meeting, operation, memory->data(),
+                std::as_writable_bytes(std::span(&nothing, 1)));
 }
 
 StatusOr<bool> RankGroup::any(bool value) {
   if (!communicator)
     return value;
-  flag = value;
-  TITAN_RETURN_IF_ERROR(communicator->start(flagOperation));
-  TITAN_RETURN_IF_ERROR(communicator->await(flagOperation));
-  return flag != 0;
+  int32_t number = value;
+  TITAN_RETURN_IF_ERROR(reduce(*communicator, flagOperation, flag->data(),
+                               std::as_writable_bytes(std::span(&number, 1))));
+  return number != 0;
 }
 
 Status RankGroup::sum(std::span<float> values) {
   if (!communicator)
     return okStatus();
-  const BufferAddress address = BufferAddress::fixed(reinterpret_cast<std::byte *>(values.data()));
-  const auto count = static_cast<int64_t>(values.size());
-  TITAN_ASSIGN_OR_RETURN(
-      const OperationId operation,
-      communicator->prepare({.collective = format::Collective::allReduce,
-                             .reduction = format::Reduction::sum,
-                             .pairs = {{DType::f32, address, address, count, count}}}));
-  TITAN_RETURN_IF_ERROR(communicator->start(operation));
-  return communicator->await(operation);
+  if (!scratch) {
+    TITAN_ASSIGN_OR_RETURN(scratch,
+                           device.allocate(format::Space::device, kSumElements * int64_t{4}));
+    TITAN_ASSIGN_OR_RETURN(sumOperation,
+                           communicator->prepare(reduction(format::Reduction::sum, DType::f32,
+                                                           scratch->data(), kSumElements)));
+  }
+  // What lies behind a last, shorter part is added too, and read by nobody.
+  while (!values.empty()) {
+    const auto part = values.first(std::min(values.size(), static_cast<size_t>(kSumElements)));
+    TITAN_RETURN_IF_ERROR(
+        reduce(*communicator, sumOperation, scratch->data(), std::as_writable_bytes(part)));
+    values = values.subspan(part.size());
+  }
+  return okStatus();
 }
 
 } // namespace titan

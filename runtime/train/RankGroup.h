@@ -2,14 +2,15 @@
 #pragma once
 
 #include "runtime/collectives/Communicator.h"
+#include "runtime/device/Device.h"
 
 namespace titan {
 
 /// All ranks must call the same functions in the same order. With one rank nothing is exchanged.
 class RankGroup {
 public:
-  /// `plane` is null for one rank; it outlives the group.
-  static StatusOr<std::unique_ptr<RankGroup>> create(DataPlane *plane,
+  /// `plane` is null for one rank; it moves memory of `device`. Both outlive the group.
+  static StatusOr<std::unique_ptr<RankGroup>> create(DataPlane *plane, Device &device,
                                                      const CommunicatorOptions &options);
   RankGroup(const RankGroup &) = delete;
   RankGroup &operator=(const RankGroup &) = delete;
@@ -18,7 +19,8 @@ public:
   int size() const { return plane ? plane->size() : 1; }
   bool isFirst() const { return rank() == 0; }
 
-  /// Returns when all ranks are here; the timeout counts instead of the group's own.
+  /// Connects the plane's communicators and returns when all ranks are here; the timeout counts
+  /// instead of the group's own.
   Status meet(std::chrono::milliseconds timeout);
   /// Whether any rank's flag is set. Allocates nothing.
   StatusOr<bool> any(bool flag);
@@ -26,11 +28,16 @@ public:
   Status sum(std::span<float> values);
 
 private:
-  explicit RankGroup(DataPlane *plane) : plane(plane) {}
+  RankGroup(DataPlane *plane, Device &device) : plane(plane), device(device) {}
+
+  Status reduce(Communicator &communicator, OperationId operation, std::byte *memory,
+                std::span<std::byte> values);
 
   DataPlane *plane;
-  int32_t flag = 0; ///< exchanged by any()
-  OperationId flagOperation = 0;
+  Device &device;
+  std::unique_ptr<DeviceMemory> flag; ///< exchanged by any()
+  std::unique_ptr<DeviceMemory> scratch; ///< of sum(); allocated when it is first called
+  OperationId flagOperation = 0, sumOperation = 0;
   std::unique_ptr<Communicator> communicator; ///< ends before the memory that it uses
 };
 

@@ -160,7 +160,8 @@ Status runCommand(std::span<const std::string> arguments, const std::atomic<bool
   bool several = false;
   if (!run.options.dumpProgram) {
     TITAN_ASSIGN_OR_RETURN(launch, detectLaunch());
-    TITAN_ASSIGN_OR_RETURN(several, ranksAreProcesses(launch, run.job.config));
+    TITAN_ASSIGN_OR_RETURN(several, ranksAreProcesses(launch, run.job.config,
+                                                      run.file && isForGpus(run.file->program())));
   }
   if (!several)
     return runProgram(run, nullptr, 1, stopRequested, logger, print);

@@ -3,6 +3,7 @@
 #include "runtime/collectives/local/LocalPlane.h"
 #include "runtime/device/cpu/CpuDevice.h"
 #include "runtime/device/cuda/CudaPlugin.h"
+#include "runtime/world/LocalWorld.h"
 
 #include <mutex>
 #include <random>
@@ -19,24 +20,53 @@ int threadsPerRank(const JobConfig &job, int ranks) {
   return ranks == 1 ? 0 : std::max(1, cores / ranks);
 }
 
-/// What a rank computes on.
+KeyValueStore storeOf(const RankPlace &place) {
+  KeyValueStore store;
+  store.rank = place.rank;
+  store.size = place.size;
+  if (World *const world = place.world) {
+    store.set = [world](std::string_view key, std::string_view value) {
+      return world->set(key, value);
+    };
+    store.get = [world](std::string_view key, std::chrono::milliseconds timeout) {
+      return world->get(key, timeout);
+    };
+    store.add = [world](std::string_view key, int64_t amount) { return world->add(key, amount); };
+  }
+  return store;
+}
+
+/// What a rank computes on, and how it reaches the others.
 struct RankDevice {
   CudaPlugin plugin; ///< of a GPU
   std::unique_ptr<Device> cpu;
   Device *device = nullptr;
+  std::unique_ptr<DataPlane> gpuPlane; ///< ends before the device
+  AbortSubscription subscription;      ///< of the plane's end; ends before it
+  DataPlane *plane = nullptr;
 
-  Status open(const format::Program &program, DataPlane *plane, int threads) {
-    if (program.target != "cuda") {
+  Status open(const format::Program &program, const RankPlace &place, RankMonitor &monitor,
+              int threads) {
+    if (!isForGpus(program)) {
       cpu = std::make_unique<cpu::CpuDevice>(threads);
       device = cpu.get();
+      plane = place.plane;
       return okStatus();
     }
-    if (plane)
-      return unavailable("the program is for " + std::to_string(plane->size()) +
-                         " GPUs, which Titan cannot connect yet; compile the job with "
-                         "--world-size 1, or with --target=cpu");
-    TITAN_ASSIGN_OR_RETURN(plugin, openCudaDevice(0, threads));
+    GpuOptions options;
+    options.ordinal = place.localRank;
+    options.gpusOfProcess = place.ranksOfProcess;
+    options.threads = threads;
+    options.store = storeOf(place);
+    TITAN_ASSIGN_OR_RETURN(plugin, openCudaDevice(options));
     device = plugin.device.get();
+    if (!place.world)
+      return okStatus();
+    TITAN_ASSIGN_OR_RETURN(std::unique_ptr<DataPlane> connected, plugin.connect());
+    gpuPlane = monitor.watch(std::move(connected));
+    plane = gpuPlane.get();
+    subscription = place.world->onAbort(
+        [it = plane](const Status &reason) { it->abort(reason.message()); });
     return okStatus();
   }
 };
@@ -54,11 +84,12 @@ public:
 private:
   struct Rank {
     std::unique_ptr<RankMonitor> monitor;
-    std::unique_ptr<DataPlane> plane; ///< ends before the monitor
+    std::unique_ptr<DataPlane> plane; ///< of a CPU; ends before the monitor
+    std::unique_ptr<World> world;     ///< of a GPU
     std::atomic<bool> ended{false};
   };
 
-  void runOne(int index, int threads, RankWork work);
+  Status runOne(int index, int threads, RankWork work);
   void end(int index, const Status &status);
   std::string describeAbsent(int failed) const;
   std::string dumpAll() const;
@@ -68,6 +99,7 @@ private:
   const TrainerOptions &options;
   Logger &logger;
   std::vector<std::unique_ptr<Rank>> ranks;
+  std::shared_ptr<LocalGroup> worlds; ///< of GPUs
 
   std::mutex mutex; ///< of the rest
   Status failure;   ///< the first that says why
@@ -75,12 +107,18 @@ private:
 };
 
 Status LocalRanks::prepare(int size) {
-  std::vector<std::unique_ptr<DataPlane>> planes = local::createLocalPlanes(size);
+  std::vector<std::unique_ptr<DataPlane>> planes;
+  if (isForGpus(program)) {
+    TITAN_ASSIGN_OR_RETURN(worlds, LocalGroup::create(size, {}));
+  } else {
+    planes = local::createLocalPlanes(size);
+  }
   for (int i = 0; i < size; ++i) {
     Rank &rank = *ranks.emplace_back(std::make_unique<Rank>());
     TITAN_ASSIGN_OR_RETURN(rank.monitor,
                            RankMonitor::create(job, i, size, FaultInjector::Kill::thread));
-    rank.plane = rank.monitor->watch(std::move(planes[static_cast<size_t>(i)]));
+    if (!planes.empty())
+      rank.plane = rank.monitor->watch(std::move(planes[static_cast<size_t>(i)]));
   }
   return okStatus();
 }
@@ -126,26 +164,40 @@ void LocalRanks::end(int index, const Status &status) {
     silent = named;
     return;
   }
-  const bool timeout = status.code() == StatusCode::deadlineExceeded;
-  const std::string absent = timeout ? describeAbsent(index) : "";
+  // GPUs know themselves who did not come: the hosts wait for nobody.
+  const bool asksHosts = rank.plane && status.code() == StatusCode::deadlineExceeded;
+  const std::string absent = asksHosts ? describeAbsent(index) : "";
   failure = Status(named.code(), named.message() + absent + (isFault(status) ? dumpAll() : ""));
-  rank.plane->abort(status.message());
+  if (rank.plane)
+    rank.plane->abort(status.message());
+  if (rank.world)
+    rank.world->abortJob(status);
   for (const std::unique_ptr<Rank> &other : ranks)
     other->monitor->release();
 }
 
-void LocalRanks::runOne(int index, int threads, RankWork work) {
+Status LocalRanks::runOne(int index, int threads, RankWork work) {
   // What all ranks would say is said once.
   Logger nobody = Logger::silent();
   Rank &rank = *ranks[static_cast<size_t>(index)];
-  end(index, runRank(program, job, options, rank.plane.get(), *rank.monitor, threads,
-                     index == 0 ? logger : nobody, work));
+  RankPlace place;
+  place.rank = place.localRank = index;
+  place.size = place.ranksOfProcess = static_cast<int>(ranks.size());
+  place.plane = rank.plane.get();
+  if (worlds) {
+    TITAN_ASSIGN_OR_RETURN(rank.world, worlds->join(index));
+    place.world = rank.world.get();
+  }
+  TITAN_RETURN_IF_ERROR(runRank(program, job, options, place, *rank.monitor, threads,
+                                index == 0 ? logger : nobody, work));
+  return rank.world ? rank.world->leave(std::chrono::seconds(job.comm.trainTimeoutSeconds))
+                    : okStatus();
 }
 
 Status LocalRanks::run(int threads, RankWork work) {
   std::vector<std::thread> running;
   for (int i = 0; i < static_cast<int>(ranks.size()); ++i)
-    running.emplace_back([this, i, threads, work] { runOne(i, threads, work); });
+    running.emplace_back([this, i, threads, work] { end(i, runOne(i, threads, work)); });
   for (std::thread &thread : running)
     thread.join();
   return failure.ok() ? silent : failure;
@@ -154,11 +206,12 @@ Status LocalRanks::run(int threads, RankWork work) {
 } // namespace
 
 Status runRank(const format::Program &program, const JobConfig &job, const TrainerOptions &options,
-               DataPlane *plane, RankMonitor &monitor, int threads, Logger &logger, RankWork work) {
+               const RankPlace &place, RankMonitor &monitor, int threads, Logger &logger,
+               RankWork work) {
   RankDevice device;
-  TITAN_RETURN_IF_ERROR(device.open(program, plane, threads));
+  TITAN_RETURN_IF_ERROR(device.open(program, place, monitor, threads));
   TrainerOptions own = options;
-  own.executor.plane = plane;
+  own.executor.plane = device.plane;
   own.executor.collectiveTimeout = std::chrono::seconds(job.comm.trainTimeoutSeconds);
   own.initTimeout = std::chrono::seconds(job.comm.initTimeoutSeconds);
   own.beginStep = [&monitor](int64_t step) { monitor.beginStep(step); };
@@ -176,7 +229,7 @@ Status runRanks(const format::Program &program, const JobConfig &job, const Trai
   if (size == 1) {
     TITAN_ASSIGN_OR_RETURN(const std::unique_ptr<RankMonitor> monitor,
                            RankMonitor::create(job, 0, 1, FaultInjector::Kill::thread));
-    return runRank(program, job, shared, nullptr, *monitor, threads, logger, work);
+    return runRank(program, job, shared, {}, *monitor, threads, logger, work);
   }
   LocalRanks ranks(program, job, shared, logger);
   TITAN_RETURN_IF_ERROR(ranks.prepare(size));

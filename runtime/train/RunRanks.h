@@ -3,6 +3,7 @@
 
 #include "runtime/train/RankMonitor.h"
 #include "runtime/train/Trainer.h"
+#include "runtime/world/World.h"
 
 namespace titan {
 
@@ -17,8 +18,23 @@ using RankWork = FunctionRef<Status(Trainer &trainer)>;
 Status runRanks(const format::Program &program, const JobConfig &job, const TrainerOptions &options,
                 Logger &logger, RankWork work);
 
-/// Runs one rank in the calling thread. `plane` is null for the only one of its job.
+/// Where a rank stands among those of its job, and how it reaches them.
+struct RankPlace {
+  int rank = 0, size = 1;
+  int localRank = 0; ///< among those of this host
+  int ranksOfProcess = 1;
+  /// Of a program for CPUs; null for the only rank of its job.
+  DataPlane *plane = nullptr;
+  /// Of a program for GPUs, which makes its own data plane; null for the only rank.
+  World *world = nullptr;
+};
+
+/// Runs one rank in the calling thread.
 Status runRank(const format::Program &program, const JobConfig &job, const TrainerOptions &options,
-               DataPlane *plane, RankMonitor &monitor, int threads, Logger &logger, RankWork work);
+               const RankPlace &place, RankMonitor &monitor, int threads, Logger &logger,
+               RankWork work);
+
+/// Whether the program's ranks have a GPU each.
+inline bool isForGpus(const format::Program &program) { return program.target == "cuda"; }
 
 } // namespace titan

@@ -35,7 +35,7 @@ StatusOr<std::unique_ptr<Trainer>> Trainer::create(const format::Program &progra
 Status Trainer::prepare(const format::Program &program, Device &device) {
   const auto start = Clock::now();
   TITAN_ASSIGN_OR_RETURN(
-      ranks, RankGroup::create(options.executor.plane,
+      ranks, RankGroup::create(options.executor.plane, device,
                                {.timeout = options.executor.collectiveTimeout, .parallelFor = {}}));
   TITAN_ASSIGN_OR_RETURN(executor, Executor::load(program, device, options.executor));
   TITAN_ASSIGN_OR_RETURN(trainTimeline, executor->findTimeline("train"));

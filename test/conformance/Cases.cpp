@@ -1,6 +1,7 @@
 #include "test/conformance/Cases.h"
 
 #include "runtime/collectives/Reduce.h"
+#include "test/conformance/Harness.h"
 
 #include <algorithm>
 #include <bit>
@@ -104,9 +105,8 @@ std::string Case::describe() const {
 }
 
 int64_t CaseMemory::addRange(int64_t bytes) {
-  const int64_t offset = static_cast<int64_t>(memory.size());
-  const int64_t padded = (bytes + 63) / 64 * 64 + kGuardBytes;
-  memory.resize(static_cast<size_t>(offset + padded));
+  const int64_t offset = size;
+  size += (bytes + 63) / 64 * 64 + kGuardBytes;
   return offset;
 }
 
@@ -133,10 +133,11 @@ CaseMemory::CaseMemory(const Case &given, int ranks, int rank)
     sources.push_back(from);
     destinations.push_back(to);
   }
+  memory = allocateMemory(static_cast<size_t>(size));
   collective = {kind, given.reduction, given.peer, {}};
   auto address = [&](const Range &range) {
     return given.bound ? BufferAddress::relative(0, range.offset)
-                       : BufferAddress::fixed(memory.data() + range.offset);
+                       : BufferAddress::fixed(memory.get() + range.offset);
   };
   for (size_t i = 0; i < given.pairs.size(); ++i)
     collective.pairs.push_back({given.pairs[i].type, address(sources[i]), address(destinations[i]),
@@ -146,16 +147,16 @@ CaseMemory::CaseMemory(const Case &given, int ranks, int rank)
 std::vector<std::byte *> CaseMemory::bases() const {
   if (!given.bound)
     return {};
-  return {const_cast<std::byte *>(memory.data())};
+  return {memory.get()};
 }
 
 void CaseMemory::fill(uint64_t seed) {
-  std::fill(memory.begin(), memory.end(), kGuard);
+  std::fill_n(memory.get(), size, kGuard);
   for (size_t pair = 0; pair < sources.size(); ++pair) {
     const DType type = given.pairs[pair].type;
     for (int64_t i = 0; i < sources[pair].count; ++i) {
       const uint64_t bits = sourceBits(type, rank, pair, i, seed);
-      std::memcpy(memory.data() + sources[pair].offset + i * byteSize(type), &bits,
+      std::memcpy(memory.get() + sources[pair].offset + i * byteSize(type), &bits,
                   size_t(byteSize(type)));
     }
   }
@@ -207,14 +208,14 @@ std::string CaseMemory::check(uint64_t seed) const {
     const int64_t element = byteSize(given.pairs[pair].type);
     for (int64_t i = 0; i < destinations[pair].count; ++i) {
       const uint64_t bits = expected(pair, i, seed);
-      std::memcpy(wanted.memory.data() + destinations[pair].offset + i * element, &bits,
+      std::memcpy(wanted.memory.get() + destinations[pair].offset + i * element, &bits,
                   size_t(element));
     }
   }
-  const auto wrong = std::mismatch(memory.begin(), memory.end(), wanted.memory.begin()).first;
-  if (wrong == memory.end())
+  const auto wrong = std::mismatch(memory.get(), memory.get() + size, wanted.memory.get()).first;
+  if (wrong == memory.get() + size)
     return "";
-  const int64_t at = wrong - memory.begin();
+  const int64_t at = wrong - memory.get();
   std::string place = "byte " + std::to_string(at) + " between buffers";
   for (size_t pair = 0; pair < destinations.size(); ++pair)
     for (const auto *ranges : {&sources, &destinations}) {

@@ -5,6 +5,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -64,7 +65,8 @@ private:
   int ranks, rank;
   CollectiveOperation collective;
   std::vector<Range> sources, destinations;
-  std::vector<std::byte> memory;
+  int64_t size = 0; ///< of the memory
+  std::shared_ptr<std::byte> memory;
 };
 
 } // namespace titan::test

@@ -85,8 +85,9 @@ TEST(Failures, AbortWakesWhoWaits) {
         EXPECT_EQ(status.code(), StatusCode::unavailable);
         EXPECT_THAT(status.message(),
                     AllOf(HasSubstr("rank " + std::to_string(rank) + ", all_reduce over dp_shard"),
-                          HasSubstr("sequence number 1"), HasSubstr("the job was stopped"),
-                          HasSubstr("waiting for "), HasSubstr("2)")));
+                          HasSubstr("sequence number 1"), HasSubstr("the job was stopped")));
+        if (createHarness()->knowsWhoIsAwaited())
+          EXPECT_THAT(status.message(), AllOf(HasSubstr("waiting for "), HasSubstr("2)")));
       });
   EXPECT_LT(std::chrono::steady_clock::now() - begin, std::chrono::seconds(30));
 }

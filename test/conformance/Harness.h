@@ -16,10 +16,17 @@ public:
   /// time, and returns on all ranks when all are done. `ranks` is at most 9.
   virtual void run(int ranks, FunctionRef<void(DataPlane &plane)> body) = 0;
 
-  /// Whether ranks share a process, and with it a communicator's failures.
-  virtual bool isShared() const = 0;
+  /// Whether a rank that was aborted still knows whom it waited for.
+  virtual bool knowsWhoIsAwaited() const { return true; }
 };
 
 std::unique_ptr<Harness> createHarness();
+
+/// Memory that the host sees and the plane can move; called within a body.
+std::shared_ptr<std::byte> allocateMemory(size_t bytes);
+/// Of planes of host memory.
+inline std::shared_ptr<std::byte> allocateHostMemory(size_t bytes) {
+  return {new std::byte[bytes], std::default_delete<std::byte[]>()};
+}
 
 } // namespace titan::test

@@ -19,11 +19,12 @@ public:
     for (std::thread &thread : threads)
       thread.join();
   }
-  bool isShared() const override { return true; }
 };
 
 } // namespace
 
 std::unique_ptr<Harness> createHarness() { return std::make_unique<LocalHarness>(); }
+
+std::shared_ptr<std::byte> allocateMemory(size_t bytes) { return allocateHostMemory(bytes); }
 
 } // namespace titan::test

@@ -24,7 +24,6 @@ public:
       body(*processPlane);
     barrier();
   }
-  bool isShared() const override { return false; }
 
 private:
   void barrier() {
@@ -65,6 +64,8 @@ private:
 } // namespace
 
 std::unique_ptr<Harness> createHarness() { return std::make_unique<MpiHarness>(); }
+
+std::shared_ptr<std::byte> allocateMemory(size_t bytes) { return allocateHostMemory(bytes); }
 
 } // namespace titan::test
 

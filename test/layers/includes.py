@@ -25,7 +25,9 @@ MAY = {
     "dialects": ["mlir"],
     "runtime/train": RUNTIME_UPPER + RUNTIME_MIDDLE + RUNTIME_BASE,
     **{layer: RUNTIME_MIDDLE + RUNTIME_BASE for layer in RUNTIME_UPPER},
-    **{layer: RUNTIME_BASE for layer in RUNTIME_MIDDLE},
+    # NCCL puts its operations into the streams of a device.
+    "runtime/device": ["runtime/collectives"] + RUNTIME_BASE,
+    **{layer: RUNTIME_BASE for layer in ("runtime/collectives", "runtime/world")},
     "runtime/format": ["runtime/abi", "runtime/base"],
     "runtime/abi": [],
     "runtime/base": [],

@@ -96,7 +96,7 @@ void requireMemory(const LtLayoutObject &layout, const void *data, uint64_t alig
   const auto address = reinterpret_cast<uint64_t>(data);
   if (address % alignment)
     throw std::runtime_error("a matrix is not aligned as the heuristic was told");
-  if (!titanStubIsValid(address, static_cast<uint64_t>(span * element)))
+  if (!titanStubIsValid(address, static_cast<uint64_t>(span * element), -1))
     throw std::runtime_error("a matrix is not in memory that is allocated");
 }
 
@@ -197,7 +197,8 @@ int cublasLtMatmul(LtHandle, LtOperation operation, const void *alpha, const voi
                    const void *c, LtLayout, void *d, LtLayout dLayout, const LtAlgorithm *algorithm,
                    void *workspace, size_t workspaceBytes, Stream stream) {
   if (algorithm->data[0] != kMark || workspaceBytes < kWorkspace || c != d ||
-      !titanStubIsValid(reinterpret_cast<uint64_t>(workspace), workspaceBytes))
+      !titanStubIsValid(reinterpret_cast<uint64_t>(workspace), workspaceBytes,
+                        titanStubCurrentGpu()))
     return kLtInvalidValue;
   // The descriptors may go away before the work is done, as the documentation says.
   return titanStubEnqueue(stream, [=, operation = *operation, aLayout = *aLayout,
@@ -208,6 +209,6 @@ int cublasLtMatmul(LtHandle, LtOperation operation, const void *alpha, const voi
     requireMemory(bLayout, b, algorithm.data[2]);
     requireMemory(dLayout, d, algorithm.data[3]);
     multiply(operation, aLayout, a, bLayout, b, dLayout, d, alpha, beta);
-  });
+  }, 1);
 }
 }

@@ -93,6 +93,9 @@ public:
         *std::move(joined), member, options, std::move(release)));
   }
 
+  Status fill(std::byte *data, int64_t bytes, uint8_t value) override {
+    return fillHost(data, bytes, value);
+  }
   void abort(const std::string &reason) override { world->abort(reason); }
 
 private:

@@ -53,6 +53,9 @@ public:
         std::make_unique<MpiCommunicator>(context, group, member, options));
   }
 
+  Status fill(std::byte *data, int64_t bytes, uint8_t value) override {
+    return fillHost(data, bytes, value);
+  }
   void abort(const std::string &reason) override {
     const std::lock_guard lock(context->mutex);
     context->anyFailed = true;

@@ -41,8 +41,7 @@ StatusOr<std::unique_ptr<DataPlane>> openMpiPlane(const MpiOptions &options = {}
 inline constexpr const char *kMpiVersionSymbol = "titanMpiVersion";
 inline constexpr const char *kMpiConnectSymbol = "titanMpiConnect";
 /// Of this interface: changes with any class that crosses it.
-inline constexpr int kMpiInterfaceVersion = 1;
-using MpiVersionFunction = int();
+inline constexpr int kMpiInterfaceVersion = 2;
 using MpiConnectFunction = void(const MpiOptions &options, Status &status,
                                 std::unique_ptr<DataPlane> &plane);
 

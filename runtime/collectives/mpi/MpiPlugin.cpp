@@ -8,11 +8,11 @@ namespace titan {
 
 namespace {
 
-constexpr const char *kPlugin = "libtitan_mpi.so";
-constexpr const char *kAdvice =
+constexpr PluginDescription kPlugin = {
+    "libtitan_mpi.so", kMpiVersionSymbol, kMpiInterfaceVersion,
     "; the mpi data plane is a plugin of Titan that needs Open MPI 4: install the packages "
     "libopenmpi-dev and openmpi-bin, configure again and build the target titan_mpi, or run the "
-    "ranks in one process with the local data plane";
+    "ranks in one process with the local data plane"};
 
 /// Keeps the library open while its code is needed.
 class PluginPlane final : public DataPlane {
@@ -27,6 +27,9 @@ public:
   createCommunicator(const CommunicatorGroup &group, const CommunicatorOptions &options) override {
     return inner->createCommunicator(group, options);
   }
+  Status fill(std::byte *data, int64_t bytes, uint8_t value) override {
+    return inner->fill(data, bytes, value);
+  }
   void abort(const std::string &reason) override { inner->abort(reason); }
 
 private:
@@ -37,24 +40,16 @@ private:
 } // namespace
 
 StatusOr<std::unique_ptr<DataPlane>> openMpiPlane(const MpiOptions &options) {
-  auto library = options.library.empty() ? DynamicLibrary::openPlugin(kPlugin)
-                                         : DynamicLibrary::open(options.library);
-  if (!library.ok())
-    return Status(library.status().code(), library.status().message() + kAdvice);
-  TITAN_ASSIGN_OR_RETURN(MpiVersionFunction *const version,
-                         library->function<MpiVersionFunction>(kMpiVersionSymbol));
-  if (version() != kMpiInterfaceVersion)
-    return unavailable(std::string(kPlugin) + " is of another version of Titan: its interface is " +
-                       std::to_string(version()) + ", this program's " +
-                       std::to_string(kMpiInterfaceVersion) + "; build both together");
+  TITAN_ASSIGN_OR_RETURN(DynamicLibrary library,
+                         DynamicLibrary::openPlugin(kPlugin, options.library));
   TITAN_ASSIGN_OR_RETURN(MpiConnectFunction *const connect,
-                         library->function<MpiConnectFunction>(kMpiConnectSymbol));
+                         library.function<MpiConnectFunction>(kMpiConnectSymbol));
   Status status;
   std::unique_ptr<DataPlane> plane;
   connect(options, status, plane);
   TITAN_RETURN_IF_ERROR(status);
   return std::unique_ptr<DataPlane>(
-      std::make_unique<PluginPlane>(*std::move(library), std::move(plane)));
+      std::make_unique<PluginPlane>(std::move(library), std::move(plane)));
 }
 
 } // namespace titan

@@ -102,7 +102,7 @@ StatusOr<std::unique_ptr<CudaDevice>> CudaDevice::open(const CudaOptions &option
   TITAN_ASSIGN_OR_RETURN(Driver driver, Driver::open(options.driver));
   const int threads =
       options.threads > 0 ? options.threads : static_cast<int>(std::thread::hardware_concurrency());
-  std::unique_ptr<CudaDevice> device(new CudaDevice(std::move(driver), std::max(1, threads)));
+  std::unique_ptr<CudaDevice> device(new CudaDevice(std::move(driver), std::max(1, threads), options));
   TITAN_RETURN_IF_ERROR(device->start(options));
   return device;
 }
@@ -110,15 +110,18 @@ StatusOr<std::unique_ptr<CudaDevice>> CudaDevice::open(const CudaOptions &option
 Status CudaDevice::start(const CudaOptions &options) {
   int count = 0;
   TITAN_CUDA_CHECK(driver, cuDeviceGetCount(&count));
-  if (options.ordinal >= count)
-    return invalidArgument("GPU " + std::to_string(options.ordinal) +
+  // A launcher may show each process its own GPU alone.
+  const int ordinal = count == 1 && options.gpusOfProcess == 1 ? 0 : options.ordinal;
+  if (ordinal >= count)
+    return invalidArgument("GPU " + std::to_string(ordinal) +
                            " does not exist: the driver "
                            "shows " +
                            std::to_string(count) + (count == 1 ? " GPU" : " GPUs") +
                            ", and each rank needs one; compile the job for as many ranks, or see "
                            "CUDA_VISIBLE_DEVICES");
-  TITAN_CUDA_CHECK(driver, cuDeviceGet(&device, options.ordinal));
+  TITAN_CUDA_CHECK(driver, cuDeviceGet(&device, ordinal));
   TITAN_RETURN_IF_ERROR(describeDevice());
+  TITAN_RETURN_IF_ERROR(findPeers(std::min(options.gpusOfProcess, count)));
   TITAN_CUDA_CHECK(driver, cuDevicePrimaryCtxRetain(&context, device));
   TITAN_CUDA_CHECK(driver, cuCtxSetCurrent(context));
   TITAN_CUDA_CHECK(driver, cuStreamCreateWithPriority(&stream, kNonBlocking, 0));
@@ -146,6 +149,22 @@ Status CudaDevice::describeDevice() {
                        std::to_string(minor) + "; Titan needs 8.0 (A100) or newer");
   if (!hasVirtualMemory)
     return unavailable(name + " has no virtual memory management, which Titan's memory needs");
+  return okStatus();
+}
+
+/// NCCL moves data between GPUs of one process straight from buffer to buffer.
+Status CudaDevice::findPeers(int count) {
+  accessors = {device};
+  for (int ordinal = 0; ordinal < count; ++ordinal) {
+    DeviceNumber peer = 0;
+    int can = 0;
+    TITAN_CUDA_CHECK(driver, cuDeviceGet(&peer, ordinal));
+    if (peer == device)
+      continue;
+    TITAN_CUDA_CHECK(driver, cuDeviceCanAccessPeer(&can, peer, device));
+    if (can)
+      accessors.push_back(peer);
+  }
   return okStatus();
 }
 
@@ -203,7 +222,7 @@ StatusOr<std::unique_ptr<Event>> CudaDevice::createEvent() {
 }
 
 StatusOr<std::unique_ptr<DeviceMemory>> CudaDevice::allocate(format::Space space, int64_t bytes) {
-  return space == format::Space::device ? MappedMemory::create(driver, device, stream, bytes)
+  return space == format::Space::device ? MappedMemory::create(driver, accessors, stream, bytes)
                                         : PinnedMemory::create(driver, bytes);
 }
 

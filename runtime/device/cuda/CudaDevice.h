@@ -9,6 +9,7 @@
 #include "runtime/device/Device.h"
 #include "runtime/device/cpu/ThreadPool.h"
 #include "runtime/device/cuda/BlasLt.h"
+#include "runtime/device/cuda/CudaPlugin.h"
 #include "runtime/device/cuda/DriverApi.h"
 
 #include <array>
@@ -59,11 +60,10 @@ private:
   std::vector<Module> modules;
 };
 
-struct CudaOptions {
-  int ordinal = 0; ///< of the GPU, among those that the driver shows
-  int threads = 0; ///< of the host, for initial values; 0: one per core
+struct CudaOptions : GpuOptions {
   std::string driver = "libcuda.so.1";
   std::string blasLt; ///< empty: where kBlasLtLibraries are found
+  std::string nccl;   ///< empty: where kNcclLibrary is found; opened for several ranks
 };
 
 class CudaDevice final : public Device {
@@ -93,6 +93,9 @@ public:
   const BuiltinKernels &builtins() const { return kernels; }
   BlasLt &blas() { return *blasLt; }
   Stream computeStream() const { return stream; }
+  Context currentContext() const { return context; }
+  const KeyValueStore &store() const { return keyValues; }
+  const std::string &ncclLibrary() const { return nccl; }
   int processors() const { return multiprocessors; }
 
 private:
@@ -104,11 +107,13 @@ private:
   static constexpr size_t kStagingBuffers = 8;
   static constexpr int64_t kStagingBytes = int64_t{1} << 20;
 
-  CudaDevice(Driver driver, int threads)
-      : driver(std::move(driver)), kernels(this->driver), threads(threads) {}
+  CudaDevice(Driver driver, int threads, const CudaOptions &options)
+      : driver(std::move(driver)), kernels(this->driver), threads(threads),
+        keyValues(options.store), nccl(options.nccl) {}
 
   Status start(const CudaOptions &options);
   Status describeDevice();
+  Status findPeers(int count);
   Status createStaging();
   /// Those that run here, the best first.
   StatusOr<std::vector<const format::Image *>> chooseImages(const format::Program &program) const;
@@ -117,7 +122,10 @@ private:
   Driver driver;
   BuiltinKernels kernels;
   cpu::ThreadPool threads;
+  const KeyValueStore keyValues;
+  const std::string nccl;
   DeviceNumber device = 0;
+  std::vector<DeviceNumber> accessors; ///< the GPUs that may access this one's memory, itself first
   Context context = nullptr;
   Stream stream = nullptr;
   std::unique_ptr<BlasLt> blasLt;

@@ -5,13 +5,18 @@
 namespace titan::cuda {
 
 StatusOr<std::unique_ptr<DeviceMemory>>
-MappedMemory::create(const Driver &driver, DeviceNumber device, Stream stream, int64_t bytes) {
+MappedMemory::create(const Driver &driver, std::span<const DeviceNumber> gpus, Stream stream,
+                     int64_t bytes) {
   auto memory = std::unique_ptr<MappedMemory>(new MappedMemory(driver, stream));
   if (bytes <= 0)
     return std::unique_ptr<DeviceMemory>(std::move(memory));
   AllocationProperties properties{};
   properties.type = kPinnedAllocation;
-  properties.location = {kDeviceLocation, device};
+  properties.location = {kDeviceLocation, gpus.front()};
+  int isRemoteAccessible = 0;
+  TITAN_CUDA_CHECK(driver,
+                   cuDeviceGetAttribute(&isRemoteAccessible, kRemoteAccessAttribute, gpus.front()));
+  properties.flags.gpuDirectRdmaCapable = isRemoteAccessible ? 1 : 0;
   size_t granularity = 0;
   TITAN_CUDA_CHECK(driver,
                    cuMemGetAllocationGranularity(&granularity, &properties, kMinimumGranularity));
@@ -25,8 +30,10 @@ MappedMemory::create(const Driver &driver, DeviceNumber device, Stream stream, i
   memory->isAllocated = true;
   TITAN_CUDA_CHECK(driver, cuMemMap(memory->reserved, size, 0, memory->handle, 0));
   memory->isMapped = true;
-  const AccessDescription access{{kDeviceLocation, device}, kReadWrite};
-  TITAN_CUDA_CHECK(driver, cuMemSetAccess(memory->reserved, size, &access, 1));
+  std::vector<AccessDescription> access;
+  for (const DeviceNumber gpu : gpus)
+    access.push_back({{kDeviceLocation, gpu}, kReadWrite});
+  TITAN_CUDA_CHECK(driver, cuMemSetAccess(memory->reserved, size, access.data(), access.size()));
   TITAN_CUDA_CHECK(driver, cuMemsetD8Async(memory->reserved, 0, size, stream));
   memory->address = reinterpret_cast<std::byte *>(static_cast<uintptr_t>(memory->reserved));
   memory->bytes = bytes;

@@ -7,12 +7,13 @@
 namespace titan::cuda {
 
 /// Device memory that the driver's virtual memory management gives: physical pages of one
-/// allocation, mapped in one piece, which only this GPU may access. Zeroed in `stream`, which its
-/// end waits for.
+/// allocation, mapped in one piece, on the first of `gpus`, which all of these may access. NCCL may
+/// share it with other processes and, where the GPU can, with network cards. Zeroed in `stream`,
+/// which its end waits for.
 class MappedMemory final : public DeviceMemory {
 public:
-  static StatusOr<std::unique_ptr<DeviceMemory>> create(const Driver &driver, DeviceNumber device,
-                                                        Stream stream, int64_t bytes);
+  static StatusOr<std::unique_ptr<DeviceMemory>>
+  create(const Driver &driver, std::span<const DeviceNumber> gpus, Stream stream, int64_t bytes);
   ~MappedMemory() override;
 
 private:

@@ -3,27 +3,30 @@
 
 namespace titan {
 
-StatusOr<CudaPlugin> openCudaDevice(int ordinal, int threads) {
-  constexpr const char *name = "libtitan_cuda.so";
-  auto library = DynamicLibrary::openPlugin(name);
-  if (!library.ok())
-    return Status(library.status().code(),
-                  library.status().message() +
-                      "; programs for GPUs run through this plugin of Titan: build the target "
-                      "titan_cuda, or compile the job with --target=cpu");
-  TITAN_ASSIGN_OR_RETURN(CudaVersionFunction *const version,
-                         library->function<CudaVersionFunction>(kCudaVersionSymbol));
-  if (version() != kCudaInterfaceVersion)
-    return unavailable(std::string(name) + " is of another version of Titan: its interface is " +
-                       std::to_string(version()) + ", this program's " +
-                       std::to_string(kCudaInterfaceVersion) + "; build both together");
+static constexpr PluginDescription kPlugin = {
+    "libtitan_cuda.so", kCudaVersionSymbol, kCudaInterfaceVersion,
+    "; programs for GPUs run through this plugin of Titan: build the target titan_cuda, or compile "
+    "the job with --target=cpu"};
+
+StatusOr<CudaPlugin> openCudaDevice(const GpuOptions &options) {
+  TITAN_ASSIGN_OR_RETURN(DynamicLibrary library, DynamicLibrary::openPlugin(kPlugin));
   TITAN_ASSIGN_OR_RETURN(CudaOpenFunction *const open,
-                         library->function<CudaOpenFunction>(kCudaOpenSymbol));
+                         library.function<CudaOpenFunction>(kCudaOpenSymbol));
   Status status;
   std::unique_ptr<Device> device;
-  open(ordinal, threads, status, device);
+  open(options, status, device);
   TITAN_RETURN_IF_ERROR(status);
-  return CudaPlugin{*std::move(library), std::move(device)};
+  return CudaPlugin{std::move(library), std::move(device)};
+}
+
+StatusOr<std::unique_ptr<DataPlane>> CudaPlugin::connect() const {
+  TITAN_ASSIGN_OR_RETURN(CudaConnectFunction *const connect,
+                         library.function<CudaConnectFunction>(kCudaConnectSymbol));
+  Status status;
+  std::unique_ptr<DataPlane> plane;
+  connect(*device, status, plane);
+  TITAN_RETURN_IF_ERROR(status);
+  return plane;
 }
 
 } // namespace titan

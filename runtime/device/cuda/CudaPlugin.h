@@ -3,28 +3,57 @@
 #pragma once
 
 #include "runtime/base/DynamicLibrary.h"
+#include "runtime/collectives/Communicator.h"
 #include "runtime/device/Device.h"
 
+#include <chrono>
+#include <functional>
+#include <string_view>
+
 namespace titan {
+
+/// What the ranks of a job tell each other while they load: functions of their World. Empty ones
+/// are never called for one rank.
+struct KeyValueStore {
+  int rank = 0, size = 1;
+  std::function<Status(std::string_view key, std::string_view value)> set;
+  /// Waits for the key.
+  std::function<StatusOr<std::string>(std::string_view key, std::chrono::milliseconds timeout)> get;
+  /// Adds to a counter, which begins with 0, and returns the sum.
+  std::function<StatusOr<int64_t>(std::string_view key, int64_t amount)> add;
+};
+
+struct GpuOptions {
+  int ordinal = 0; ///< of the GPU, among those that the driver shows
+  /// How many of those, from the first, belong to ranks of this process: each may then access the
+  /// memory of the others.
+  int gpusOfProcess = 1;
+  int threads = 0; ///< of the host, for initial values; 0: one per core
+  KeyValueStore store;
+};
 
 /// A device and the plugin that it comes from.
 struct CudaPlugin {
   DynamicLibrary library; ///< outlives the device
   std::unique_ptr<Device> device;
+
+  /// The data plane of ranks with a GPU each; see NcclPlane.h. The device outlives it. Errors
+  /// (unavailable) name NCCL and the version that is wanted.
+  StatusOr<std::unique_ptr<DataPlane>> connect() const;
 };
 
-/// Opens GPU number `ordinal` of those that the driver shows. `threads` of the host make initial
-/// values; 0: one per core. Errors (unavailable) say what is missing: the plugin, the driver, a
-/// GPU, or a library. A device is used by one thread at a time, the one that opened it.
-StatusOr<CudaPlugin> openCudaDevice(int ordinal, int threads);
+/// Opens a GPU. Errors (unavailable) say what is missing: the plugin, the driver, a GPU, or a
+/// library. A device is used by one thread at a time, the one that opened it.
+StatusOr<CudaPlugin> openCudaDevice(const GpuOptions &options);
 
 /// What the plugin exports under these names.
 inline constexpr const char *kCudaVersionSymbol = "titanCudaVersion";
 inline constexpr const char *kCudaOpenSymbol = "titanCudaOpen";
+inline constexpr const char *kCudaConnectSymbol = "titanCudaConnect";
 /// Of this interface: changes with any class that crosses it.
-inline constexpr int kCudaInterfaceVersion = 1;
-using CudaVersionFunction = int();
-using CudaOpenFunction = void(int ordinal, int threads, Status &status,
+inline constexpr int kCudaInterfaceVersion = 2;
+using CudaOpenFunction = void(const GpuOptions &options, Status &status,
                               std::unique_ptr<Device> &device);
+using CudaConnectFunction = void(Device &device, Status &status, std::unique_ptr<DataPlane> &plane);
 
 } // namespace titan

@@ -52,7 +52,7 @@ inline constexpr Result kSuccess = 0, kInvalidValue = 1, kOutOfMemory = 2, kNoDe
                         kInvalidContext = 201, kInvalidHandle = 400, kNotFound = 500,
                         kNotReady = 600, kIllegalAddress = 700, kCaptureUnsupported = 900;
 inline constexpr int kMajorAttribute = 75, kMinorAttribute = 76, kProcessorsAttribute = 16,
-                     kVirtualMemoryAttribute = 102;
+                     kVirtualMemoryAttribute = 102, kRemoteAccessAttribute = 110;
 inline constexpr int kPinnedAllocation = 1, kDeviceLocation = 1, kReadWrite = 3;
 inline constexpr int kMinimumGranularity = 0;
 inline constexpr unsigned kPortable = 1, kDeviceMap = 2, kNonBlocking = 1, kDisableTiming = 2;

@@ -263,14 +263,16 @@ TEST(InstrumentedPlane, AbortReleasesAHang) {
   EXPECT_THAT(communicator->poll().message(), HasSubstr("stop"));
 }
 
+std::unique_ptr<DataPlane> anyPlane() { return std::move(local::createLocalPlanes(1)[0]); }
+
 TEST(InstrumentedPlane, ASlowRankIsLateAndNothingMore) {
   FaultInjector injector(0, *parseFault("rank:0,step:1,collective:1,slow"),
                          FaultInjector::Kill::thread);
   injector.setStep(1);
   const auto begin = std::chrono::steady_clock::now();
-  EXPECT_TRUE(injector.beforeStart({}, {}).ok());
+  EXPECT_TRUE(injector.beforeStart({}, {}, *anyPlane()).ok());
   EXPECT_GE(std::chrono::steady_clock::now() - begin, std::chrono::seconds(1));
-  EXPECT_TRUE(injector.beforeStart({}, {}).ok());
+  EXPECT_TRUE(injector.beforeStart({}, {}, *anyPlane()).ok());
 }
 
 TEST(InstrumentedPlane, ANaNSpreads) {
@@ -288,7 +290,8 @@ TEST(InstrumentedPlane, ANaNNeedsAFloatingPointSource) {
   std::byte data[8];
   const BufferAddress here = BufferAddress::fixed(data);
   const Status status = injector.beforeStart(
-      {Collective::allReduce, Reduction::sum, -1, {{DType::i32, here, here, 1, 1}}}, {});
+      {Collective::allReduce, Reduction::sum, -1, {{DType::i32, here, here, 1, 1}}}, {},
+      *anyPlane());
   EXPECT_EQ(status.message(), "debug.inject: collective 1 of step 1 (all_reduce) has no floating "
                               "point source to put a NaN into");
 }
@@ -300,7 +303,7 @@ TEST(InstrumentedPlane, AProcessIsKilledByASignal) {
     FaultInjector injector(2, *parseFault("rank:2,step:1,collective:1,kill"),
                            FaultInjector::Kill::process);
     injector.setStep(1);
-    (void)injector.beforeStart({}, {});
+    (void)injector.beforeStart({}, {}, *anyPlane());
     ::_exit(0);
   }
   int status = 0;

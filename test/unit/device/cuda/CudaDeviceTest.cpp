@@ -60,6 +60,7 @@ TEST_F(CudaDeviceTest, SaysWhatIsMissing) {
 TEST_F(CudaDeviceTest, SaysWhichGpuIsMissing) {
   CudaOptions options = testOptions();
   options.ordinal = 2;
+  options.gpusOfProcess = 3;
   EXPECT_THAT(failure(options), HasSubstr("GPU 2 does not exist: the driver shows 1 GPU, and each "
                                           "rank needs one"));
   {

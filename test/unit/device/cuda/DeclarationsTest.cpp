@@ -3,8 +3,10 @@
 // Titan's members are renamed alike.
 #include <cublasLt.h>
 #include <cuda.h>
+#include <nccl.h>
 
 #include "runtime/device/cuda/BlasLt.h"
+#include "runtime/device/cuda/Nccl.h"
 
 #include <gtest/gtest.h>
 
@@ -39,6 +41,15 @@ constexpr bool sameSignature(R (*)(A...), S (*)(B...)) {
 #include "runtime/device/cuda/BlasLtFunctions.def"
 #undef TITAN_BLASLT
 
+#define TITAN_NCCL(result, name, parameters)                                                       \
+  static_assert(sameSignature(decltype(&::name){}, decltype(ours::Nccl::name){}), #name);
+#include "runtime/device/cuda/NcclFunctions.def"
+#undef TITAN_NCCL
+
+static_assert(sizeof(ours::NcclId) == sizeof(ncclUniqueId));
+static_assert(offsetof(ours::NcclConfig, magic) == offsetof(ncclConfig_t, magic));
+static_assert(offsetof(ours::NcclConfig, version) == offsetof(ncclConfig_t, version));
+static_assert(offsetof(ours::NcclConfig, blocking) == offsetof(ncclConfig_t, blocking));
 static_assert(sizeof(ours::AllocationProperties) == sizeof(CUmemAllocationProp));
 static_assert(offsetof(ours::AllocationProperties, location) ==
               offsetof(CUmemAllocationProp, location));
@@ -67,6 +78,8 @@ TEST(DeclarationsTest, ConstantsOfTheDriver) {
   EXPECT_EQ(ours::kMinorAttribute, CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MINOR);
   EXPECT_EQ(ours::kProcessorsAttribute, CU_DEVICE_ATTRIBUTE_MULTIPROCESSOR_COUNT);
   EXPECT_EQ(ours::kVirtualMemoryAttribute, CU_DEVICE_ATTRIBUTE_VIRTUAL_MEMORY_MANAGEMENT_SUPPORTED);
+  EXPECT_EQ(ours::kRemoteAccessAttribute,
+            CU_DEVICE_ATTRIBUTE_GPU_DIRECT_RDMA_WITH_CUDA_VMM_SUPPORTED);
   EXPECT_EQ(ours::kPinnedAllocation, CU_MEM_ALLOCATION_TYPE_PINNED);
   EXPECT_EQ(ours::kDeviceLocation, CU_MEM_LOCATION_TYPE_DEVICE);
   EXPECT_EQ(ours::kReadWrite, CU_MEM_ACCESS_FLAGS_PROT_READWRITE);
@@ -100,6 +113,26 @@ TEST(DeclarationsTest, ConstantsOfBlasLt) {
   EXPECT_EQ(ours::kLtAlignmentB, CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_B_BYTES);
   EXPECT_EQ(ours::kLtAlignmentC, CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_C_BYTES);
   EXPECT_EQ(ours::kLtAlignmentD, CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_D_BYTES);
+}
+
+TEST(DeclarationsTest, ConstantsOfNccl) {
+  EXPECT_EQ(ours::kNcclSuccess, ncclSuccess);
+  EXPECT_EQ(ours::kNcclInvalidArgument, ncclInvalidArgument);
+  EXPECT_EQ(ours::kNcclInvalidUsage, ncclInvalidUsage);
+  EXPECT_EQ(ours::kNcclRemoteError, ncclRemoteError);
+  EXPECT_EQ(ours::kNcclInProgress, ncclInProgress);
+  EXPECT_EQ(ours::kNcclSum, ncclSum);
+  EXPECT_EQ(ours::kNcclMax, ncclMax);
+  EXPECT_EQ(ours::kNcclInt8, ncclInt8);
+  EXPECT_EQ(ours::kNcclUint8, ncclUint8);
+  EXPECT_EQ(ours::kNcclInt32, ncclInt32);
+  EXPECT_EQ(ours::kNcclInt64, ncclInt64);
+  EXPECT_EQ(ours::kNcclFloat16, ncclFloat16);
+  EXPECT_EQ(ours::kNcclFloat32, ncclFloat32);
+  EXPECT_EQ(ours::kNcclFloat64, ncclFloat64);
+  EXPECT_EQ(ours::kNcclBFloat16, ncclBfloat16);
+  const ncclConfig_t theirs = NCCL_CONFIG_INITIALIZER;
+  EXPECT_EQ(ours::NcclConfig().magic, theirs.magic);
 }
 
 } // namespace

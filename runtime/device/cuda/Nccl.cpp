@@ -1,0 +1,68 @@
+#include "runtime/device/cuda/Nccl.h"
+
+#include "runtime/device/cuda/LibrarySearch.h"
+
+namespace titan::cuda {
+
+static std::string versionText(int version) {
+  return std::to_string(version / 10000) + "." + std::to_string(version % 10000 / 100) + "." +
+         std::to_string(version % 100);
+}
+
+int ncclType(DType type) {
+  switch (type) {
+  case DType::f32:
+    return kNcclFloat32;
+  case DType::f64:
+    return kNcclFloat64;
+  case DType::bf16:
+    return kNcclBFloat16;
+  case DType::f16:
+    return kNcclFloat16;
+  case DType::i32:
+    return kNcclInt32;
+  case DType::i64:
+    return kNcclInt64;
+  default:
+    return kNcclUint8; // all others have one byte
+  }
+}
+
+StatusOr<std::unique_ptr<Nccl>> Nccl::open(const std::string &name) {
+  const std::string names[] = {name.empty() ? kNcclLibrary : name};
+  auto library = openCudaLibrary(names, "nccl");
+  if (!library.ok())
+    return library.status().withContext("NCCL " + versionText(kOldestNccl) +
+                                        " or newer, which connects GPUs, is missing");
+  std::unique_ptr<Nccl> nccl(new Nccl(*std::move(library)));
+#define TITAN_NCCL(result, name, parameters)                                                       \
+  {                                                                                                \
+    TITAN_ASSIGN_OR_RETURN(nccl->name, nccl->library.function<result parameters>(#name));          \
+  }
+#include "runtime/device/cuda/NcclFunctions.def"
+#undef TITAN_NCCL
+  TITAN_RETURN_IF_ERROR(
+      nccl->check(nccl->ncclGetVersion(&nccl->version), "ncclGetVersion", nullptr));
+  if (nccl->version < kOldestNccl)
+    return unavailable("NCCL is of version " + versionText(nccl->version) + "; needed is " +
+                       versionText(kOldestNccl) + " or newer");
+  return nccl;
+}
+
+Status Nccl::check(int result, const char *what, NcclHandle communicator) const {
+  if (result == kNcclSuccess || result == kNcclInProgress)
+    return okStatus();
+  const char *text = ncclGetErrorString(result);
+  const char *detail = ncclGetLastError(communicator);
+  std::string message = std::string(what) + ": " + (text ? text : "unknown error") + " (" +
+                        std::to_string(result) + ")";
+  if (detail && detail[0])
+    message += ": " + std::string(detail);
+  // The other process is gone, or the way to it.
+  return result == kNcclRemoteError ? Status(StatusCode::deadlineExceeded, message)
+                                    : internalError(message);
+}
+
+std::string Nccl::describeVersion() const { return versionText(version); }
+
+} // namespace titan::cuda

@@ -1,0 +1,99 @@
+#include "runtime/device/cuda/NcclPlane.h"
+
+#include "runtime/base/Hash.h"
+#include "runtime/device/cuda/NcclCommunicator.h"
+
+namespace titan::cuda {
+
+/// Between two looks of the watchdog.
+static constexpr std::chrono::milliseconds kWatchInterval(20);
+
+void NcclContext::fail(const Status &status) {
+  {
+    const std::lock_guard lock(reasonMutex);
+    if (!reason.ok())
+      return;
+    reason = status;
+    failed.store(true);
+  }
+  changed.notify();
+}
+
+Status NcclContext::poll() const {
+  const std::lock_guard lock(reasonMutex);
+  return reason;
+}
+
+StatusOr<std::unique_ptr<DataPlane>> NcclPlane::open(CudaDevice &device,
+                                                     const KeyValueStore &store) {
+  TITAN_ASSIGN_OR_RETURN(std::unique_ptr<Nccl> nccl, Nccl::open(device.ncclLibrary()));
+  return std::unique_ptr<DataPlane>(
+      new NcclPlane(std::make_shared<NcclContext>(device, store, std::move(nccl))));
+}
+
+NcclPlane::NcclPlane(std::shared_ptr<NcclContext> context)
+    : context(std::move(context)), watchdog([this] { watch(); }) {}
+
+NcclPlane::~NcclPlane() {
+  ended.store(true);
+  context->changed.notify();
+  watchdog.join();
+}
+
+std::string NcclPlane::describe() const {
+  return "NCCL " + context->library->describeVersion() + ", " + std::to_string(size()) +
+         (size() == 1 ? " rank" : " ranks");
+}
+
+StatusOr<std::unique_ptr<Communicator>>
+NcclPlane::createCommunicator(const CommunicatorGroup &group, const CommunicatorOptions &options) {
+  TITAN_ASSIGN_OR_RETURN(const int member, checkGroup(group, rank(), size()));
+  if (options.maxInFlight < 1)
+    return invalidArgument("group '" + group.name +
+                           "': at least 1 operation is in flight, found " +
+                           std::to_string(options.maxInFlight));
+  Hasher hasher;
+  for (const int each : group.ranks)
+    hasher.update(static_cast<uint64_t>(each));
+  std::string key =
+      "titan/nccl/" + std::to_string(group.id) + "/" + std::to_string(hasher.digest());
+  {
+    const std::lock_guard lock(context->mutex);
+    if (!context->ids.insert(group.id).second)
+      return invalidArgument("group '" + group.name + "': rank " + std::to_string(rank()) +
+                             " has a communicator with id " + std::to_string(group.id) +
+                             " already");
+    key += "/" + std::to_string(context->generations[key]++);
+  }
+  auto communicator =
+      std::make_unique<NcclCommunicator>(context, group, member, options, std::move(key));
+  TITAN_RETURN_IF_ERROR(communicator->announce());
+  return std::unique_ptr<Communicator>(std::move(communicator));
+}
+
+Status NcclPlane::connect(std::chrono::milliseconds timeout) {
+  // This thread alone makes and ends communicators.
+  const auto deadline = EventCount::Clock::now() + timeout;
+  for (NcclCommunicator *communicator : context->communicators)
+    TITAN_RETURN_IF_ERROR(communicator->beginConnect(deadline));
+  for (NcclCommunicator *communicator : context->communicators)
+    TITAN_RETURN_IF_ERROR(communicator->finishConnect(deadline));
+  return okStatus();
+}
+
+void NcclPlane::abort(const std::string &reason) { context->fail(unavailable(reason)); }
+
+void NcclPlane::watch() {
+  context->driver().cuCtxSetCurrent(context->device.currentContext());
+  while (!ended.load()) {
+    const uint32_t seen = context->changed.current();
+    {
+      const std::lock_guard lock(context->mutex);
+      for (NcclCommunicator *communicator : context->communicators)
+        communicator->watch();
+    }
+    context->changed.wait(seen, EventCount::Clock::now() + kWatchInterval);
+  }
+}
+
+} // namespace titan::cuda

@@ -1,0 +1,159 @@
+// The suite on GPUs: each rank is a thread with a GPU, of the stubs or, where TITAN_TEST_GPU is set,
+// of this machine, as far as it has so many.
+#include "runtime/device/cuda/NcclPlane.h"
+#include "runtime/world/LocalWorld.h"
+#include "test/conformance/Harness.h"
+#include "test/unit/device/cuda/TestDevice.h"
+
+#include <map>
+#include <thread>
+#include <vector>
+
+namespace titan::test {
+namespace {
+
+using cuda::CudaDevice;
+
+constexpr int kMaxRanks = 9;
+
+/// The GPUs of the process, opened when they are first used; they outlive every plane.
+class Gpus {
+public:
+  int count() const { return available; }
+  CudaDevice &operator[](int ordinal) { return *devices[static_cast<size_t>(ordinal)]; }
+
+  static Gpus &all() {
+    static Gpus instance;
+    return instance;
+  }
+
+private:
+  Gpus() {
+    if (!cuda::onRealGpu())
+      ::setenv("TITAN_STUB_GPUS", std::to_string(kMaxRanks).c_str(), 1);
+    cuda::CudaOptions options = cuda::testOptions();
+    options.gpusOfProcess = kMaxRanks;
+    for (; options.ordinal < kMaxRanks; ++options.ordinal) {
+      auto device = CudaDevice::open(options);
+      if (!device.ok())
+        break;
+      devices.push_back(*std::move(device));
+    }
+    available = static_cast<int>(devices.size());
+  }
+
+  std::vector<std::unique_ptr<CudaDevice>> devices;
+  int available = 0;
+};
+
+/// A communicator whose await() is done when the GPU is.
+class WaitingCommunicator final : public Communicator {
+public:
+  WaitingCommunicator(std::unique_ptr<Communicator> inner, CudaDevice &device)
+      : inner(std::move(inner)), device(device) {}
+
+  int size() const override { return inner->size(); }
+  int rank() const override { return inner->rank(); }
+  const std::string &describe() const override { return inner->describe(); }
+  StatusOr<OperationId> prepare(const CollectiveOperation &operation) override {
+    return inner->prepare(operation);
+  }
+  Status start(OperationId id, std::span<std::byte *const> bases) override {
+    return inner->start(id, bases);
+  }
+  Status await(OperationId id) override {
+    TITAN_RETURN_IF_ERROR(inner->await(id));
+    TITAN_CUDA_CHECK(device.api(), cuStreamSynchronize(device.computeStream()));
+    return inner->poll();
+  }
+  uint64_t sequence(OperationId id) const override { return inner->sequence(id); }
+  Status poll() const override { return inner->poll(); }
+  void abort(const std::string &reason) override { inner->abort(reason); }
+
+private:
+  std::unique_ptr<Communicator> inner;
+  CudaDevice &device;
+};
+
+class WaitingPlane final : public DataPlane {
+public:
+  WaitingPlane(std::unique_ptr<DataPlane> inner, CudaDevice &device)
+      : inner(std::move(inner)), device(device) {}
+
+  int rank() const override { return inner->rank(); }
+  int size() const override { return inner->size(); }
+  std::string describe() const override { return inner->describe(); }
+  StatusOr<std::unique_ptr<Communicator>>
+  createCommunicator(const CommunicatorGroup &group, const CommunicatorOptions &options) override {
+    TITAN_ASSIGN_OR_RETURN(std::unique_ptr<Communicator> made,
+                           inner->createCommunicator(group, options));
+    // So that only operations run into the timeouts of these tests.
+    TITAN_RETURN_IF_ERROR(inner->connect(std::chrono::minutes(1)));
+    return std::unique_ptr<Communicator>(
+        std::make_unique<WaitingCommunicator>(std::move(made), device));
+  }
+  Status poll() const override { return inner->poll(); }
+  Status fill(std::byte *data, int64_t bytes, uint8_t value) override {
+    return inner->fill(data, bytes, value);
+  }
+  void abort(const std::string &reason) override { inner->abort(reason); }
+
+private:
+  std::unique_ptr<DataPlane> inner;
+  CudaDevice &device;
+};
+
+class NcclHarness final : public Harness {
+public:
+  void run(int ranks, FunctionRef<void(DataPlane &plane)> body) override {
+    if (ranks > Gpus::all().count()) {
+      EXPECT_TRUE(cuda::onRealGpu());
+      return;
+    }
+    const auto group = *LocalGroup::create(ranks, {});
+    std::vector<std::thread> threads;
+    for (int rank = 0; rank < ranks; ++rank)
+      threads.emplace_back([&, rank] { runRank(*group, rank, ranks, body); });
+    for (std::thread &thread : threads)
+      thread.join();
+  }
+  bool knowsWhoIsAwaited() const override { return false; }
+
+private:
+  static void runRank(LocalGroup &group, int rank, int ranks,
+                      FunctionRef<void(DataPlane &plane)> body) {
+    CudaDevice &device = Gpus::all()[rank];
+    ASSERT_EQ(device.api().cuCtxSetCurrent(device.currentContext()), cuda::kSuccess);
+    const std::unique_ptr<World> world = *group.join(rank);
+    KeyValueStore store;
+    store.rank = rank;
+    store.size = ranks;
+    store.set = [&](std::string_view key, std::string_view value) {
+      return world->set(key, value);
+    };
+    store.get = [&](std::string_view key, std::chrono::milliseconds timeout) {
+      return world->get(key, timeout);
+    };
+    {
+      auto plane = cuda::NcclPlane::open(device, store);
+      ASSERT_TRUE(plane.ok()) << plane.status().message();
+      WaitingPlane waiting(*std::move(plane), device);
+      body(waiting);
+    }
+    const Status left = world->leave(std::chrono::minutes(1));
+    EXPECT_TRUE(left.ok()) << left.message();
+  }
+};
+
+} // namespace
+
+std::unique_ptr<Harness> createHarness() { return std::make_unique<NcclHarness>(); }
+
+std::shared_ptr<std::byte> allocateMemory(size_t bytes) {
+  const cuda::Driver &driver = Gpus::all()[0].api();
+  void *memory = nullptr;
+  EXPECT_EQ(driver.cuMemHostAlloc(&memory, bytes, cuda::kPortable), cuda::kSuccess);
+  return {static_cast<std::byte *>(memory), [&driver](void *data) { driver.cuMemFreeHost(data); }};
+}
+
+} // namespace titan::test
