@@ -36,7 +36,8 @@ StatusOr<DynamicLibrary> DynamicLibrary::openPlugin(const PluginDescription &plu
     return Status(library.status().code(), library.status().message() + plugin.advice);
   TITAN_ASSIGN_OR_RETURN(const auto version, library->function<int()>(plugin.versionSymbol));
   if (const int found = version(); found != plugin.version)
-    return unavailable(std::string(plugin.name) + " is of another version of Titan: its interface is " +
+    return unavailable(std::string(plugin.name) +
+                       " is of another version of Titan: its interface is " +
                        std::to_string(found) + ", this program's " +
                        std::to_string(plugin.version) + "; build both together");
   return library;

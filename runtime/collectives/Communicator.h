@@ -103,8 +103,8 @@ inline Status fillHost(std::byte *data, int64_t bytes, uint8_t value) {
 /// Names an operation of one communicator; ids count from 0 in the order of prepare().
 using OperationId = int;
 
-/// A group as one of its ranks sees it. What follows is for planes of host memory; where memory is a
-/// device's, start() and await() put work into its queues and wait for nothing: see NcclPlane.
+/// A group as one of its ranks sees it. What follows is for planes of host memory; where memory is
+/// a device's, start() and await() put work into its queues and wait for nothing: see NcclPlane.
 ///
 /// One thread at a time calls prepare, start and await; poll
 /// and abort may be called from any thread at any time.

@@ -90,9 +90,8 @@ public:
   createCommunicator(const CommunicatorGroup &group, const CommunicatorOptions &options) override {
     TITAN_ASSIGN_OR_RETURN(std::unique_ptr<Communicator> communicator,
                            inner->createCommunicator(group, options));
-    return std::unique_ptr<Communicator>(
-        std::make_unique<InstrumentedCommunicator>(std::move(communicator), *inner, recorder,
-                                                   injector));
+    return std::unique_ptr<Communicator>(std::make_unique<InstrumentedCommunicator>(
+        std::move(communicator), *inner, recorder, injector));
   }
 
   void abort(const std::string &reason) override {

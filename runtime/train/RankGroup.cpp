@@ -36,10 +36,9 @@ StatusOr<std::unique_ptr<RankGroup>> RankGroup::create(DataPlane *plane, Device 
   TITAN_ASSIGN_OR_RETURN(group->flag, device.allocate(format::Space::device, sizeof(int32_t)));
   TITAN_ASSIGN_OR_RETURN(group->communicator,
                          plane->createCommunicator(allRanks(*plane, kGroupId), options));
-  TITAN_ASSIGN_OR_RETURN(
-      group->flagOperation,
-      group->communicator->prepare(
-          reduction(format::Reduction::max, DType::i32, group->flag->data(), 1)));
+  TITAN_ASSIGN_OR_RETURN(group->flagOperation,
+                         group->communicator->prepare(reduction(format::Reduction::max, DType::i32,
+                                                                group->flag->data(), 1)));
   return group;
 }
 

@@ -35,7 +35,7 @@ private:
 
   DataPlane *plane;
   Device &device;
-  std::unique_ptr<DeviceMemory> flag; ///< exchanged by any()
+  std::unique_ptr<DeviceMemory> flag;    ///< exchanged by any()
   std::unique_ptr<DeviceMemory> scratch; ///< of sum(); allocated when it is first called
   OperationId flagOperation = 0, sumOperation = 0;
   std::unique_ptr<Communicator> communicator; ///< ends before the memory that it uses

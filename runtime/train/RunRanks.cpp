@@ -65,8 +65,8 @@ struct RankDevice {
     TITAN_ASSIGN_OR_RETURN(std::unique_ptr<DataPlane> connected, plugin.connect());
     gpuPlane = monitor.watch(std::move(connected));
     plane = gpuPlane.get();
-    subscription = place.world->onAbort(
-        [it = plane](const Status &reason) { it->abort(reason.message()); });
+    subscription =
+        place.world->onAbort([it = plane](const Status &reason) { it->abort(reason.message()); });
     return okStatus();
   }
 };

@@ -1,5 +1,5 @@
-// The suite on GPUs: each rank is a thread with a GPU, of the stubs or, where TITAN_TEST_GPU is set,
-// of this machine, as far as it has so many.
+// The suite on GPUs: each rank is a thread with a GPU, of the stubs or, where TITAN_TEST_GPU is
+// set, of this machine, as far as it has so many.
 #include "runtime/device/cuda/NcclPlane.h"
 #include "runtime/world/LocalWorld.h"
 #include "test/conformance/Harness.h"

@@ -201,14 +201,16 @@ int cublasLtMatmul(LtHandle, LtOperation operation, const void *alpha, const voi
                         titanStubCurrentGpu()))
     return kLtInvalidValue;
   // The descriptors may go away before the work is done, as the documentation says.
-  return titanStubEnqueue(stream, [=, operation = *operation, aLayout = *aLayout,
-                                   bLayout = *bLayout, dLayout = *dLayout, algorithm = *algorithm,
-                                   alpha = *static_cast<const float *>(alpha),
-                                   beta = *static_cast<const float *>(beta)] {
-    requireMemory(aLayout, a, algorithm.data[1]);
-    requireMemory(bLayout, b, algorithm.data[2]);
-    requireMemory(dLayout, d, algorithm.data[3]);
-    multiply(operation, aLayout, a, bLayout, b, dLayout, d, alpha, beta);
-  }, 1);
+  return titanStubEnqueue(
+      stream,
+      [=, operation = *operation, aLayout = *aLayout, bLayout = *bLayout, dLayout = *dLayout,
+       algorithm = *algorithm, alpha = *static_cast<const float *>(alpha),
+       beta = *static_cast<const float *>(beta)] {
+        requireMemory(aLayout, a, algorithm.data[1]);
+        requireMemory(bLayout, b, algorithm.data[2]);
+        requireMemory(dLayout, d, algorithm.data[3]);
+        multiply(operation, aLayout, a, bLayout, b, dLayout, d, alpha, beta);
+      },
+      1);
 }
 }

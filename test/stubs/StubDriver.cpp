@@ -267,7 +267,8 @@ Result cuMemcpyDtoDAsync(DeviceAddress to, DeviceAddress from, size_t bytes, Str
   TITAN_ENTER(true);
   if (!it.isValid(to, bytes) || !it.isValid(from, bytes))
     return kInvalidValue;
-  return it.enqueue(stream, std::function<void()>([=] { std::memmove(pointer(to), pointer(from), bytes); }));
+  return it.enqueue(
+      stream, std::function<void()>([=] { std::memmove(pointer(to), pointer(from), bytes); }));
 }
 
 template <typename T>

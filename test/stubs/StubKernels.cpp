@@ -72,10 +72,11 @@ Result cuLaunchKernel(FunctionHandle function, unsigned gridX, unsigned gridY, u
       sharedBytes + function->function->sharedBytes > 48 * 1024)
     return kInvalidValue;
   const DeviceNumber gpu = currentContext()->device;
-  stub::PtxLaunch launch{
-      {gridX, gridY, gridZ}, {blockX, blockY, blockZ}, {}, sharedBytes, [&it, gpu](uint64_t address) {
-        return it.find(address, gpu);
-      }};
+  stub::PtxLaunch launch{{gridX, gridY, gridZ},
+                         {blockX, blockY, blockZ},
+                         {},
+                         sharedBytes,
+                         [&it, gpu](uint64_t address) { return it.find(address, gpu); }};
   const stub::PtxFunction &kernel = *function->function;
   if (kernel.parameterBytes > 32764)
     return kInvalidValue;

@@ -333,9 +333,9 @@ int ncclCommInitRankConfig(NcclHandle *communicator, int ranks, NcclId id, int r
 int ncclCommGetAsyncError(NcclHandle communicator, int *error) {
   const std::lock_guard lock(*titanStubMutex());
   const Clique &clique = *communicator->clique;
-  const bool isComplete = static_cast<int>(clique.gpus.size()) == clique.size &&
-                          (!communicator->isFinalized ||
-                           static_cast<int>(clique.finalized.size()) == clique.size);
+  const bool isComplete =
+      static_cast<int>(clique.gpus.size()) == clique.size &&
+      (!communicator->isFinalized || static_cast<int>(clique.finalized.size()) == clique.size);
   if (isComplete)
     communicator->isInProgress = false;
   *error = isComplete ? kNcclSuccess : kNcclInProgress;
@@ -391,9 +391,8 @@ int ncclAllGather(const void *source, void *destination, size_t count, int type,
 
 int ncclReduceScatter(const void *source, void *destination, size_t count, int type, int reduction,
                       NcclHandle communicator, Stream stream) {
-  return add(
-      {Kind::reduceScatter, bytes(source), bytes(destination), count, type, reduction, -1},
-      communicator, stream);
+  return add({Kind::reduceScatter, bytes(source), bytes(destination), count, type, reduction, -1},
+             communicator, stream);
 }
 
 int ncclAllReduce(const void *source, void *destination, size_t count, int type, int reduction,

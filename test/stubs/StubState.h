@@ -132,8 +132,8 @@ template <typename T> Result destroy(std::set<T *> &all, T *object) {
 } // namespace titan::cuda
 
 #define TITAN_ENTER(needsContext)                                                                  \
-  std::unique_lock lock(titan::cuda::stubs::stub().mutex);                                          \
-  if (const titan::cuda::Result entered = titan::cuda::stubs::enter(__func__, needsContext);        \
+  std::unique_lock lock(titan::cuda::stubs::stub().mutex);                                         \
+  if (const titan::cuda::Result entered = titan::cuda::stubs::enter(__func__, needsContext);       \
       entered != titan::cuda::kSuccess)                                                            \
     return entered;                                                                                \
   [[maybe_unused]] titan::cuda::stubs::Stub &it = titan::cuda::stubs::stub()

@@ -102,7 +102,8 @@ StatusOr<std::unique_ptr<CudaDevice>> CudaDevice::open(const CudaOptions &option
   TITAN_ASSIGN_OR_RETURN(Driver driver, Driver::open(options.driver));
   const int threads =
       options.threads > 0 ? options.threads : static_cast<int>(std::thread::hardware_concurrency());
-  std::unique_ptr<CudaDevice> device(new CudaDevice(std::move(driver), std::max(1, threads), options));
+  std::unique_ptr<CudaDevice> device(
+      new CudaDevice(std::move(driver), std::max(1, threads), options));
   TITAN_RETURN_IF_ERROR(device->start(options));
   return device;
 }

@@ -4,9 +4,9 @@
 
 namespace titan::cuda {
 
-StatusOr<std::unique_ptr<DeviceMemory>>
-MappedMemory::create(const Driver &driver, std::span<const DeviceNumber> gpus, Stream stream,
-                     int64_t bytes) {
+StatusOr<std::unique_ptr<DeviceMemory>> MappedMemory::create(const Driver &driver,
+                                                             std::span<const DeviceNumber> gpus,
+                                                             Stream stream, int64_t bytes) {
   auto memory = std::unique_ptr<MappedMemory>(new MappedMemory(driver, stream));
   if (bytes <= 0)
     return std::unique_ptr<DeviceMemory>(std::move(memory));

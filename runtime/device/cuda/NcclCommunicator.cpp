@@ -24,8 +24,8 @@ bool isPointToPoint(Collective collective) {
 }
 
 milliseconds until(EventCount::Clock::time_point deadline) {
-  return std::max(milliseconds(0), std::chrono::duration_cast<milliseconds>(
-                                       deadline - EventCount::Clock::now()));
+  return std::max(milliseconds(0),
+                  std::chrono::duration_cast<milliseconds>(deadline - EventCount::Clock::now()));
 }
 
 /// Calls `isDone` until it says so or fails; deadline exceeded otherwise.
@@ -85,8 +85,7 @@ Status NcclCommunicator::announce(NcclChannel &channel, std::vector<int> jobRank
   if (rank != 0)
     return okStatus();
   NcclId id;
-  TITAN_RETURN_IF_ERROR(
-      check(context->library->ncclGetUniqueId(&id), "ncclGetUniqueId", channel));
+  TITAN_RETURN_IF_ERROR(check(context->library->ncclGetUniqueId(&id), "ncclGetUniqueId", channel));
   return context->store.set(channel.key, std::string_view(id.bytes, sizeof(id.bytes)));
 }
 
@@ -319,9 +318,9 @@ Status NcclCommunicator::issuePair(const Operation &operation, const BufferPair 
                  "ncclAllReduce", channel);
   case Collective::broadcast: {
     const int root = static_cast<int>(operation.spec.peer);
-    return check(nccl.ncclBroadcast(root == index ? from : to, to, toCount, type, root, handle,
-                                    stream),
-                 "ncclBroadcast", channel);
+    return check(
+        nccl.ncclBroadcast(root == index ? from : to, to, toCount, type, root, handle, stream),
+        "ncclBroadcast", channel);
   }
   case Collective::send:
     return check(nccl.ncclSend(from, fromCount, type, 1, handle, stream), "ncclSend", channel);
@@ -333,11 +332,10 @@ Status NcclCommunicator::issuePair(const Operation &operation, const BufferPair 
   const size_t part = fromCount / group.ranks.size();
   const int64_t bytes = static_cast<int64_t>(part) * byteSize(pair.type);
   for (int peer = 0; peer < size(); ++peer) {
-    TITAN_RETURN_IF_ERROR(check(nccl.ncclSend(from + peer * bytes, part, type, peer, handle, stream),
-                                "ncclSend", channel));
-    TITAN_RETURN_IF_ERROR(
-        check(nccl.ncclRecv(to + peer * bytes, part, type, peer, handle, stream), "ncclRecv",
-              channel));
+    TITAN_RETURN_IF_ERROR(check(
+        nccl.ncclSend(from + peer * bytes, part, type, peer, handle, stream), "ncclSend", channel));
+    TITAN_RETURN_IF_ERROR(check(nccl.ncclRecv(to + peer * bytes, part, type, peer, handle, stream),
+                                "ncclRecv", channel));
   }
   return okStatus();
 }

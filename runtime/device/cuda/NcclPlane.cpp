@@ -49,8 +49,7 @@ StatusOr<std::unique_ptr<Communicator>>
 NcclPlane::createCommunicator(const CommunicatorGroup &group, const CommunicatorOptions &options) {
   TITAN_ASSIGN_OR_RETURN(const int member, checkGroup(group, rank(), size()));
   if (options.maxInFlight < 1)
-    return invalidArgument("group '" + group.name +
-                           "': at least 1 operation is in flight, found " +
+    return invalidArgument("group '" + group.name + "': at least 1 operation is in flight, found " +
                            std::to_string(options.maxInFlight));
   Hasher hasher;
   for (const int each : group.ranks)

@@ -42,7 +42,8 @@ TITAN_DEVICE float warpSum(float value) {
     value += flipLane(value, mask);
   return value;
 }
-TITAN_DEVICE float maximum(float a, float b) { return a > b ? a : b; }
+/// A NaN wins: which of two is returned must not depend on their order, or lanes would differ.
+TITAN_DEVICE float maximum(float a, float b) { return __nvvm_fmax_nan_f(a, b); }
 TITAN_DEVICE float warpMax(float value) {
   for (int mask = kWarp / 2; mask > 0; mask /= 2)
     value = maximum(value, flipLane(value, mask));

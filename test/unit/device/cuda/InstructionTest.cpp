@@ -289,6 +289,23 @@ TEST_P(AttentionInstructionTest, AgreesWithCpu) {
   check(grad, buffers, tolerance);
 }
 
+TEST_F(InstructionTest, AttentionOfNaNsIsNaN) {
+  // Lanes that disagree about a maximum would part before a shuffle.
+  for (const DType type : {DType::f32, DType::bf16}) {
+    Buffer k = input(type, {1, 40, 1, 64});
+    const Buffer out = result(type, {1, 40, 1, 64});
+    k.content = Content::poison;
+    format::Attention op{0, 1, 2, format::kNone, format::kNone, 3, 4};
+    op.scale = 1, op.causal = true;
+    const auto found = runOn(*gpu, "cuda", op,
+                             {input(type, {1, 40, 1, 64}), k, input(type, {1, 40, 1, 64}), out,
+                              result(DType::f32, {1, 1, 40})});
+    ASSERT_TRUE(found.ok()) << found.status().message();
+    for (const float value : numbersOf((*found)[3], type))
+      EXPECT_TRUE(std::isnan(value));
+  }
+}
+
 INSTANTIATE_TEST_SUITE_P(Shapes, AttentionInstructionTest,
                          testing::Values(AttentionCase{DType::f32, 37, 37, 4, 2, 16, true, false},
                                          AttentionCase{DType::f32, 5, 70, 2, 2, 33, false, false},
