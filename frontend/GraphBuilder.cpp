@@ -225,6 +225,20 @@ Value GraphBuilder::mul(Value lhs, Value rhs) {
   return MulOp::create(builder, location, lhs.getType(), lhs, rhs);
 }
 
+Value GraphBuilder::map(ArrayRef<Value> inputs, MapBody body) {
+  RankedTensorType type = tensorType(inputs.front());
+  for (Value input : inputs)
+    if (tensorType(input).getRank() > type.getRank())
+      type = tensorType(input);
+  auto op = MapOp::create(builder, location, type, inputs);
+  Block &block = op.getBody().emplaceBlock();
+  for (Value input : inputs)
+    block.addArgument(tensorType(input).getElementType(), location);
+  auto inside = OpBuilder::atBlockEnd(&block);
+  YieldOp::create(inside, location, body(inside, location, block.getArguments()));
+  return op.getResult(0);
+}
+
 Value GraphBuilder::silu(Value input) {
   return SiluOp::create(builder, location, input.getType(), input);
 }

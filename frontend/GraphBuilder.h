@@ -113,6 +113,12 @@ public:
   mlir::Value add(mlir::Value lhs, mlir::Value rhs);
   mlir::Value mul(mlir::Value lhs, mlir::Value rhs);
   mlir::Value silu(mlir::Value input);
+  /// A scalar function of one's own, applied to every element of inputs of one shape (or of rank 0:
+  /// one number for all elements). `body` builds it, from scalars of float32, of the ops that
+  /// titan.map may hold.
+  using MapBody =
+      llvm::function_ref<mlir::Value(mlir::OpBuilder &, mlir::Location, mlir::ValueRange inputs)>;
+  mlir::Value map(llvm::ArrayRef<mlir::Value> inputs, MapBody body);
   mlir::Value rmsNorm(mlir::Value input, mlir::Value weight, double epsilon);
   mlir::Value rope(mlir::Value input, mlir::Value cosine, mlir::Value sine);
   /// query [batch, queries, heads, dim], key and value [batch, keys, kv heads, dim].

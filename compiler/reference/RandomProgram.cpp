@@ -3,6 +3,9 @@
 #include "compiler/reference/Initializers.h"
 #include "passes/Functions.h"
 
+#include "mlir/Dialect/Arith/IR/Arith.h"
+#include "mlir/Dialect/Math/IR/Math.h"
+
 #include <cmath>
 
 using namespace mlir;
@@ -139,7 +142,7 @@ private:
 
   Value applyFunction() {
     Value x = pick();
-    switch (draw(0, 5)) {
+    switch (draw(0, 6)) {
     case 0:
       return silu(x);
     case 1:
@@ -152,9 +155,25 @@ private:
       return LogOp::create(builder, loc, rowType, squarePlusOne(x));
     case 4:
       return SqrtOp::create(builder, loc, rowType, squarePlusOne(x));
+    case 5:
+      return applyMap(x);
     default:
       return RsqrtOp::create(builder, loc, rowType, squarePlusOne(x));
     }
+  }
+
+  /// tanh(x) times a parameter's number.
+  Value applyMap(Value x) {
+    Value inputs[] = {x, addParameter("number", {}, 1.0)};
+    auto op = MapOp::create(builder, loc, rowType, inputs);
+    Block &block = op.getBody().emplaceBlock();
+    Type scalar = rowType.getElementType();
+    block.addArguments({scalar, scalar}, {loc, loc});
+    auto inside = OpBuilder::atBlockEnd(&block);
+    Value bounded = math::TanhOp::create(inside, loc, block.getArgument(0));
+    Value scaled = arith::MulFOp::create(inside, loc, bounded, block.getArgument(1));
+    YieldOp::create(inside, loc, scaled);
+    return op.getResult(0);
   }
 
   Value applyNorm() { return normalize(pick()); }

@@ -265,7 +265,8 @@ std::string checkLayouts(Operation *op, const ShardingRule &rule, const MeshShap
 
 void cloneLocal(Operation *op, PartitionContext &context, ValueRange operands,
                 SmallVectorImpl<Value> &results) {
-  Operation *local = context.getBuilder().insert(op->cloneWithoutRegions());
+  // A region holds scalars: it is the same for a part of the elements.
+  Operation *local = context.getBuilder().insert(op->clone());
   local->setOperands(operands);
   for (Value result : local->getResults()) {
     result.setType(context.getLocalType(result.getType()));
@@ -280,8 +281,6 @@ LogicalResult buildLocalByFactors(Operation *op, const ShardingRule &rule,
     return op->emitOpError() << "cannot be partitioned: " << why
                              << ", and it does not implement PartitionOpInterface";
   };
-  if (op->getNumRegions())
-    return refuse("it has regions");
   const bool hasFlat =
       llvm::any_of(op->getOperandTypes(), isFlat) || llvm::any_of(op->getResultTypes(), isFlat);
   if (hasFlat && !treatsElementsAlike(op, rule))

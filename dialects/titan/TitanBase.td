@@ -27,7 +27,8 @@ def Titan_Dialect : Dialect {
     function is a pure graph in between and passes may reorder, copy and delete freely.
   }];
   let useDefaultAttributePrinterParser = 1;
-  let dependentDialects = ["::mlir::func::FuncDialect", "::titan::exec::ExecDialect"];
+  let dependentDialects = ["::mlir::arith::ArithDialect", "::mlir::func::FuncDialect",
+                           "::mlir::math::MathDialect", "::titan::exec::ExecDialect"];
   let hasConstantMaterializer = 0;
 }
 

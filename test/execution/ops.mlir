@@ -6,6 +6,7 @@
 // RUN: titan-check %s --function cross_entropy --against cross_entropy_parts
 // RUN: titan-check %s --function head_loss --against head_loss_parts
 // RUN: titan-check %s --function silu --against silu_parts
+// RUN: titan-check %s --function map --against map_parts
 // RUN: titan-check %s --function rope --against rope_parts
 // RUN: titan-check %s --function embedding --against embedding_parts
 // RUN: titan-check %s --function embedding_grad --against embedding_grad_parts
@@ -100,6 +101,35 @@ func.func @head_loss_parts(%x: tensor<2x3x4xf32>, %w: tensor<16x4xf32>, %l: tens
   %loss, %valid = titan.cross_entropy %rows, %labels
       : (tensor<6x16xf32>, tensor<6xi32>) -> (tensor<f32>, tensor<f32>)
   return %loss, %valid : tensor<f32>, tensor<f32>
+}
+
+// x sigmoid(2 x), scaled by a number, and x below a bound.
+func.func @map(%x: tensor<3x4xf32>, %s: tensor<f32>) -> (tensor<3x4xf32>, tensor<3x4xf32>) {
+  %r:2 = titan.map (%a = %x, %b = %s)
+      : (tensor<3x4xf32>, tensor<f32>) -> (tensor<3x4xf32>, tensor<3x4xf32>) {
+    %one = arith.constant 1.0 : f32
+    %half = arith.constant 0.5 : f32
+    %minus = arith.negf %a : f32
+    %twice = arith.addf %minus, %minus : f32
+    %exp = math.exp %twice : f32
+    %sum = arith.addf %exp, %one : f32
+    %inverse = arith.divf %one, %sum : f32
+    %y = arith.mulf %a, %inverse : f32
+    %scaled = arith.mulf %y, %b : f32
+    %bounded = arith.minimumf %a, %half : f32
+    titan.yield %scaled, %bounded : f32, f32
+  }
+  return %r#0, %r#1 : tensor<3x4xf32>, tensor<3x4xf32>
+}
+func.func @map_parts(%x: tensor<3x4xf32>, %s: tensor<f32>) -> (tensor<3x4xf32>, tensor<3x4xf32>) {
+  %two = titan.add %x, %x : tensor<3x4xf32>
+  %silu = titan.silu %two : tensor<3x4xf32>
+  %half = titan.full 0.5 : tensor<3x4xf32>
+  %y = titan.mul %silu, %half : tensor<3x4xf32>
+  %spread = titan.broadcast %s [] : tensor<f32> -> tensor<3x4xf32>
+  %scaled = titan.mul %y, %spread : tensor<3x4xf32>
+  %bounded = titan.minimum %x, %half : tensor<3x4xf32>
+  return %scaled, %bounded : tensor<3x4xf32>, tensor<3x4xf32>
 }
 
 func.func @silu(%x: tensor<9xf32>) -> tensor<9xf32> {

@@ -193,3 +193,22 @@ func.func @adam(%p: tensor<7x5xf32, #flat>, %g: tensor<7x5xf32, #flat>, %m: tens
         tensor<f32, #scalar>, tensor<f32, #scalar>, tensor<f32, #scalar>, tensor<f32, #scalar>
   return %np, %nm, %nv : tensor<7x5xf32, #flat>, tensor<7x5xf32, #flat>, tensor<7x5xf32, #flat>
 }
+
+// A function of one's own on tiles and on slices of storage, with a number that all ranks have; a sum
+// of shares of its gradient.
+func.func @map(%x: tensor<24x24xf32, #tiles>, %p: tensor<7x5xf32, #flat>, %s: tensor<f32, #scalar>)
+    -> (tensor<24x24xf32, #tiles>, tensor<7x5xf32, #flat>, tensor<f32, #scalar>) {
+  %y = titan.map (%a = %x, %b = %s) : (tensor<24x24xf32, #tiles>, tensor<f32, #scalar>) -> tensor<24x24xf32, #tiles> {
+    %t = math.tanh %a : f32
+    %r = arith.mulf %t, %b : f32
+    titan.yield %r : f32
+  }
+  %q = titan.map (%a = %p, %b = %s) : (tensor<7x5xf32, #flat>, tensor<f32, #scalar>) -> tensor<7x5xf32, #flat> {
+    %t = math.exp %b : f32
+    %r = arith.divf %a, %t : f32
+    titan.yield %r : f32
+  }
+  %sum = titan.reduce sum %y [0, 1] : tensor<24x24xf32, #tiles> -> tensor<f32, #scalar_both>
+  %all = titan.reshard %sum : tensor<f32, #scalar_both> -> tensor<f32, #scalar>
+  return %y, %q, %all : tensor<24x24xf32, #tiles>, tensor<7x5xf32, #flat>, tensor<f32, #scalar>
+}

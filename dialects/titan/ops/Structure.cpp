@@ -1,4 +1,5 @@
 #include "dialects/titan/Sharding.h"
+#include "dialects/titan/ops/RegionSyntax.h"
 
 #include "mlir/Dialect/Func/IR/FuncOps.h"
 
@@ -101,22 +102,24 @@ LogicalResult StoreOp::verifySymbolUses(SymbolTableCollection &symbols) {
 }
 
 //===----------------------------------------------------------------------===//
-// kernel
+// Regions with an argument per operand
 //===----------------------------------------------------------------------===//
 
-void KernelOp::print(OpAsmPrinter &printer) {
+void printRegionOfOperands(OpAsmPrinter &printer, Operation *op) {
+  Region &body = op->getRegion(0);
   printer << " (";
-  llvm::interleaveComma(llvm::zip(getBody().getArguments(), getInputs()), printer, [&](auto pair) {
+  llvm::interleaveComma(llvm::zip(body.getArguments(), op->getOperands()), printer, [&](auto pair) {
     printer << std::get<0>(pair) << " = " << std::get<1>(pair);
   });
   printer << ") : ";
-  printer.printFunctionalType(getOperation());
-  printer.printOptionalAttrDictWithKeyword((*this)->getAttrs());
+  printer.printFunctionalType(op);
+  printer.printOptionalAttrDictWithKeyword(op->getAttrs());
   printer << ' ';
-  printer.printRegion(getBody(), /*printEntryBlockArgs=*/false);
+  printer.printRegion(body, /*printEntryBlockArgs=*/false);
 }
 
-ParseResult KernelOp::parse(OpAsmParser &parser, OperationState &result) {
+ParseResult parseRegionOfOperands(OpAsmParser &parser, OperationState &result,
+                                  llvm::function_ref<Type(Type operand)> argumentType) {
   SmallVector<OpAsmParser::Argument> arguments;
   SmallVector<OpAsmParser::UnresolvedOperand> operands;
   FunctionType type;
@@ -132,8 +135,18 @@ ParseResult KernelOp::parse(OpAsmParser &parser, OperationState &result) {
     return failure();
   result.addTypes(type.getResults());
   for (auto [argument, input] : llvm::zip(arguments, type.getInputs()))
-    argument.type = input;
+    argument.type = argumentType(input);
   return parser.parseRegion(*result.addRegion(), arguments);
+}
+
+//===----------------------------------------------------------------------===//
+// kernel
+//===----------------------------------------------------------------------===//
+
+void KernelOp::print(OpAsmPrinter &printer) { printRegionOfOperands(printer, *this); }
+
+ParseResult KernelOp::parse(OpAsmParser &parser, OperationState &result) {
+  return parseRegionOfOperands(parser, result, [](Type operand) { return operand; });
 }
 
 LogicalResult KernelOp::verify() {

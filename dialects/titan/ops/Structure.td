@@ -95,9 +95,9 @@ def Titan_KernelOp : Titan_Op<"kernel",
 }
 
 def Titan_YieldOp : Titan_Op<"yield", [Pure, Terminator, ReturnLike,
-    ParentOneOf<["KernelOp", "::titan::exec::KernelOp"]>]> {
-  let summary = "the results of a kernel region";
-  let arguments = (ins Variadic<Titan_Tensor>:$values);
+    ParentOneOf<["KernelOp", "MapOp", "::titan::exec::KernelOp"]>]> {
+  let summary = "the results of a region: tensors of a kernel, scalars of a map";
+  let arguments = (ins Variadic<AnyType>:$values);
   let assemblyFormat = "attr-dict ($values^ `:` type($values))?";
   let builders = [OpBuilder<(ins), [{ /* yields nothing */ }]>];
 }

@@ -534,3 +534,65 @@ func.func @f(%q: tensor<1x6x4x8xf32>, %k: tensor<1x6x2x8xf32>, %p: tensor<1x6xi3
   %o, %l = "titan.attention"(%q, %k, %k, %p) <{scale = 1.0 : f64, operandSegmentSizes = array<i32: 1, 1, 1, 1, 0>}> : (tensor<1x6x4x8xf32>, tensor<1x6x2x8xf32>, tensor<1x6x2x8xf32>, tensor<1x6xi32>) -> (tensor<1x6x4x8xf32>, tensor<1x4x6xf32>)
   return
 }
+
+// -----
+
+func.func @f(%x: tensor<4xf32>, %y: tensor<2xf32>, %s: tensor<f32>) {
+  // expected-error @+1 {{expects operands of the results' shape or of rank 0, found 'tensor<2xf32>' beside 'tensor<4xf32>'}}
+  %r = titan.map (%a = %x, %b = %y) : (tensor<4xf32>, tensor<2xf32>) -> tensor<4xf32> {
+    titan.yield %a : f32
+  }
+  return
+}
+
+// -----
+
+func.func @f(%x: tensor<4xf32>, %y: tensor<2xf32>, %s: tensor<f32>) {
+  // expected-error @+1 {{expects results of one shape, found 'tensor<4xf32>' and 'tensor<2xf32>'}}
+  %r:2 = titan.map (%a = %x) : (tensor<4xf32>) -> (tensor<4xf32>, tensor<2xf32>) {
+    titan.yield %a, %a : f32, f32
+  }
+  return
+}
+
+// -----
+
+func.func @f(%x: tensor<4xf32>, %y: tensor<2xf32>, %s: tensor<f32>) {
+  // expected-error @+1 {{expects at least one result}}
+  titan.map (%a = %x) : (tensor<4xf32>) -> () {
+    titan.yield
+  }
+  return
+}
+
+// -----
+
+func.func @f(%x: tensor<4xf32>, %y: tensor<2xf32>, %s: tensor<f32>) {
+  // expected-error @+1 {{expects the region to yield scalars of the types that the results are computed in}}
+  %r = titan.map (%a = %x) : (tensor<4xf32>) -> tensor<4xf64> {
+    titan.yield %a : f32
+  }
+  return
+}
+
+// -----
+
+func.func @f(%x: tensor<4xf32>, %y: tensor<2xf32>, %s: tensor<f32>) {
+  %r = titan.map (%a = %x) : (tensor<4xf32>) -> tensor<4xf32> {
+    // expected-error @+1 {{stands in a titan.map, which may hold arith.constant, addf, }}
+    %b = math.sin %a : f32
+    titan.yield %b : f32
+  }
+  return
+}
+
+// -----
+
+func.func @f(%x: tensor<4xbf16>) {
+  // expected-error @+1 {{expects one block argument per operand, of the type it is computed in}}
+  %r = "titan.map"(%x) ({
+  ^bb0(%a: bf16):
+    titan.yield %a : bf16
+  }) : (tensor<4xbf16>) -> tensor<4xbf16>
+  return
+}

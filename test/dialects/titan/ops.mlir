@@ -117,6 +117,19 @@ func.func @optimizer(%p: tensor<4xf32>, %s: tensor<f32>) -> tensor<4xf32> {
   return %a : tensor<4xf32>
 }
 
+// CHECK-LABEL: func.func @map
+func.func @map(%x: tensor<4x8xbf16>, %s: tensor<f32>) -> (tensor<4x8xbf16>, tensor<4x8xf32>) {
+  // CHECK: titan.map (%[[A:.*]] = %{{.*}}, %[[B:.*]] = %{{.*}}) : (tensor<4x8xbf16>, tensor<f32>) -> (tensor<4x8xbf16>, tensor<4x8xf32>) {
+  // CHECK: %[[T:.*]] = math.tanh %[[A]] : f32
+  %y:2 = titan.map (%a = %x, %b = %s) : (tensor<4x8xbf16>, tensor<f32>) -> (tensor<4x8xbf16>, tensor<4x8xf32>) {
+    %t = math.tanh %a : f32
+    %p = arith.mulf %t, %b : f32
+    // CHECK: titan.yield %[[T]], %{{.*}} : f32, f32
+    titan.yield %t, %p : f32, f32
+  }
+  return %y#0, %y#1 : tensor<4x8xbf16>, tensor<4x8xf32>
+}
+
 // CHECK-LABEL: func.func @kernel
 func.func @kernel(%x: tensor<4xf32>) -> tensor<4xf32> {
   // CHECK: titan.kernel (%{{.*}} = %{{.*}}) : (tensor<4xf32>) -> tensor<4xf32> {

@@ -352,6 +352,48 @@ TEST(KernelExecution, RoundsWithinAKernel) {
         {{0, 4, 0.5, 0}, {1, 1.015625, -1.0078125, 3}}, 1e-12);
 }
 
+// Every scalar op, beside built-in ops in one kernel, over rows.
+TEST(KernelExecution, Map) {
+  const Tensor a = randomTensor(40 * 96, 1), b = randomTensor(40 * 96, 2), s = {0.75};
+  Tensor sums(40, 0.0), y = a;
+  for (size_t i = 0; i < a.size(); ++i) {
+    const double root = std::sqrt(b[i] * b[i] + 0.5), log = std::log(b[i] * b[i] + 0.5);
+    const double low = std::min(std::fabs(a[i]), root), high = std::max(std::erf(b[i]), s[0]);
+    const double minus = -(low / std::exp(std::tanh(a[i])));
+    y[i] = (high - (a[i] < b[i] ? minus : log)) * s[0] + a[i];
+    sums[i / 96] += y[i];
+  }
+  check(R"(
+    func.func @f(%a: tensor<40x96xf32>, %b: tensor<40x96xf32>, %s: tensor<f32>)
+        -> (tensor<40x96xf32>, tensor<40xf32>) {
+      %m = titan.map (%x = %a, %y = %b, %z = %s)
+          : (tensor<40x96xf32>, tensor<40x96xf32>, tensor<f32>) -> tensor<40x96xf32> {
+        %half = arith.constant 0.5 : f32
+        %square = arith.mulf %y, %y : f32
+        %positive = arith.addf %square, %half : f32
+        %root = math.sqrt %positive : f32
+        %log = math.log %positive : f32
+        %tanh = math.tanh %x : f32
+        %erf = math.erf %y : f32
+        %exp = math.exp %tanh : f32
+        %abs = math.absf %x : f32
+        %low = arith.minimumf %abs, %root : f32
+        %high = arith.maximumf %erf, %z : f32
+        %quotient = arith.divf %low, %exp : f32
+        %minus = arith.negf %quotient : f32
+        %less = arith.cmpf olt, %x, %y : f32
+        %either = arith.select %less, %minus, %log : f32
+        %difference = arith.subf %high, %either : f32
+        %product = arith.mulf %difference, %z : f32
+        titan.yield %product : f32
+      }
+      %r = titan.add %m, %a : tensor<40x96xf32>
+      %sum = titan.reduce sum %r [1] : tensor<40x96xf32> -> tensor<40xf32>
+      return %r, %sum : tensor<40x96xf32>, tensor<40xf32>
+    })",
+        {a, b, s}, {y, sums}, 1e-5, 1);
+}
+
 TEST(KernelExecution, AdamUpdate) {
   const int64_t size = 70001;
   const double lr = 0.01, scale = 0.25, beta1 = 0.9, beta2 = 0.95, epsilon = 1e-8, decay = 0.1;

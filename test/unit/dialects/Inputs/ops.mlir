@@ -291,6 +291,40 @@ func.func @adam_update(%p: tensor<2x3xf32>, %g: tensor<2x3xf32>, %m: tensor<2x3x
   return %np, %nm, %nv : tensor<2x3xf32>, tensor<2x3xf32>, tensor<2x3xf32>
 }
 
+// Every scalar op that has a derivative; sums within one element's function too.
+func.func @map(%a: tensor<2x3xf32>, %b: tensor<2x3xf32>, %s: tensor<f32>)
+    -> (tensor<2x3xf32>, tensor<2x3xf32>) {
+  %r:2 = titan.map (%x = %a, %y = %b, %z = %s)
+      : (tensor<2x3xf32>, tensor<2x3xf32>, tensor<f32>) -> (tensor<2x3xf32>, tensor<2x3xf32>) {
+    %half = arith.constant 0.5 : f32
+    %square = arith.mulf %y, %y : f32
+    %positive = arith.addf %square, %half : f32
+    %root = math.sqrt %positive : f32
+    %log = math.log %positive : f32
+    %tanh = math.tanh %x : f32
+    %erf = math.erf %y : f32
+    %exp = math.exp %tanh : f32
+    %abs = math.absf %x : f32
+    %low = arith.minimumf %abs, %root : f32
+    %high = arith.maximumf %erf, %z : f32
+    %quotient = arith.divf %low, %exp : f32
+    %minus = arith.negf %quotient : f32
+    %less = arith.cmpf olt, %x, %y : f32
+    %either = arith.select %less, %minus, %log : f32
+    %difference = arith.subf %high, %either : f32
+    %product = arith.mulf %difference, %z : f32
+    titan.yield %product, %tanh : f32, f32
+  }
+  return %r#0, %r#1 : tensor<2x3xf32>, tensor<2x3xf32>
+}
+func.func @map_number(%a: tensor<f32>, %b: tensor<f32>) -> tensor<f32> {
+  %r = titan.map (%x = %a, %y = %b) : (tensor<f32>, tensor<f32>) -> tensor<f32> {
+    %p = arith.mulf %x, %y : f32
+    titan.yield %p : f32
+  }
+  return %r : tensor<f32>
+}
+
 // One rank: what the interpreter and finite differences see is the global program.
 titan.mesh @mesh [tp = 1]
 func.func @reshard(%x: tensor<2x3xf32, #titan.sharding<[{tp}, {}]>>)
