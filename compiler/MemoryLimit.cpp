@@ -131,8 +131,8 @@ StatusOr<std::vector<int64_t>> MemoryFitter::run() {
   for (const RematRank &rank : ranks)
     searches.emplace_back(
         limit.bytes, rank.getLeastBytes(), rank.getMostBytes(), [&rank](int64_t bytes) {
-          const std::optional<std::vector<RematPlan>> plans = rank.planWithin(bytes);
-          return plans ? rank.countBytes(*plans) : bytes;
+          const auto plans = rank.choosePlans({.mode = RematMode::limit, .bytes = bytes});
+          return plans ? addUp(*plans).bytes : bytes;
         });
   int64_t trials = 0;
   for (; llvm::any_of(searches, [](const LimitSearch &search) { return search.next(); }); ++trials)

@@ -64,12 +64,12 @@ static void buildDevicePhase(OpPassManager &passes, const JobConfig &, const Pha
   passes.addPass(createSimplifyCollectives());
   passes.addPass(createCanonicalizerPass());
   passes.addPass(createCSEPass());
+  passes.addPass(createSplitBackward());
 }
 
 static void buildLocalPhase(OpPassManager &passes, const JobConfig &job,
                             const PhaseTarget &target) {
   passes.addPass(createRematerialize(getRematerializeOptions(job, target)));
-  passes.addPass(createSplitBackward());
   // Behind the cut of a backward: logits never leave a function.
   ChunkLossOptions options;
   options.chunks = job.training.lossChunks;
@@ -95,7 +95,7 @@ llvm::ArrayRef<Phase> allPhases() {
       {"graph", "the model: one microbatch to the sum of its loss", buildGraphPhase, verifyGraph},
       {"sharded", "every tensor laid out on the mesh", buildShardedPhase, verifySharded},
       {"step", "the training step: forward, backward, optimizer", buildStepPhase, verifyStep},
-      {"device", "one device's program", buildDevicePhase, verifyDevice},
+      {"device", "one device's program, backwards in halves if the schedule has them", buildDevicePhase, verifyDevice},
       {"local", "what the backward recomputes, loss in chunks, collectives in buckets",
        buildLocalPhase, verifyLocal},
       {"kernels", "fused kernels, instructions in order", buildKernelsPhase, verifyKernels},

@@ -3,7 +3,8 @@
 //     graph   the model as built: @loss and @eval over global tensors
 //     sharded every tensor laid out on the mesh, communication visible as reshards
 //     step    the whole training step: @fwd, @bwd, @prologue, @update
-//     device  one device's program with its collectives
+//     device  one device's program with its collectives, backwards in halves if the schedule has
+//             them
 //     local   what the backward recomputes is chosen, loss in chunks, collectives in buckets
 //     kernels fusible ops grouped into kernels, instructions in their final order
 //     exec    buffers and instructions

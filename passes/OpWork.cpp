@@ -32,4 +32,11 @@ int64_t estimateWork(Operation *op, const MachineBalance &balance) {
   return static_cast<int64_t>(work);
 }
 
+double estimateWork(func::FuncOp function, const MachineBalance &balance) {
+  double work = 0;
+  for (Operation &op : function.getBody().front())
+    work += static_cast<double>(estimateWork(&op, balance));
+  return work;
+}
+
 } // namespace titan

@@ -1,7 +1,7 @@
 // How long an op takes, in one unit for products, passes over memory and collectives.
 #pragma once
 
-#include "mlir/IR/Operation.h"
+#include "mlir/Dialect/Func/IR/FuncOps.h"
 
 namespace titan {
 
@@ -18,5 +18,8 @@ struct MachineBalance {
 /// machine could do while it moves the op's bytes; of a collective, over a ring. A view takes none,
 /// and a pointwise function, which is fused with what reads it, its flops alone.
 int64_t estimateWork(mlir::Operation *op, const MachineBalance &balance = {});
+
+/// That of all its ops, one after another.
+double estimateWork(mlir::func::FuncOp function, const MachineBalance &balance = {});
 
 } // namespace titan

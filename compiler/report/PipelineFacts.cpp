@@ -20,8 +20,8 @@ PipelineFacts::Work sumWork(func::FuncOp function) {
     work.flops += op.getFlops();
     work.bytesRead += op.getBytesRead();
     work.bytesWritten += op.getBytesWritten();
-    work.time += static_cast<double>(estimateWork(op));
   });
+  work.time = estimateWork(function);
   return work;
 }
 

@@ -16,9 +16,9 @@ namespace {
 /// Adds up items by name.
 class Items {
 public:
-  void add(Operation *op, int64_t amount) {
-    const std::string name =
-        withoutNumbers(locationName(op->getLoc())) + ": " + op->getName().stripDialect().str();
+  void add(Operation *op, int64_t amount, StringRef remark = "") {
+    const std::string name = withoutNumbers(locationName(op->getLoc())) + ": " +
+                             op->getName().stripDialect().str() + remark.str();
     RematFacts::Item &item = items[name];
     item.name = name;
     ++item.count;
@@ -38,47 +38,22 @@ private:
   std::map<std::string, RematFacts::Item> items;
 };
 
-double sumWork(func::FuncOp function, const MachineBalance &balance) {
-  double work = 0;
-  for (Operation &op : function.getBody().front())
-    work += static_cast<double>(estimateWork(&op, balance));
-  return work;
-}
-
-std::optional<std::vector<RematPlan>> choose(const RematRank &rank, size_t index,
-                                             const RematerializeOptions &options) {
-  if (options.mode == RematMode::limit)
-    return rank.planWithin(options.bytes[index]);
-  std::vector<RematPlan> plans;
-  for (const RematRank::Stage &stage : rank.getStages())
-    plans.push_back(choosePlan(stage.problem, {options.mode, options.every, options.budget}));
-  return plans;
-}
-
-RematFrontier::Point addUp(const RematRank &rank, ArrayRef<RematPlan> plans) {
-  RematFrontier::Point point{rank.countBytes(plans), 0};
-  for (const RematPlan &plan : plans)
-    point.work += plan.work;
-  return point;
-}
-
 class Collector {
 public:
   explicit Collector(const MachineBalance &balance) : balance(balance) {}
 
   RematFacts::Rank collect(const RematRank &rank, ArrayRef<RematPlan> plans) {
     RematFacts::Rank facts{.rank = rank.getRank()};
-    std::vector<RematPlan> none;
     Items kept, rerun;
     for (auto [stage, plan] : llvm::zip_equal(rank.getStages(), plans)) {
-      const RematProblem &problem = stage.problem;
-      facts.work += sumWork(problem.functions.forward, balance) +
-                    sumWork(problem.functions.backward, balance);
-      none.push_back(choosePlan(problem, {.mode = RematMode::none}));
-      addItems(problem, plan, kept, rerun);
+      for (func::FuncOp function :
+           {stage.functions.forward, stage.functions.backward, stage.functions.weights})
+        facts.work += function ? estimateWork(function, balance) : 0;
+      addKept(stage, plan, kept);
+      addRerun(stage, plan, rerun);
     }
-    facts.none = addUp(rank, none);
-    facts.chosen = addUp(rank, plans);
+    facts.none = addUp(*rank.choosePlans({.mode = RematMode::none}));
+    facts.chosen = addUp(plans);
     facts.range.push_back(facts.none);
     for (const RematFrontier::Point &point : rank.getFrontier().getPoints())
       if (point.bytes < facts.none.bytes)
@@ -91,18 +66,29 @@ public:
   int64_t einsumFlops = 0;
 
 private:
-  /// Views and pointwise functions take no time to speak of, and are part of other kernels.
-  void addItems(const RematProblem &problem, const RematPlan &plan, Items &kept, Items &rerun) {
-    for (auto [number, value] : llvm::enumerate(problem.values))
+  static void addKept(const RematProblem &problem, const RematPlan &plan, Items &kept) {
+    for (auto [number, value] : llvm::enumerate(problem.values)) {
+      Operation *op = value.getDefiningOp();
       if (plan.kept[number])
-        kept.add(value.getDefiningOp(), problem.graph.values[number].bytes);
-    for (auto [number, op] : llvm::enumerate(problem.ops)) {
-      if (!plan.rerun[number])
-        continue;
+        kept.add(op, getByteSize(value.getType()));
+      else if (op && plan.carried[number])
+        kept.add(op, getByteSize(value.getType()), ", from the first half of a backward on");
+    }
+  }
+
+  /// Views and pointwise functions take no time to speak of, and are part of other kernels.
+  void addRerun(const RematProblem &problem, const RematPlan &plan, Items &rerun) {
+    auto add = [&](Operation *op, int64_t work) {
       if (!isView(op) && !isPointwise(op))
-        rerun.add(op, problem.graph.ops[number].work);
+        rerun.add(op, work);
       if (auto einsum = dyn_cast<EinsumOp>(op))
         einsumFlops += einsum.getFlops();
+    };
+    for (auto [number, op] : llvm::enumerate(problem.ops)) {
+      if (plan.rerun[number])
+        add(op, problem.graph.ops[number].work);
+      if (plan.rerunInWeights[number])
+        add(op, problem.graph.ops[number].workInWeights);
     }
   }
 
@@ -119,7 +105,8 @@ FailureOr<RematFacts> collectRematFacts(ModuleOp device, const RematerializeOpti
   RematFacts facts;
   Collector collector(balance);
   for (auto [index, rank] : llvm::enumerate(*ranks)) {
-    const auto plans = choose(rank, index, options);
+    const int64_t bytes = options.mode == RematMode::limit ? options.bytes[index] : 0;
+    const auto plans = rank.choosePlans({options.mode, options.every, options.budget, bytes});
     if (!plans)
       return device.emitError("has no plan within the bytes of the mode limit");
     facts.ranks.push_back(collector.collect(rank, *plans));

@@ -2,7 +2,7 @@
 #pragma once
 
 #include "passes/Passes.h"
-#include "passes/memory/RematPlan.h"
+#include "passes/memory/RematFrontier.h"
 
 #include "mlir/IR/BuiltinOps.h"
 

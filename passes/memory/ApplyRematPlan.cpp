@@ -11,38 +11,65 @@ using namespace mlir;
 namespace titan {
 namespace {
 
+/// The backward, or a half of it.
+struct Half {
+  func::FuncOp function;
+  IRMapping mapping;                    ///< from values of the forward to what it has of them
+  llvm::DenseMap<Value, Value> missing; ///< old residual arguments that are no longer given
+};
+
 class PlanApplier {
 public:
   PlanApplier(const RematProblem &problem, const RematPlan &plan)
       : problem(problem), plan(plan), forward(problem.functions.forward),
-        backward(problem.functions.backward), returned(forward.getBody().front().getTerminator()) {}
+        returned(forward.getBody().front().getTerminator()) {
+    halves.emplace_back().function = problem.functions.backward;
+    if (problem.functions.weights)
+      halves.emplace_back().function = problem.functions.weights;
+  }
 
   void run() {
-    for (auto [i, argument] : llvm::enumerate(forward.getArguments()))
-      mapping.map(argument, backward.getArgument(i));
+    for (Half &half : halves)
+      for (auto [i, argument] : llvm::enumerate(forward.getArguments()))
+        half.mapping.map(argument, half.function.getArgument(i));
+    for (auto [number, value] : llvm::enumerate(problem.values)) {
+      if (plan.kept[number])
+        kept.insert(value);
+      if (plan.carried[number])
+        carried.insert(value);
+    }
     keepOldResiduals();
     addNewResiduals();
-    recompute();
-    (void)backward.eraseArguments(obsolete); // fails for functions without a body only
-    setResults();
+    recompute(halves.front());
+    handOver();
+    if (halves.size() > 1)
+      recompute(halves.back());
+    for (Half &half : halves) {
+      obsolete.resize(half.function.getNumArguments());
+      (void)half.function.eraseArguments(obsolete); // fails for functions without a body only
+    }
+    setResults(forward, results, attributes);
     eraseDeadOps(forward.getBody().front());
   }
 
 private:
   void keepOldResiduals();
   void addNewResiduals();
-  void recompute();
-  void setResults();
+  static void recompute(Half &half);
+  void handOver();
+  void give(Value value, unsigned index);
+  static void setResults(func::FuncOp function, ArrayRef<Value> results,
+                         ArrayRef<DictionaryAttr> attributes);
 
   const RematProblem &problem;
   const RematPlan &plan;
-  func::FuncOp forward, backward;
+  func::FuncOp forward;
   Operation *returned;
-  IRMapping mapping;                      ///< from values of the forward to what the backward has
+  SmallVector<Half, 2> halves;
+  llvm::DenseSet<Value> kept, carried;
   SmallVector<Value> results;             ///< of the forward: what it sends, then the residuals
   SmallVector<DictionaryAttr> attributes; ///< of the results
-  llvm::DenseMap<Value, Value> missing;   ///< old residual arguments that are no longer given
-  BitVector obsolete;                     ///< arguments of the backward
+  BitVector obsolete;                     ///< arguments of the backward, of both halves alike
 };
 
 } // namespace
@@ -56,68 +83,105 @@ static bool isGatheredToKeep(Value value) {
   return collective && collective.isKeptForBackward();
 }
 
+static SmallVector<DictionaryAttr> getResultAttributes(func::FuncOp function) {
+  SmallVector<DictionaryAttr> attributes;
+  for (unsigned i = 0; i < function.getNumResults(); ++i) {
+    DictionaryAttr known = function.getResultAttrDict(i);
+    attributes.push_back(known ? known : DictionaryAttr::get(function.getContext()));
+  }
+  return attributes;
+}
+
+/// The backward has the value as an argument. A second half has it only if the plan says so: what
+/// it does not read needs no memory until then.
+void PlanApplier::give(Value value, unsigned index) {
+  halves.front().mapping.map(value, halves.front().function.getArgument(index));
+  if (halves.size() > 1 && (carried.contains(value) || !kept.contains(value)))
+    halves.back().mapping.map(value, halves.back().function.getArgument(index));
+}
+
 /// Residuals that stay keep their places and what is known of their layout.
 void PlanApplier::keepOldResiduals() {
-  llvm::DenseSet<Value> kept;
-  for (auto [number, value] : llvm::enumerate(problem.values))
-    if (plan.kept[number])
-      kept.insert(value);
-  obsolete.resize(backward.getNumArguments());
+  obsolete.resize(halves.front().function.getNumArguments());
   const unsigned numSent = problem.functions.numSent;
+  const SmallVector<DictionaryAttr> known = getResultAttributes(forward);
   for (auto [i, value] : llvm::enumerate(returned->getOperands())) {
-    DictionaryAttr known = forward.getResultAttrDict(i);
-    if (!known)
-      known = DictionaryAttr::get(forward.getContext());
-    if (i < numSent) {
-      results.push_back(value);
-      attributes.push_back(known);
-      continue;
-    }
     const unsigned index = forward.getNumArguments() + i - numSent;
-    if ((kept.contains(value) || isGatheredToKeep(value)) && !mapping.contains(value)) {
-      mapping.map(value, backward.getArgument(index));
+    const bool stays = (kept.contains(value) || isGatheredToKeep(value)) &&
+                       !halves.front().mapping.contains(value);
+    if (i < numSent || stays) {
       results.push_back(value);
-      attributes.push_back(known);
-      continue;
+      attributes.push_back(known[i]);
     }
-    obsolete.set(index);
-    missing[backward.getArgument(index)] = value;
+    if (i < numSent)
+      continue;
+    if (stays)
+      give(value, index);
+    else
+      obsolete.set(index);
+    for (Half &half : halves)
+      if (BlockArgument argument = half.function.getArgument(index);
+          half.mapping.lookupOrNull(value) != argument)
+        half.missing[argument] = value;
   }
 }
 
 /// New residuals stand behind the old ones, all of which are still there.
 void PlanApplier::addNewResiduals() {
   unsigned index = forward.getNumArguments() + problem.functions.numResiduals;
-  for (auto [number, value] : llvm::enumerate(problem.values)) {
-    if (!plan.kept[number] || mapping.contains(value))
+  for (Value value : problem.values) {
+    if (!kept.contains(value) || halves.front().mapping.contains(value))
       continue;
     results.push_back(value);
     attributes.push_back(getLocalAttributes(forward->getParentOfType<ModuleOp>(), value.getType()));
-    (void)backward.insertArgument(index, value.getType(), attributes.back(), value.getLoc());
-    mapping.map(value, backward.getArgument(index));
+    for (Half &half : halves)
+      (void)half.function.insertArgument(index, value.getType(), attributes.back(), value.getLoc());
+    give(value, index);
     ++index;
   }
-  BitVector shifted(backward.getNumArguments());
+  BitVector shifted(halves.front().function.getNumArguments());
   for (unsigned old : obsolete.set_bits())
     shifted.set(old);
   obsolete = std::move(shifted);
 }
 
 /// In the order of the ops, so that each is computed right before its first reader.
-void PlanApplier::recompute() {
-  for (Operation &op : llvm::make_early_inc_range(backward.getBody().front()))
+void PlanApplier::recompute(Half &half) {
+  for (Operation &op : llvm::make_early_inc_range(half.function.getBody().front()))
     for (OpOperand &operand : op.getOpOperands())
-      if (auto found = missing.find(operand.get()); found != missing.end()) {
+      if (auto found = half.missing.find(operand.get()); found != half.missing.end()) {
         OpBuilder builder(&op);
-        operand.set(cloneWithOperands(builder, found->second, mapping));
+        operand.set(cloneWithOperands(builder, found->second, half.mapping));
       }
 }
 
-void PlanApplier::setResults() {
-  returned->setOperands(results);
-  forward.setType(FunctionType::get(forward.getContext(), forward.getArgumentTypes(),
-                                    returned->getOperandTypes()));
-  function_interface_impl::setAllResultAttrDicts(forward, attributes);
+/// The first half returns what it has computed again and the second one is to have.
+void PlanApplier::handOver() {
+  func::FuncOp first = halves.front().function;
+  Operation *end = first.getBody().front().getTerminator();
+  SmallVector<Value> handed(end->getOperands());
+  SmallVector<DictionaryAttr> known = getResultAttributes(first);
+  OpBuilder builder(end);
+  for (Value value : problem.values) {
+    if (!carried.contains(value) || kept.contains(value) || isa<BlockArgument>(value))
+      continue;
+    handed.push_back(cloneWithOperands(builder, value, halves.front().mapping));
+    known.push_back(getLocalAttributes(first->getParentOfType<ModuleOp>(), value.getType()));
+    func::FuncOp second = halves.back().function;
+    const unsigned index = second.getNumArguments();
+    (void)second.insertArgument(index, value.getType(), known.back(), value.getLoc());
+    halves.back().mapping.map(value, second.getArgument(index));
+  }
+  setResults(first, handed, known);
+}
+
+void PlanApplier::setResults(func::FuncOp function, ArrayRef<Value> results,
+                             ArrayRef<DictionaryAttr> attributes) {
+  Operation *end = function.getBody().front().getTerminator();
+  end->setOperands(results);
+  function.setType(FunctionType::get(function.getContext(), function.getArgumentTypes(),
+                                     end->getOperandTypes()));
+  function_interface_impl::setAllResultAttrDicts(function, attributes);
 }
 
 void applyPlan(const RematProblem &problem, const RematPlan &plan) {

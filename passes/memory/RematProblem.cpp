@@ -23,7 +23,18 @@ static std::optional<DirectionPair> pairUp(func::FuncOp forward, func::FuncOp ba
   llvm::append_range(expected, forward.getResultTypes().take_back(numResiduals));
   if (backward.getArgumentTypes().take_front(expected.size()) != ArrayRef<Type>(expected))
     return std::nullopt;
-  return DirectionPair{forward, backward, forward.getNumResults() - numResiduals, numResiduals};
+  return DirectionPair{forward, backward, {}, forward.getNumResults() - numResiduals, numResiduals};
+}
+
+/// Whether the second half takes what the first one takes and then its last results.
+static bool doHalvesFit(func::FuncOp first, func::FuncOp second) {
+  const unsigned numArguments = first.getNumArguments();
+  if (second.getNumArguments() < numArguments ||
+      second.getArgumentTypes().take_front(numArguments) != first.getArgumentTypes())
+    return false;
+  const auto handed = second.getArgumentTypes().drop_front(numArguments);
+  return handed.size() <= first.getNumResults() &&
+         first.getResultTypes().take_back(handed.size()) == handed;
 }
 
 FailureOr<SmallVector<DirectionPair>> findDirectionPairs(ModuleOp module) {
@@ -36,24 +47,62 @@ FailureOr<SmallVector<DirectionPair>> findDirectionPairs(ModuleOp module) {
              << forward.getName() << ", then its residuals, found " << backward.getFunctionType();
     pairs.push_back(*pair);
   }
+  // A backward in one piece has no such functions.
+  for (auto [pair, second] : llvm::zip(pairs, getFamily(module, names::kBackwardWeight))) {
+    pair.weights = second;
+    if (!doHalvesFit(pair.backward, second))
+      return second.emitError("expects the arguments of @")
+             << pair.backward.getName() << ", then its last results, found "
+             << second.getFunctionType();
+  }
   return pairs;
 }
 
-RematProblem::RematProblem(DirectionPair functions, const MachineBalance &balance)
-    : functions(functions) {
-  for (BlockArgument argument : functions.forward.getArguments()) {
-    valueNumbers[argument] = static_cast<unsigned>(values.size());
-    values.push_back(argument);
-    graph.values.emplace_back();
-  }
+RematProblem::RematProblem(DirectionPair functions, const MachineBalance &balance,
+                           const MicrobatchesInFlight &inFlight)
+    : functions(functions), inFlight(inFlight) {
+  for (BlockArgument argument : functions.forward.getArguments())
+    addValue(argument, /*producer=*/-1, /*mayKeep=*/true);
   for (Operation &op : functions.forward.getBody().front().without_terminator())
     addOp(&op, balance);
-  Operation *end = functions.forward.getBody().front().getTerminator();
-  for (Value result : end->getOperands().drop_front(functions.numSent))
-    if (auto number = valueNumbers.find(result); number != valueNumbers.end())
-      graph.values[number->second].isNeeded = true;
+  markNeeded();
   markBoundaries();
   findTail();
+}
+
+/// An argument is kept anyway: the batch as long as the step, and what other stages have sent as
+/// long as the backward reads it.
+void RematProblem::addValue(Value value, int producer, bool mayKeep) {
+  const int64_t bytes = getByteSize(value.getType());
+  RematValue info{.producer = producer, .mayKeep = mayKeep};
+  const auto argument = dyn_cast<BlockArgument>(value);
+  if (!argument) {
+    info.bytes = bytes * inFlight.toBackward;
+    info.bytesToWeights = bytes * inFlight.toWeights;
+    info.bytesHanded = bytes * inFlight.handed;
+  } else if (functions.forward.getArgAttr(argument.getArgNumber(), kReceived)) {
+    info.bytesHanded = bytes * (inFlight.toWeights - inFlight.toBackward);
+  }
+  valueNumbers[value] = static_cast<unsigned>(values.size());
+  values.push_back(value);
+  graph.values.push_back(info);
+}
+
+void RematProblem::markNeeded() {
+  auto mark = [&](Value value, unsigned index) {
+    const auto number = valueNumbers.find(value);
+    if (number == valueNumbers.end())
+      return;
+    RematValue &info = graph.values[number->second];
+    info.isNeeded |= !functions.backward.getArgument(index).use_empty();
+    if (functions.weights)
+      info.isNeededByWeights |= !functions.weights.getArgument(index).use_empty();
+  };
+  SmallVector<Value> shared(functions.forward.getArguments());
+  Operation *end = functions.forward.getBody().front().getTerminator();
+  llvm::append_range(shared, end->getOperands().drop_front(functions.numSent));
+  for (auto [index, value] : llvm::enumerate(shared))
+    mark(value, index);
 }
 
 /// Ops on variables alone stay outside of the graph.
@@ -62,7 +111,8 @@ void RematProblem::addOp(Operation *op, const MachineBalance &balance) {
   if (isPure(op) && llvm::none_of(op->getOperands(), isKnown))
     return;
   const auto number = static_cast<unsigned>(ops.size());
-  RematOp info{estimateWork(op, balance), isPure(op), {}};
+  const int64_t work = estimateWork(op, balance);
+  RematOp info{work, work, isPure(op), {}};
   for (Value operand : op->getOperands())
     if (isKnown(operand))
       info.operands.push_back(valueNumbers.lookup(operand));
@@ -70,12 +120,8 @@ void RematProblem::addOp(Operation *op, const MachineBalance &balance) {
   opNumbers[op] = number;
   ops.push_back(op);
   graph.ops.push_back(std::move(info));
-  for (OpResult result : op->getResults()) {
-    valueNumbers[result] = static_cast<unsigned>(values.size());
-    values.push_back(result);
-    graph.values.push_back(
-        {getByteSize(result.getType()), static_cast<int>(number), false, !isView(op)});
-  }
+  for (OpResult result : op->getResults())
+    addValue(result, static_cast<int>(number), !isView(op));
 }
 
 std::string RematProblem::findLayer(Operation *op) const {

@@ -9,36 +9,31 @@ namespace titan {
 /// has several microbatches of each stage in flight.
 class RematRank {
 public:
-  struct Stage {
-    RematProblem problem;
-    int64_t inFlight = 1; ///< microbatches whose residuals the rank has at a time
-  };
-
-  RematRank(std::optional<int64_t> rank, std::vector<Stage> stages);
+  RematRank(std::optional<int64_t> rank, std::vector<RematProblem> stages);
 
   std::optional<int64_t> getRank() const { return rank; }
-  const std::vector<Stage> &getStages() const { return stages; }
+  const std::vector<RematProblem> &getStages() const { return stages; }
 
   /// From least work to least bytes: bytes of all microbatches in flight, work of one microbatch of
-  /// each stage.
-  const RematFrontier &getFrontier() const { return frontier; }
+  /// each stage. Made when first asked for.
+  const RematFrontier &getFrontier() const;
   /// Bytes of the mode none, and the least that a plan keeps.
-  int64_t getMostBytes() const { return mostBytes; }
-  int64_t getLeastBytes() const { return frontier.getPoints().back().bytes; }
-  /// What a rank keeps with these plans, one per stage.
-  int64_t countBytes(llvm::ArrayRef<RematPlan> plans) const;
+  int64_t getMostBytes() const;
+  int64_t getLeastBytes() const { return getFrontier().getPoints().back().bytes; }
 
-  /// The least work that keeps at most so many bytes, and no more than the mode none does; a plan
-  /// for each stage. With less bytes the plans never have more bytes or less work; none below
-  /// `getLeastBytes`.
-  std::optional<std::vector<RematPlan>> planWithin(int64_t bytes) const;
+  /// A plan for each stage. None for the mode limit with less than `getLeastBytes`; otherwise that
+  /// is the least work that keeps no more than it allows and the mode none keeps, and with less
+  /// bytes its plans never have more bytes or less work.
+  std::optional<std::vector<RematPlan>> choosePlans(const RematChoice &choice) const;
 
 private:
   std::optional<int64_t> rank;
-  std::vector<Stage> stages;
-  RematFrontier frontier;
-  int64_t mostBytes = 0;
+  std::vector<RematProblem> stages;
+  mutable std::optional<RematFrontier> frontier;
 };
+
+/// Bytes and work of a rank's plans.
+RematFrontier::Point addUp(llvm::ArrayRef<RematPlan> plans);
 
 /// The ranks of a module's pipeline, or one. How much is in flight the module's schedule says. An
 /// error where a backward does not fit its forward, or the schedule the functions.

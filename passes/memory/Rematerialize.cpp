@@ -16,40 +16,26 @@ struct Rematerialize : impl::RematerializeBase<Rematerialize> {
   using RematerializeBase::RematerializeBase;
 
   void runOnOperation() override {
-    if (failed(checkOptions()))
-      return signalPassFailure();
-    if (failed(mode == RematMode::limit ? limitRanks() : choose()))
+    if (failed(checkOptions()) || failed(choose()))
       return signalPassFailure();
   }
-
-  MachineBalance getBalance() const { return {flopsPerByte, flopsPerNetworkByte}; }
 
   LogicalResult choose() {
-    auto pairs = findDirectionPairs(getOperation());
-    if (failed(pairs))
-      return failure();
-    for (DirectionPair pair : *pairs) {
-      const RematProblem problem(pair, getBalance());
-      applyPlan(problem, choosePlan(problem, {mode, every, budget}));
-    }
-    return success();
-  }
-
-  LogicalResult limitRanks() {
-    auto ranks = collectRematRanks(getOperation(), getBalance());
+    auto ranks = collectRematRanks(getOperation(), {flopsPerByte, flopsPerNetworkByte});
     if (failed(ranks))
       return failure();
-    if (bytes.size() != ranks->size())
+    if (mode == RematMode::limit && bytes.size() != ranks->size())
       return getOperation().emitError("expects the bytes of each of the ")
              << ranks->size() << " pipeline ranks, found " << bytes.size();
-    for (auto [rank, allowed] : llvm::zip_equal(*ranks, bytes)) {
-      const auto plans = rank.planWithin(allowed);
+    for (auto [index, rank] : llvm::enumerate(*ranks)) {
+      const int64_t allowed = mode == RematMode::limit ? bytes[index] : 0;
+      const auto plans = rank.choosePlans({mode, every, budget, allowed});
       if (!plans)
         return getOperation().emitError("expects at least ")
                << rank.getLeastBytes() << " bytes for pipeline rank " << rank.getRank().value_or(0)
                << ", found " << allowed;
       for (auto [stage, plan] : llvm::zip_equal(rank.getStages(), *plans))
-        applyPlan(stage.problem, plan);
+        applyPlan(stage, plan);
     }
     return success();
   }
