@@ -102,10 +102,6 @@ Status PipelinePlanner::checkKeys() const {
   TITAN_RETURN_IF_ERROR(check("training", job.training.localBatchSize));
   if (job.validation.enable)
     TITAN_RETURN_IF_ERROR(check("validation", job.validation.localBatchSize));
-  if (keys.gradientReduction == "per_step")
-    return invalidArgument("parallelism.gradient_reduction = \"per_step\" is not possible with "
-                           "parallelism.pipeline_parallel_degree above 1; legal is "
-                           "\"per_microbatch\"");
   return okStatus();
 }
 

@@ -52,6 +52,8 @@ inline constexpr llvm::StringLiteral kHostScalars[] = {
     kOneMinusBeta2, kEpsilon,         kWeightDecay,     kMaxNorm};
 
 inline constexpr llvm::StringLiteral kGradientPrefix = "gradient.";
+/// Of a pipeline whose gradients are reduced once a step: the sums.
+inline constexpr llvm::StringLiteral kReducedPrefix = "reduced.";
 inline constexpr llvm::StringLiteral kGatheredPrefix = "gathered.";
 inline constexpr llvm::StringLiteral kExpAvgPrefix = "optimizer.exp_avg.";
 inline constexpr llvm::StringLiteral kExpAvgSqPrefix = "optimizer.exp_avg_sq.";

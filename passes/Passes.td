@@ -279,7 +279,8 @@ def BuildOptimizer : Pass<"titan-build-optimizer", "::mlir::ModuleOp"> {
     Of a pipeline, each rank has its `@prologue.r` and `@update.r` for its parameters; between the
     last backward and these come `@gradient_squares.r`, each rank's sum of squares, and `@totals`,
     which all ranks run together: it sums up over the ranks and stores the outputs, which the updates
-    then read. `@eval_totals` does the same for `@eval`.
+    then read. Gradients that are reduced once a step are reduced in `@gradient_squares.r`, which
+    keeps the sums in `reduced.NAME` for the update. `@eval_totals` does the same for `@eval`.
 
     A `max_norm` of infinity clips nothing. If the module has `@eval`, its results are added to `eval_loss_sum`
     and `eval_valid_tokens`, which `@eval_prologue` sets to zero.

@@ -36,8 +36,6 @@ struct BuildOptimizer : impl::BuildOptimizerBase<BuildOptimizer> {
       for (int64_t rank = 0; rank < *size; ++rank)
         pipelineRanks.push_back(rank);
     }
-    if (isPipeline() && failed(checkGradients()))
-      return signalPassFailure();
     addStateAndScalars(module);
     for (std::optional<int64_t> rank : pipelineRanks)
       buildPrologue(module, rank);
@@ -57,17 +55,6 @@ private:
   bool isOn(VariableOp variable, std::optional<int64_t> rank) const {
     auto owner = owners.find(variable.getSymName());
     return !rank || (owner != owners.end() && owner->second == *rank);
-  }
-
-  /// Gradients are read twice, for the norm and by the optimizer: they must not be reduced twice.
-  LogicalResult checkGradients() {
-    for (auto [parameter, gradient] : llvm::zip(parameters, gradients))
-      if (getSharding(parameter.getType()) != getSharding(gradient.getType()))
-        return gradient.emitError() << "is not kept as its parameter is, " << parameter.getType()
-                                    << ": a pipeline's gradients are reduced in each microbatch, "
-                                       "found "
-                                    << gradient.getType();
-    return success();
   }
 
   /// A sum of what the pipeline ranks have.
@@ -185,8 +172,10 @@ private:
     Location loc = module.getLoc();
     for (std::optional<int64_t> rank : pipelineRanks) {
       createFunction(builder, module, loc, names::kGradientSquares, rank);
+      const SmallVector<Value> values = loadGradients(builder, rank);
+      keepReduced(builder, module, rank, values);
       addToVariable(builder, loc, names::kSquaresSum,
-                    SumOfSquaresOp::create(builder, loc, scalar, loadGradients(builder, rank)));
+                    SumOfSquaresOp::create(builder, loc, scalar, values));
     }
     createFunction(builder, module, loc, names::kTotals);
     storeTotals(builder, module, load(builder, loc, names::kSquaresSum, scalar));
@@ -195,8 +184,44 @@ private:
       const Totals totals = {load(builder, loc, names::kGradientNorm, scalar),
                              load(builder, loc, names::kValidTokens, scalar),
                              load(builder, loc, names::kFinite, scalar)};
-      updateParameters(builder, rank, loadGradients(builder, rank), totals);
+      updateParameters(builder, rank, loadReduced(builder, rank), totals);
     }
+  }
+
+  /// Whether ranks have added up a gradient for themselves, and it is reduced once a step.
+  static bool isUnreduced(VariableOp parameter, VariableOp gradient) {
+    return getSharding(gradient.getType()) != getSharding(parameter.getType());
+  }
+
+  static std::string getReducedName(VariableOp parameter) {
+    return (names::kReducedPrefix + parameter.getSymName()).str();
+  }
+
+  /// A pipeline reads gradients twice, for the norm and by the optimizer, and reduces them before
+  /// the first: the second finds the sums in variables.
+  void keepReduced(OpBuilder &builder, ModuleOp module, std::optional<int64_t> rank,
+                   ArrayRef<Value> values) {
+    for (auto [parameter, gradient] : llvm::zip(parameters, gradients)) {
+      if (!isOn(gradient, rank))
+        continue;
+      if (isUnreduced(parameter, gradient)) {
+        createVariable(module, parameter.getLoc(), getReducedName(parameter), Role::derived,
+                       cast<RankedTensorType>(parameter.getType()));
+        StoreOp::create(builder, parameter.getLoc(), values.front(), getReducedName(parameter));
+      }
+      values = values.drop_front();
+    }
+  }
+
+  SmallVector<Value> loadReduced(OpBuilder &builder, std::optional<int64_t> rank) {
+    SmallVector<Value> values;
+    for (auto [parameter, gradient] : llvm::zip(parameters, gradients))
+      if (isOn(gradient, rank))
+        values.push_back(isUnreduced(parameter, gradient)
+                             ? load(builder, gradient.getLoc(), getReducedName(parameter),
+                                    parameter.getType())
+                             : loadGradient(builder, parameter, gradient));
+    return values;
   }
 
   SmallVector<Value> loadGradients(OpBuilder &builder, std::optional<int64_t> rank) {
@@ -225,8 +250,9 @@ private:
   Value loadGradient(OpBuilder &builder, VariableOp parameter, VariableOp gradient) {
     Location loc = gradient.getLoc();
     Value value = load(builder, loc, gradient.getSymName(), gradient.getType());
-    ShardingAttr kept = getSharding(gradient.getType()), storage = getSharding(parameter.getType());
-    return kept == storage ? value : ShardingConstraintOp::create(builder, loc, value, storage);
+    return isUnreduced(parameter, gradient)
+               ? ShardingConstraintOp::create(builder, loc, value, getSharding(parameter.getType()))
+               : value;
   }
 
   void updateParameter(OpBuilder &builder, VariableOp parameter, Value gradient, Value scale,

@@ -49,6 +49,12 @@ Status checkRules(const JobConfig &config) {
         training.globalBatchSize, training.localBatchSize,
         std::max<int64_t>(1, training.globalBatchSize / training.localBatchSize) *
             training.localBatchSize));
+  const ProfilingSection &profiling = config.profiling;
+  if (profiling.profilerActive > profiling.profileFreq)
+    return invalidArgument(fmt::format("profiling.profiler_active = {} is more than "
+                                       "profiling.profile_freq = {}; at most {} is legal",
+                                       profiling.profilerActive, profiling.profileFreq,
+                                       profiling.profileFreq));
   const std::string &option = config.activationCheckpoint.selectiveAcOption;
   int64_t every = 0;
   const auto [end, error] = std::from_chars(option.data(), option.data() + option.size(), every);

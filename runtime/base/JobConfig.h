@@ -29,6 +29,13 @@ struct JobSection {
   bool printConfig = false;
 };
 
+struct ProfilingSection {
+  bool enableProfiling = false;
+  std::string saveTracesFolder = "profile_traces"; ///< in job.dump_folder
+  int64_t profileFreq = 10;                        ///< steps
+  int64_t profilerActive = 1;                      ///< of them, the last so many are recorded
+};
+
 struct MetricsSection {
   int64_t logFreq = 10;
   bool disableColorPrinting = false;
@@ -149,6 +156,7 @@ struct RuntimeSection {
 
 struct JobConfig {
   JobSection job;
+  ProfilingSection profiling;
   MetricsSection metrics;
   ModelSection model;
   OptimizerSection optimizer;

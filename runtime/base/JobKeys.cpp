@@ -150,10 +150,19 @@ void addJobAndMetrics(TableBuilder &t) {
             "Titan runs no Python");
 
   t.section("profiling");
-  t.ignored("enable_profiling", false, "PyTorch's profiler");
-  t.inert("save_traces_folder", text("profile_traces"), "PyTorch's profiler");
-  t.inert("profile_freq", integer(10), "PyTorch's profiler");
-  t.inert("profiler_active", integer(1), "PyTorch's profiler");
+  using Profiling = ProfilingSection;
+  constexpr auto profiling = &JobConfig::profiling;
+  t.used<profiling, &Profiling::enableProfiling>(
+      "enable_profiling", kRun,
+      "each rank writes when the entries of its timeline ran, as iteration_STEP/rankR_trace.json "
+      "for Perfetto or chrome://tracing");
+  t.used<profiling, &Profiling::saveTracesFolder>("save_traces_folder", kRun,
+                                                  "folder of traces, in job.dump_folder");
+  t.used<profiling, &Profiling::profileFreq>("profile_freq", kRun, "steps from trace to trace")
+      .range = kPositive;
+  t.used<profiling, &Profiling::profilerActive>("profiler_active", kRun,
+                                                "of them, how many are recorded: the last ones")
+      .range = kPositive;
   t.inert("profiler_warmup", integer(3), "PyTorch's profiler");
   t.ignored("enable_memory_snapshot", false, "titan-compile --report shows memory");
   t.inert("save_memory_snapshot_folder", text("memory_snapshot"), "PyTorch's memory snapshot");

@@ -43,6 +43,12 @@ bool isPersistent(const format::Variable &variable) {
 
 } // namespace
 
+int64_t readClock() {
+  return std::chrono::duration_cast<std::chrono::nanoseconds>(
+             std::chrono::steady_clock::now().time_since_epoch())
+      .count();
+}
+
 Executor::Executor(const format::Program &program, Device &device, const ExecutorOptions &options)
     : contents(program), target(device), options(options),
       ownPipelineRank(coordinateOf(program.mesh, std::vector{std::string(format::kPipelineAxis)},
@@ -128,7 +134,7 @@ Status Executor::loadSection(const std::vector<format::Action> &actions,
   for (size_t i = 0; i < actions.size(); ++i) {
     const format::Action &action = actions[i];
     TITAN_ASSIGN_OR_RETURN(const BoundFunction *function, bind(action.function, action.slots));
-    Entry &entry = entries.emplace_back(Entry{function, action.mode, {}});
+    Entry &entry = entries.emplace_back(Entry{function, &action, {}});
     if (!options.poison)
       continue;
     for (const SlotBinding &slot : action.slots) {
@@ -328,11 +334,20 @@ StatusOr<uint32_t> Executor::findTimeline(std::string_view name) const {
   return index;
 }
 
+Status Executor::runEntry(const Entry &entry) {
+  return entry.action->mode == format::Mode::await ? awaitFunction(*entry.bound)
+                                                   : runFunction(*entry.bound);
+}
+
 Status Executor::run(uint32_t timeline, Section section) {
   pristine = false;
   for (const Entry &entry : timelines[timeline].sections[static_cast<int>(section)]) {
-    TITAN_RETURN_IF_ERROR(entry.mode == format::Mode::await ? awaitFunction(*entry.bound)
-                                                            : runFunction(*entry.bound));
+    const int64_t begin = trace ? readClock() : 0;
+    TITAN_RETURN_IF_ERROR(runEntry(entry));
+    if (trace) {
+      TITAN_RETURN_IF_ERROR(queue->synchronize());
+      trace->push_back({entry.action, begin, readClock()});
+    }
     if (options.poison)
       TITAN_RETURN_IF_ERROR(poison(entry.released));
   }
@@ -344,7 +359,7 @@ Status Executor::runObserved(uint32_t timeline, Section section,
   pristine = false;
   for (const Entry &entry : timelines[timeline].sections[static_cast<int>(section)]) {
     const BoundFunction &function = *entry.bound;
-    if (entry.mode == format::Mode::await) {
+    if (entry.action->mode == format::Mode::await) {
       TITAN_RETURN_IF_ERROR(awaitFunction(function));
       continue;
     }

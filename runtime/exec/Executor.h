@@ -51,6 +51,15 @@ struct MemoryItem {
   int64_t bytes;
 };
 
+/// Nanoseconds of the steady clock.
+int64_t readClock();
+
+/// When a timeline entry ran, by readClock().
+struct TracedEntry {
+  const format::Action *action;
+  int64_t begin, end;
+};
+
 /// An instruction that has just run, with all buffers of its function at their addresses.
 struct ExecutedInstruction {
   const format::Function &function;
@@ -81,6 +90,10 @@ public:
   /// success, when `after` returns false. Slow: for diagnosis.
   Status runObserved(uint32_t timeline, Section section,
                      FunctionRef<StatusOr<bool>(const ExecutedInstruction &)> after);
+
+  /// From here on run() adds its entries to the trace, each when the device is done with it; null
+  /// ends that. The trace's capacity bounds what is added without an allocation.
+  void setTrace(std::vector<TracedEntry> *entries) { trace = entries; }
 
   /// Whether this rank has the memory of a variable: in a pipeline others may have it.
   bool has(const format::Variable &variable) const;
@@ -126,7 +139,7 @@ private:
   /// A timeline entry.
   struct Entry {
     const BoundFunction *bound;
-    format::Mode mode;
+    const format::Action *action;
     std::vector<Poison> released; ///< slots that nobody uses after it
   };
   struct LoadedTimeline {
@@ -155,6 +168,7 @@ private:
   Status poison(const std::vector<Poison> &ranges);
   Status runFunction(const BoundFunction &bound);
   Status awaitFunction(const BoundFunction &bound);
+  Status runEntry(const Entry &entry);
   Status initializeVariable(const format::Variable &variable, uint64_t seed,
                             const std::function<void(int64_t)> &done);
 
@@ -173,6 +187,7 @@ private:
   std::unique_ptr<Queue> queue;
   std::vector<std::unique_ptr<BoundFunction>> bound;
   std::vector<LoadedTimeline> timelines;
+  std::vector<TracedEntry> *trace = nullptr;
   bool pristine = true; ///< nothing has been written: memory is zero
 };
 

@@ -62,6 +62,7 @@ Status Trainer::prepare(const format::Program &program, Device &device) {
     TITAN_ASSIGN_OR_RETURN(JsonlWriter writer, JsonlWriter::create(*job.metrics.jsonl));
     jsonl.emplace(std::move(writer));
   }
+  profiler.emplace(job, ranks->rank(), countEntries());
   metrics.flopsPerToken = static_cast<double>(program.flopsPerToken);
   metrics.memoryCapacity = static_cast<uint64_t>(device.memoryCapacity());
   metrics.nonDataParallelSize = ranks->size() * inputs.localTokens() / (inputs.rows * inputs.seq);
@@ -274,6 +275,14 @@ StatusOr<bool> Trainer::runStep(double lr) {
   ++step;
   if (options.beginStep)
     options.beginStep(step);
+  executor->setTrace(profiler->beginStep(step));
+  TITAN_RETURN_IF_ERROR(runTimeline(lr));
+  executor->setTrace(nullptr);
+  TITAN_RETURN_IF_ERROR(profiler->endStep(step, executor->program()));
+  return true;
+}
+
+Status Trainer::runTimeline(double lr) {
   TITAN_RETURN_IF_ERROR(writeStepScalars(lr));
   TITAN_RETURN_IF_ERROR(executor->run(trainTimeline, Section::prologue));
   for (int64_t i = 0; i < microbatches; ++i) {
@@ -282,8 +291,14 @@ StatusOr<bool> Trainer::runStep(double lr) {
     dataSeconds += secondsSince(start);
     TITAN_RETURN_IF_ERROR(executor->run(trainTimeline, Section::body));
   }
-  TITAN_RETURN_IF_ERROR(executor->run(trainTimeline, Section::epilogue));
-  return true;
+  return executor->run(trainTimeline, Section::epilogue);
+}
+
+/// How many timeline entries a step runs.
+size_t Trainer::countEntries() const {
+  const format::Timeline &timeline = executor->program().timelines[trainTimeline];
+  return timeline.prologue.size() +
+         static_cast<size_t>(microbatches) * timeline.body.size() + timeline.epilogue.size();
 }
 
 /// Runs the step that is not finite again, on the same rows, and names the first bad tensor. The

@@ -8,6 +8,7 @@
 #include "runtime/exec/Executor.h"
 #include "runtime/exec/VariableLayout.h"
 #include "runtime/train/Metrics.h"
+#include "runtime/train/Profiler.h"
 #include "runtime/train/RankGroup.h"
 
 #include <atomic>
@@ -94,6 +95,8 @@ private:
   Status checkBatches();
   void logMemory();
   StatusOr<bool> runStep(double lr);
+  Status runTimeline(double lr);
+  size_t countEntries() const;
   StatusOr<std::string> findNonFinite();
   Status finishStep(double lr);
   Status log(const StepResult &result, double lr);
@@ -112,6 +115,7 @@ private:
   uint32_t trainTimeline = format::kNone, evalTimeline = format::kNone;
   MetricsContext metrics;
   std::optional<JsonlWriter> jsonl;
+  std::optional<Profiler> profiler;
   std::string line; ///< of the log or the metrics; allocated once
 
   bool stopped = false; ///< on all ranks

@@ -124,13 +124,24 @@ func.func @eval.1(%x: tensor<f32> {titan.received}) -> (tensor<f32>, tensor<f32>
 
 // -----
 
+// A gradient that is reduced once a step is kept for the update.
+// CHECK-LABEL: func.func @gradient_squares.0
+// CHECK:       %[[SUM:.*]] = titan.load @gradient.a
+// CHECK:       %[[SLICE:.*]] = titan.sharding_constraint %[[SUM]]
+// CHECK:       titan.store %[[SLICE]], @reduced.a
+// CHECK:       titan.sum_of_squares %[[SLICE]]
+// CHECK-LABEL: func.func @update.0
+// CHECK-NOT:   @gradient.a
+// CHECK:       %[[SLICE:.*]] = titan.load @reduced.a
+// CHECK-NOT:   @gradient.a
+// CHECK:       titan.adam_update %{{.*}}, %[[SLICE]]
 #slice = #titan.sharding<[{}], flat {dp_shard} granule 4>
 #sum = #titan.sharding<[{}], partial {dp_shard}>
 titan.mesh @mesh [pp = 1, dp_shard = 2]
 titan.variable parameter @a : tensor<8xf32, #slice>
-// expected-error @+1 {{is not kept as its parameter is}}
 titan.variable gradient @gradient.a : tensor<8xf32, #sum>
 titan.variable counter @accumulated.loss_sum : tensor<f32, #titan.sharding<[], partial {pp}>>
+titan.variable counter @accumulated.valid_tokens : tensor<f32, #titan.sharding<[], partial {pp}>>
 func.func @bwd.0(%x: tensor<8xf32, #sum>) attributes {titan.pipeline_rank = 0 : i64} {
   titan.store %x, @gradient.a : tensor<8xf32, #sum>
   return

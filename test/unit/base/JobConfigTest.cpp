@@ -190,6 +190,7 @@ TEST(JobConfig, TomlRoundTripsEveryKey) {
   }
   config.training.globalBatchSize = 2 * config.training.localBatchSize;
   config.training.mixedPrecisionParam = "float32";
+  config.profiling.profileFreq = 2 * config.profiling.profilerActive;
   config.activationCheckpoint.selectiveAcOption = "op";
   config.training.lossChunks = 16;
   const std::string text = toToml(config);

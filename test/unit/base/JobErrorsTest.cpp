@@ -107,6 +107,9 @@ TEST(JobErrors, OutOfRange) {
   EXPECT_EQ(errorOf("[training]\nglobal_batch_size = 20\n"),
             "training.global_batch_size = 20 must be a multiple of training.local_batch_size = 8, "
             "such as 16");
+  EXPECT_EQ(errorOf("[profiling]\nprofile_freq = 4\nprofiler_active = 5\n"),
+            "profiling.profiler_active = 5 is more than profiling.profile_freq = 4; at most 4 is "
+            "legal");
   EXPECT_NE(errorOf("[training]\nglobal_batch_size = 7\n"), "");
 }
 
