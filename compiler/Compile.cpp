@@ -111,7 +111,7 @@ void Compiler::observe(const Phase &phase) {
   report.memory = collectMemoryFacts(module);
   report.traffic = collectTrafficFacts(module);
   const int64_t degree = report.traffic.batchDegree;
-  report.microbatches =
+  report.localBatches =
       std::max<int64_t>(job.globalRows(degree) / (job.training.localBatchSize * degree), 1);
   if (options.htmlReport)
     report.step = collectStepMemory(module);

@@ -3,6 +3,7 @@
 #include "dialects/exec/Exec.h"
 #include "dialects/titan/Sharding.h"
 #include "passes/Functions.h"
+#include "passes/memory/CheckTimelines.h"
 #include "passes/sharding/CheckCollectiveOrder.h"
 
 #include "mlir/Dialect/Func/IR/FuncOps.h"
@@ -190,7 +191,8 @@ LogicalResult verifyExec(ModuleOp module) {
       op.emitOpError("is not of the exec dialect");
       valid = false;
     }
-  return success(valid && succeeded(checkCollectiveOrder(module)));
+  return success(valid && succeeded(checkCollectiveOrder(module)) &&
+                 succeeded(checkTimelines(module)));
 }
 
 } // namespace titan

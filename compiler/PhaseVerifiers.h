@@ -26,7 +26,8 @@ llvm::LogicalResult verifyLocal(mlir::ModuleOp module);
 /// Every op is a kernel, emits its own instruction, or is a load or store.
 llvm::LogicalResult verifyKernels(mlir::ModuleOp module);
 
-/// Only the exec dialect is left.
+/// Only the exec dialect is left; ranks issue what they share in one order, and what entries of
+/// timelines find in slots is what their microbatch has there.
 llvm::LogicalResult verifyExec(mlir::ModuleOp module);
 
 } // namespace titan

@@ -24,17 +24,24 @@ double share(int64_t part, int64_t whole) {
 
 void addModel(HtmlPage &page, const Report &report) {
   const ModelFacts &model = report.model;
+  const int64_t microbatches = report.countMicrobatches();
   page.heading("Model");
-  page.table(
-      "", {{"fact"}, right("number")},
-      {{{"parameters"}, number(model.parameters)},
-       {{"of these in the input embedding, if it is only looked up in"},
-        number(model.inputEmbedding)},
-       {{"of these norm weights"}, number(model.normWeights)},
-       {{"flops per token"}, number(model.flopsPerToken())},
-       {{"tokens of a local batch of all ranks"}, number(model.tokens)},
-       {{"flops of the matrix products that a rank does for it"}, number(report.einsumFlops)},
-       {{"of these what the backward runs again"}, number(report.remat.einsumFlops)}});
+  std::vector<Row> rows = {
+      {{"parameters"}, number(model.parameters)},
+      {{"of these in the input embedding, if it is only looked up in"},
+       number(model.inputEmbedding)},
+      {{"of these norm weights"}, number(model.normWeights)},
+      {{"flops per token"}, number(model.flopsPerToken())},
+      {{"tokens of a local batch of all ranks"}, number(microbatches * model.tokens)}};
+  for (const auto &[index, rank] : llvm::enumerate(report.remat.ranks)) {
+    rows.push_back({{"flops of the matrix products that a rank " +
+                     (rank.rank ? fmt::format("of pipeline rank {} ", *rank.rank) : "") +
+                     "does for it"},
+                    number(microbatches * report.einsumFlops[index])});
+    rows.push_back({{"of these what the backward runs again"},
+                    number(microbatches * rank.einsumFlops)});
+  }
+  page.table("", {{"fact"}, right("number")}, rows);
 }
 
 void addMesh(HtmlPage &page, const Report &report) {
@@ -43,7 +50,7 @@ void addMesh(HtmlPage &page, const Report &report) {
   for (const TrafficFacts::Axis &axis : report.traffic.mesh)
     rows.push_back({{axis.name}, number(axis.size)});
   rows.push_back({{"ranks"}, number(report.traffic.numRanks())});
-  rows.push_back({{"microbatches of a step"}, number(report.microbatches)});
+  rows.push_back({{"local batches of a step"}, number(report.localBatches)});
   page.table("", {{"axis"}, right("size")}, rows);
 }
 
@@ -201,7 +208,7 @@ void addTraffic(HtmlPage &page, const TrafficFacts::Rank &rank, int64_t count) {
                     number(row.count(count)),
                     number(row.bytes(count)),
                     size(row.bytes(count)),
-                    size(row.bytesPerMicrobatch)});
+                    size(row.bytesPerLocalBatch)});
   rows.push_back({{"total"}, {}, {}, {}, number(total), size(total), {}});
   page.table("By axis and collective" + of + "; the bars are shares of the total",
              {{"axes"},
@@ -210,10 +217,10 @@ void addTraffic(HtmlPage &page, const TrafficFacts::Rank &rank, int64_t count) {
               right("count"),
               right("bytes"),
               right("size"),
-              right("per microbatch")},
+              right("per local batch")},
              rows);
   page.table("Gradient accumulation" + of, {{""}, right("bytes"), right("size")},
-             {{{"reductions of each microbatch's gradients"},
+             {{{"reductions of each local batch's gradients"},
                number(rank.gradientBytes),
                size(rank.gradientBytes)},
               {{"reductions of a step's gradients"},
@@ -231,7 +238,7 @@ void addTraffic(HtmlPage &page, const Report &report) {
     return page.paragraph("None: no collective runs.");
   page.paragraph("Counted are " + kRingConvention.str() + ".");
   for (const TrafficFacts::Rank &rank : report.traffic.ranks)
-    addTraffic(page, rank, report.microbatches);
+    addTraffic(page, rank, report.localBatches);
 }
 
 void addLargest(HtmlPage &page, const Report &report) {

@@ -1,9 +1,5 @@
 #include "compiler/report/LiveBytes.h"
 
-#include "dialects/exec/Exec.h"
-
-using namespace mlir;
-
 namespace titan {
 
 std::vector<int64_t> LiveCount::take() const {
@@ -26,7 +22,7 @@ void LiveBytes::splitAt(int64_t byte) {
 }
 
 /// Adds a life that ends at the instruction, in pieces where it overwrites some of the bytes.
-void LiveBytes::addLife(ByteRange range, size_t instruction) {
+void LiveBytes::addLife(ByteSpan range, size_t instruction) {
   const bool overwrites = writer == instruction && instruction > 0;
   while (range.begin < range.end) {
     auto next = overwrites ? justWritten.upper_bound(range.begin) : justWritten.end();
@@ -41,7 +37,7 @@ void LiveBytes::addLife(ByteRange range, size_t instruction) {
   }
 }
 
-void LiveBytes::read(ByteRange range, size_t instruction) {
+void LiveBytes::read(ByteSpan range, size_t instruction) {
   int64_t at = range.begin;
   auto next = lives.lower_bound(range.begin);
   if (next != lives.begin())
@@ -57,7 +53,7 @@ void LiveBytes::read(ByteRange range, size_t instruction) {
   }
 }
 
-void LiveBytes::write(ByteRange range, size_t instruction, LiveCount &count) {
+void LiveBytes::write(ByteSpan range, size_t instruction, LiveCount &count) {
   if (writer != instruction)
     justWritten.clear();
   writer = instruction;
@@ -80,32 +76,6 @@ void LiveBytes::finish(size_t instruction, LiveCount &count) {
   for (auto &[begin, life] : lives)
     count.add(life.end - begin, instruction, life.lastRead);
   lives.clear();
-}
-
-void forEachRange(int64_t offset, MemRefType type, llvm::function_ref<void(ByteRange)> apply) {
-  constexpr int64_t kMostRanges = 4096;
-  ArrayRef<int64_t> shape = type.getShape();
-  const SmallVector<int64_t> strides = exec::getStrides(type);
-  const int64_t elementBytes = exec::getElementBytes(type.getElementType());
-  // The inner dimensions that are dense make one stretch.
-  int64_t run = 1;
-  size_t outer = shape.size();
-  while (outer > 0 && (strides[outer - 1] == run || shape[outer - 1] == 1))
-    run *= shape[--outer];
-  int64_t numRanges = 1;
-  for (int64_t size : shape.take_front(outer))
-    numRanges *= size;
-  if (numRanges == 0 || run == 0)
-    return;
-  if (numRanges > kMostRanges)
-    return apply({offset, offset + exec::getSpanBytes(type)});
-  for (int64_t i = 0; i < numRanges; ++i) {
-    int64_t element = 0, rest = i;
-    for (size_t dim = outer; dim-- > 0; rest /= shape[dim])
-      element += rest % shape[dim] * strides[dim];
-    const int64_t begin = offset + element * elementBytes;
-    apply({begin, begin + run * elementBytes});
-  }
 }
 
 } // namespace titan

@@ -1,9 +1,6 @@
 // Which bytes hold something that is read later, found from the last instruction to the first.
 #pragma once
 
-#include "mlir/IR/BuiltinTypes.h"
-#include "llvm/ADT/STLFunctionalExtras.h"
-
 #include <cstdint>
 #include <map>
 #include <vector>
@@ -11,7 +8,7 @@
 namespace titan {
 
 /// Bytes [begin, end) of a segment or slot.
-struct ByteRange {
+struct ByteSpan {
   int64_t begin = 0, end = 0;
 };
 
@@ -36,10 +33,10 @@ class LiveBytes {
 public:
   /// Bytes that nothing read later are from here on: their last read is `instruction`, or just
   /// before it where the instruction itself overwrites them, so that a byte counts once.
-  void read(ByteRange range, size_t instruction);
+  void read(ByteSpan range, size_t instruction);
   /// The range is overwritten: the lives that it begins are counted. What nobody reads counts at
   /// the instruction alone.
-  void write(ByteRange range, size_t instruction, LiveCount &count);
+  void write(ByteSpan range, size_t instruction, LiveCount &count);
   /// What is live still began at `instruction`.
   void finish(size_t instruction, LiveCount &count);
 
@@ -49,15 +46,11 @@ private:
     size_t lastRead; ///< instruction
   };
   void splitAt(int64_t byte);
-  void addLife(ByteRange range, size_t instruction);
+  void addLife(ByteSpan range, size_t instruction);
 
   std::map<int64_t, Life> lives;          ///< by first byte; disjoint
   std::map<int64_t, int64_t> justWritten; ///< ends by first byte, by the latest instruction
   size_t writer = 0;                      ///< that instruction
 };
-
-/// The contiguous stretches of a buffer at a byte offset; one from its first to its last byte if
-/// there are very many.
-void forEachRange(int64_t offset, mlir::MemRefType type, llvm::function_ref<void(ByteRange)> apply);
 
 } // namespace titan

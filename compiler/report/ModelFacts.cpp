@@ -1,5 +1,6 @@
 #include "compiler/report/ModelFacts.h"
 
+#include "dialects/titan/Sharding.h"
 #include "dialects/titan/TitanDialect.h"
 #include "passes/Functions.h"
 
@@ -53,12 +54,12 @@ ModelFacts collectModelFacts(ModuleOp graph) {
   return facts;
 }
 
-int64_t sumEinsumFlops(ModuleOp local) {
-  int64_t flops = 0;
+std::vector<int64_t> sumEinsumFlops(ModuleOp local) {
+  std::vector<int64_t> flops(getNumPipelineRanks(local).value_or(1));
   for (StringRef name : {names::kForward, names::kBackward, names::kBackwardWeight})
     for (func::FuncOp function : getFamily(local, name))
       for (auto einsum : function.getOps<EinsumOp>())
-        flops += einsum.getFlops();
+        flops[getPipelineRank(function).value_or(0)] += einsum.getFlops();
   return flops;
 }
 

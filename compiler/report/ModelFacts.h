@@ -4,6 +4,7 @@
 #include "mlir/IR/BuiltinOps.h"
 
 #include <cstdint>
+#include <vector>
 
 namespace titan {
 
@@ -13,7 +14,7 @@ struct ModelFacts {
   int64_t inputEmbedding = 0; ///< of these, in tables that are only looked up in (not tied)
   int64_t normWeights = 0;    ///< of these, in vectors
   int64_t attentionFlops = 0; ///< per token: forward and backward, counted without a mask
-  int64_t tokens = 0;         ///< of one call of @loss
+  int64_t tokens = 0;         ///< of one call of @loss: a microbatch of all ranks
 
   /// torchtitan's formula for its throughput lines: 6 (parameters - input embedding) + 12 layers
   /// heads head_dim sequence. A matrix product takes 2 flops per weight and token in the forward
@@ -28,7 +29,8 @@ struct ModelFacts {
 
 ModelFacts collectModelFacts(mlir::ModuleOp graph);
 
-/// The sum of CostOpInterface over the einsums of @fwd and @bwd in the phase `local`.
-int64_t sumEinsumFlops(mlir::ModuleOp local);
+/// The sums of CostOpInterface over the einsums of @fwd and @bwd in the phase `local`, by pipeline
+/// rank; one number without a pipeline.
+std::vector<int64_t> sumEinsumFlops(mlir::ModuleOp local);
 
 } // namespace titan

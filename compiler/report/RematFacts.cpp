@@ -51,6 +51,7 @@ public:
         facts.work += function ? estimateWork(function, balance) : 0;
       addKept(stage, plan, kept);
       addRerun(stage, plan, rerun);
+      facts.einsumFlops += sumEinsums(stage, plan);
     }
     facts.none = addUp(*rank.choosePlans({.mode = RematMode::none}));
     facts.chosen = addUp(plans);
@@ -62,8 +63,6 @@ public:
     facts.rerun = rerun.take();
     return facts;
   }
-
-  int64_t einsumFlops = 0;
 
 private:
   static void addKept(const RematProblem &problem, const RematPlan &plan, Items &kept) {
@@ -81,8 +80,6 @@ private:
     auto add = [&](Operation *op, int64_t work) {
       if (!isView(op) && !isPointwise(op))
         rerun.add(op, work);
-      if (auto einsum = dyn_cast<EinsumOp>(op))
-        einsumFlops += einsum.getFlops();
     };
     for (auto [number, op] : llvm::enumerate(problem.ops)) {
       if (plan.rerun[number])
@@ -90,6 +87,14 @@ private:
       if (plan.rerunInWeights[number])
         add(op, problem.graph.ops[number].workInWeights);
     }
+  }
+
+  static int64_t sumEinsums(const RematProblem &problem, const RematPlan &plan) {
+    int64_t flops = 0;
+    for (auto [number, op] : llvm::enumerate(problem.ops))
+      if (auto einsum = dyn_cast<EinsumOp>(op))
+        flops += (plan.rerun[number] + plan.rerunInWeights[number]) * einsum.getFlops();
+    return flops;
   }
 
   MachineBalance balance;
@@ -111,7 +116,6 @@ FailureOr<RematFacts> collectRematFacts(ModuleOp device, const RematerializeOpti
       return device.emitError("has no plan within the bytes of the mode limit");
     facts.ranks.push_back(collector.collect(rank, *plans));
   }
-  facts.einsumFlops = collector.einsumFlops;
   return facts;
 }
 

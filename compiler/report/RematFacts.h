@@ -26,6 +26,7 @@ struct RematFacts {
     RematFrontier::Point none = {}, chosen = {};
     std::vector<RematFrontier::Point> range = {}; ///< from the mode none to the least bytes
     std::vector<Item> kept = {}, rerun = {};      ///< most first
+    int64_t einsumFlops = 0;                      ///< of the einsums that run again
     /// What time a plan adds, as a share of `work`.
     double slowDown(const RematFrontier::Point &point) const {
       return work > 0 ? static_cast<double>(point.work) / work : 0;
@@ -33,8 +34,6 @@ struct RematFacts {
   };
   /// Bytes are those of all microbatches in flight, work that of one microbatch (OpWork.h).
   std::vector<Rank> ranks;
-  int64_t einsumFlops = 0; ///< of the einsums that run again, of all ranks
-
   bool isEmpty() const { return ranks.empty(); }
 };
 

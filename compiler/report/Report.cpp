@@ -59,8 +59,15 @@ private:
   std::string text;
 };
 
-/// The ranks of a stage share its products evenly; `rerunFlops` are those of what runs again.
-void renderModel(Page &page, const ModelFacts &model, int64_t einsumFlops, int64_t rerunFlops) {
+/// The ranks of a stage share its products evenly.
+void renderModel(Page &page, const Report &report) {
+  const ModelFacts &model = report.model;
+  const int64_t microbatches = report.countMicrobatches();
+  const int64_t times = report.traffic.numRanksOfStage() * microbatches;
+  int64_t rerunFlops = 0;
+  for (const RematFacts::Rank &rank : report.remat.ranks)
+    rerunFlops += times * rank.einsumFlops;
+  const int64_t einsumFlops = times * llvm::sum_of(report.einsumFlops) - rerunFlops;
   page.heading("model");
   page.row("parameters", withSeparators(model.parameters));
   page.row("  input embedding", withSeparators(model.inputEmbedding),
@@ -68,8 +75,11 @@ void renderModel(Page &page, const ModelFacts &model, int64_t einsumFlops, int64
   page.row("  norm weights", withSeparators(model.normWeights));
   page.row("flops per token", withSeparators(model.flopsPerToken()),
            "6 x (parameters - input embedding) + 12 x layers x heads x head dim x sequence");
-  page.row("tokens of a local batch", withSeparators(model.tokens));
-  const int64_t expected = model.weightProductFlops();
+  page.row("tokens of a local batch", withSeparators(microbatches * model.tokens),
+           microbatches > 1 ? fmt::format("of all ranks: {} microbatches of {}", microbatches,
+                                          withSeparators(model.tokens))
+                            : "of all ranks");
+  const int64_t expected = microbatches * model.weightProductFlops();
   page.row("flops of its matrix products", withSeparators(einsumFlops),
            einsumFlops == expected
                ? "= 6 x (parameters - norm weights - input embedding) x tokens"
@@ -100,24 +110,24 @@ std::string describeMesh(const TrafficFacts &traffic) {
   return text.empty() ? "one rank" : text;
 }
 
-void renderTraffic(Page &page, const TrafficFacts::Rank &rank, int64_t microbatches) {
+void renderTraffic(Page &page, const TrafficFacts::Rank &rank, int64_t localBatches) {
   page.heading(rank.pipelineRank
                    ? fmt::format("traffic of a rank of pipeline rank {}", *rank.pipelineRank)
                    : "traffic of one rank");
   page.note(kRingConvention.str());
   for (const TrafficFacts::Row &row : rank.rows) {
-    page.row(row.kind + " over " + row.axes, withSeparators(row.bytes(microbatches)),
-             fmt::format("a step, {} collectives of {} ranks", row.count(microbatches), row.ranks));
-    page.row("  each microbatch", withSeparators(row.bytesPerMicrobatch),
-             fmt::format("{} collectives", row.countPerMicrobatch));
+    page.row(row.kind + " over " + row.axes, withSeparators(row.bytes(localBatches)),
+             fmt::format("a step, {} collectives of {} ranks", row.count(localBatches), row.ranks));
+    page.row("  each local batch", withSeparators(row.bytesPerLocalBatch),
+             fmt::format("{} collectives", row.countPerLocalBatch));
   }
-  const int64_t total = rank.bytes(microbatches);
+  const int64_t total = rank.bytes(localBatches);
   page.row("total", withSeparators(total), humanBytes(total) + " a step");
   page.heading("gradient accumulation");
-  page.row("reductions of each microbatch", withSeparators(rank.gradientBytes),
+  page.row("reductions of each local batch", withSeparators(rank.gradientBytes),
            humanBytes(rank.gradientBytes));
-  page.row("reductions of a step", withSeparators(microbatches * rank.gradientBytes),
-           fmt::format("{} x", microbatches));
+  page.row("reductions of a step", withSeparators(localBatches * rank.gradientBytes),
+           fmt::format("{} x", localBatches));
   page.row("memory to reduce once instead", withSeparators(rank.unreducedGradientBytes),
            "more for gradients before they are cut into slices");
 }
@@ -126,9 +136,9 @@ void renderTraffic(Page &page, const Report &report) {
   const TrafficFacts &traffic = report.traffic;
   page.heading("mesh");
   page.row("ranks", withSeparators(traffic.numRanks()), describeMesh(traffic));
-  page.row("microbatches of a step", withSeparators(report.microbatches));
+  page.row("local batches of a step", withSeparators(report.localBatches));
   for (const TrafficFacts::Rank &rank : traffic.ranks)
-    renderTraffic(page, rank, report.microbatches);
+    renderTraffic(page, rank, report.localBatches);
 }
 
 void renderPadding(Page &page, const MemoryFacts &memory) {
@@ -220,9 +230,7 @@ void renderRemat(Page &page, const RematFacts::Rank &facts) {
 
 std::string renderReport(const Report &report) {
   Page page;
-  const int64_t numRanks = report.traffic.numRanksOfStage();
-  renderModel(page, report.model, (report.einsumFlops - report.remat.einsumFlops) * numRanks,
-              report.remat.einsumFlops * numRanks);
+  renderModel(page, report);
   renderPipeline(page, report.pipeline);
   for (const RematFacts::Rank &rank : report.remat.ranks)
     renderRemat(page, rank);

@@ -14,13 +14,19 @@ namespace titan {
 
 struct Report {
   ModelFacts model;
-  int64_t einsumFlops = 0; ///< sumEinsumFlops of the phase `local`, what runs again included
+  /// sumEinsumFlops of the phase `local`: of a microbatch on one rank, what runs again included.
+  std::vector<int64_t> einsumFlops;
   RematFacts remat;
   PipelineFacts pipeline;
   MemoryFacts memory;
   TrafficFacts traffic;
-  int64_t microbatches = 1; ///< of a step: training.global_batch_size over the rows of one
+  int64_t localBatches = 1; ///< of a step: training.global_batch_size over the rows of one
   StepMemory step;          ///< only for the page
+
+  /// Of a local batch.
+  int64_t countMicrobatches() const {
+    return pipeline.isEmpty() ? 1 : pipeline.schedule.microbatches;
+  }
 };
 
 /// How bytes of collectives are counted, in a sentence.

@@ -17,17 +17,25 @@ NAME is a value of parallelism.pipeline_parallel_schedule, FILE.csv one of _sche
   --ranks R             pipeline ranks (with NAME)
   --microbatches M      microbatches of a step (with NAME)
   --stages-per-rank L   default: 1, or 2 for a schedule with several stages per rank
-  --cost F=1,B=2,...    what F, B, I and W cost; default F=1,B=2,I=1,W=1
+  --cost F=1,B=2,...    what F, B, I and W cost; default F=1,B=2,I=1,W=1; F=1:2:1:3 of each stage
+  --transfer T          from the end of an action to when another rank has its result; default 0
   --format FORMAT       table (default), csv, svg or json
 )";
 
 namespace {
+/// One number for all stages, or one for each.
+using Costs = std::vector<double>;
+struct CostOptions {
+  Costs forward{1}, backward{2}, backwardInput{1}, backwardWeight{1};
+};
+
 struct ScheduleOptions {
   std::string source;
   int64_t ranks = 0;
   int64_t microbatches = 0;
   int64_t stagesPerRank = 0;
-  ActionCosts costs;
+  CostOptions costs;
+  double transfer = 0;
   std::string format = "table";
   bool help = false;
 };
@@ -41,25 +49,65 @@ static Status parseCount(llvm::StringRef option, llvm::StringRef value, int64_t 
   return okStatus();
 }
 
-static Status parseCosts(llvm::StringRef value, ActionCosts &costs) {
+/// Numbers above 0 separated by colons, or nothing.
+static std::optional<Costs> parseNumbers(llvm::StringRef text) {
+  Costs numbers;
+  llvm::SmallVector<llvm::StringRef> parts;
+  text.split(parts, ':');
+  for (llvm::StringRef part : parts) {
+    double number = 0;
+    if (part.getAsDouble(number) || !(number > 0 && number < 1e9))
+      return std::nullopt;
+    numbers.push_back(number);
+  }
+  return numbers;
+}
+
+static Status parseCosts(llvm::StringRef value, CostOptions &costs) {
   llvm::SmallVector<llvm::StringRef> parts;
   value.split(parts, ',');
   for (llvm::StringRef part : parts) {
-    const auto [kind, number] = part.split('=');
-    double *cost = llvm::StringSwitch<double *>(kind)
-                       .Case("F", &costs.forward)
-                       .Case("B", &costs.backward)
-                       .Case("I", &costs.backwardInput)
-                       .Case("W", &costs.backwardWeight)
-                       .Default(nullptr);
-    double found = 0;
-    if (!cost || number.getAsDouble(found) || !(found > 0 && found < 1e9))
+    const auto [kind, text] = part.split('=');
+    Costs *cost = llvm::StringSwitch<Costs *>(kind)
+                      .Case("F", &costs.forward)
+                      .Case("B", &costs.backward)
+                      .Case("I", &costs.backwardInput)
+                      .Case("W", &costs.backwardWeight)
+                      .Default(nullptr);
+    std::optional<Costs> found = parseNumbers(text);
+    if (!cost || !found)
       return invalidArgument(llvm::formatv("--cost: expects F, B, I or W with a positive number, "
                                            "such as F=1,B=2, found '{0}'",
                                            part));
-    *cost = found;
+    *cost = std::move(*found);
   }
   return okStatus();
+}
+
+static Status parseTransfer(llvm::StringRef value, double &transfer) {
+  if (value.getAsDouble(transfer) || !(transfer >= 0 && transfer < 1e9))
+    return invalidArgument(
+        llvm::formatv("--transfer: expects a number from 0 on, such as 0.1, found '{0}'", value));
+  return okStatus();
+}
+
+/// The costs of each stage.
+static StatusOr<std::vector<ActionCosts>> expandCosts(const CostOptions &options, int64_t stages) {
+  std::vector<ActionCosts> costs(stages);
+  const auto expand = [&](const char *kind, const Costs &from, double ActionCosts::*to) -> Status {
+    if (from.size() > 1 && static_cast<int64_t>(from.size()) != stages)
+      return invalidArgument(llvm::formatv("--cost: {0} has {1} numbers, but the schedule has {2} "
+                                           "stages; legal are 1 and {2}",
+                                           kind, from.size(), stages));
+    for (int64_t stage = 0; stage < stages; ++stage)
+      costs[stage].*to = from[from.size() > 1 ? stage : 0];
+    return okStatus();
+  };
+  TITAN_RETURN_IF_ERROR(expand("F", options.forward, &ActionCosts::forward));
+  TITAN_RETURN_IF_ERROR(expand("B", options.backward, &ActionCosts::backward));
+  TITAN_RETURN_IF_ERROR(expand("I", options.backwardInput, &ActionCosts::backwardInput));
+  TITAN_RETURN_IF_ERROR(expand("W", options.backwardWeight, &ActionCosts::backwardWeight));
+  return costs;
 }
 
 static Status setOption(llvm::StringRef option, llvm::StringRef value, ScheduleOptions &options) {
@@ -71,6 +119,8 @@ static Status setOption(llvm::StringRef option, llvm::StringRef value, ScheduleO
     return parseCount(option, value, options.stagesPerRank);
   if (option == "--cost")
     return parseCosts(value, options.costs);
+  if (option == "--transfer")
+    return parseTransfer(value, options.transfer);
   if (option != "--format")
     return invalidArgument(llvm::formatv("there is no option '{0}'; --help lists them", option));
   if (!llvm::is_contained({"table", "csv", "svg", "json"}, value))
@@ -142,7 +192,9 @@ StatusOr<std::string> scheduleCommand(std::span<const std::string> arguments) {
     return kUsage.str();
   TITAN_ASSIGN_OR_RETURN(const PipelineSchedule schedule, makeSchedule(options));
   SimulationOptions simulationOptions;
-  simulationOptions.costs = {options.costs};
+  TITAN_ASSIGN_OR_RETURN(simulationOptions.costs,
+                         expandCosts(options.costs, schedule.getNumStages()));
+  simulationOptions.transfer = options.transfer;
   auto simulation = simulate(schedule, simulationOptions);
   if (!simulation)
     return invalidArgument(schedule.name + ": " + llvm::toString(simulation.takeError()));

@@ -1,11 +1,10 @@
 #include "compiler/report/StepMemory.h"
 
 #include "compiler/report/LiveBytes.h"
-#include "dialects/exec/Exec.h"
+#include "dialects/exec/Accesses.h"
 
 #include "llvm/ADT/STLExtras.h"
 #include "llvm/ADT/StringMap.h"
-#include "llvm/ADT/TypeSwitch.h"
 
 #include <map>
 
@@ -17,67 +16,6 @@ namespace {
 constexpr llvm::StringLiteral kScratch = "scratch", kGathered = "gathered weights",
                               kResiduals = "residuals", kParameters = "parameters";
 
-struct Accesses {
-  SmallVector<Value, 8> reads;  ///< also what is read and written
-  SmallVector<Value, 8> writes; ///< without a look at what was there
-};
-
-/// The operands that an instruction only writes; a kernel's arguments say so themselves.
-SmallVector<Value> getWritten(Operation *instruction) {
-  return llvm::TypeSwitch<Operation *, SmallVector<Value>>(instruction)
-      .Case([](exec::GemmOp op) {
-        SmallVector<Value> written;
-        if (!op.getAccumulate())
-          written.push_back(op.getC());
-        if (op.getWorkspace())
-          written.push_back(op.getWorkspace());
-        return written;
-      })
-      .Case([](exec::AttentionOp op) {
-        SmallVector<Value> written{op.getOut(), op.getLse()};
-        if (op.getScratch())
-          written.push_back(op.getScratch());
-        return written;
-      })
-      .Case([](exec::AttentionGradOp op) {
-        SmallVector<Value> written{op.getDq(), op.getDk(), op.getDv()};
-        if (op.getScratch())
-          written.push_back(op.getScratch());
-        return written;
-      })
-      .Case([](exec::EmbeddingGradOp op) {
-        return op.getScratch() ? SmallVector<Value>{op.getScratch()} : SmallVector<Value>();
-      })
-      .Case([](exec::EmbeddingOp op) { return SmallVector<Value>{op.getOut()}; })
-      .Case([](exec::FillOp op) { return SmallVector<Value>{op.getBuffer()}; })
-      .Case([](exec::CopyOp op) { return SmallVector<Value>{op.getDestination()}; })
-      .Case([](exec::CheckFiniteOp op) { return SmallVector<Value>{op.getFlag()}; })
-      .Case([](exec::StartOp op) { return SmallVector<Value>(op.getDestinations()); })
-      .Default([](Operation *) { return SmallVector<Value>(); });
-}
-
-Accesses getAccesses(Operation *instruction) {
-  Accesses accesses;
-  if (auto await = dyn_cast<exec::AwaitOp>(instruction)) {
-    if (auto start = await.getToken().getDefiningOp())
-      llvm::append_range(accesses.reads, start->getOperands());
-    return accesses;
-  }
-  if (auto launch = dyn_cast<exec::LaunchOp>(instruction)) {
-    auto kernel =
-        instruction->getParentOfType<ModuleOp>().lookupSymbol<exec::KernelOp>(launch.getKernel());
-    for (auto [index, operand] : llvm::enumerate(launch.getOperands()))
-      (kernel.getAccess(index) == exec::Access::Write ? accesses.writes : accesses.reads)
-          .push_back(operand);
-    return accesses;
-  }
-  accesses.writes = getWritten(instruction);
-  for (Value operand : instruction->getOperands())
-    if (!llvm::is_contained(accesses.writes, operand))
-      accesses.reads.push_back(operand);
-  return accesses;
-}
-
 bool gathersWeights(Operation *instruction) {
   auto start = dyn_cast<exec::StartOp>(instruction);
   return start && start.getCollective() == exec::Collective::AllGather &&
@@ -86,6 +24,9 @@ bool gathersWeights(Operation *instruction) {
            return buffer && buffer.getBase() == kParameters;
          });
 }
+
+/// Of a buffer that are counted one by one.
+constexpr int64_t kMostStretches = 4096;
 
 /// One function as a timeline entry runs it.
 struct Run {
@@ -149,21 +90,21 @@ private:
     LiveBytes scratch;
     for (size_t i = run.instructions.size(); i-- > 0;) {
       const size_t at = run.begin + i;
-      const Accesses accesses = getAccesses(run.instructions[i]);
+      const exec::Accesses accesses = exec::getAccesses(run.instructions[i], symbols);
       LiveCount &counted = counts.at(gathersWeights(run.instructions[i]) ? kGathered : kScratch);
       for (Value buffer : accesses.writes)
-        withLive(run, buffer, scratch, [&](LiveBytes &live, ByteRange range) {
+        withLive(run, buffer, scratch, [&](LiveBytes &live, ByteSpan range) {
           live.write(range, at, &live == &scratch ? counted : counts.at(kResiduals));
         });
       for (Value buffer : accesses.reads)
         withLive(run, buffer, scratch,
-                 [&](LiveBytes &live, ByteRange range) { live.read(range, at); });
+                 [&](LiveBytes &live, ByteSpan range) { live.read(range, at); });
     }
     scratch.finish(run.begin, counts.at(kScratch));
   }
 
   void withLive(Run &run, Value value, LiveBytes &scratch,
-                llvm::function_ref<void(LiveBytes &, ByteRange)> apply) {
+                llvm::function_ref<void(LiveBytes &, ByteSpan)> apply) {
     auto buffer = value.getDefiningOp<exec::BufferOp>();
     if (!buffer)
       return;
@@ -173,11 +114,13 @@ private:
     else if (auto slot = run.slots.find(buffer.getBase()); slot != run.slots.end())
       live = &residuals[{buffer.getBase().str(), slot->second}];
     if (live)
-      forEachRange(buffer.getOffset(), cast<MemRefType>(value.getType()),
-                   [&](ByteRange range) { apply(*live, range); });
+      exec::forEachStretch(
+          buffer.getOffset(), cast<MemRefType>(value.getType()), kMostStretches,
+          [&](int64_t begin, int64_t end) { apply(*live, ByteSpan{begin, end}); });
   }
 
   ModuleOp module;
+  SymbolTableCollection symbols;
   StepMemory &memory;
   size_t length = 0;
   std::vector<Run> runs;

@@ -110,8 +110,8 @@ private:
     row.kind = kind;
     row.axes = axes;
     row.ranks = ranks;
-    (isBody ? row.countPerMicrobatch : row.countPerStep) += 1;
-    (isBody ? row.bytesPerMicrobatch : row.bytesPerStep) += bytes;
+    (isBody ? row.countPerLocalBatch : row.countPerStep) += 1;
+    (isBody ? row.bytesPerLocalBatch : row.bytesPerStep) += bytes;
     if (isBody && start.getReduction() != exec::Reduction::None && isOverBatch(start))
       rank->gradientBytes += bytes;
 
@@ -158,10 +158,10 @@ int64_t TrafficFacts::numRanksOfStage() const {
   return ranks;
 }
 
-int64_t TrafficFacts::Rank::bytes(int64_t microbatches) const {
+int64_t TrafficFacts::Rank::bytes(int64_t localBatches) const {
   int64_t total = 0;
   for (const Row &row : rows)
-    total += row.bytes(microbatches);
+    total += row.bytes(localBatches);
   return total;
 }
 

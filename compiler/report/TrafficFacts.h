@@ -25,14 +25,14 @@ struct TrafficFacts {
     std::string kind; ///< "all_gather"
     std::string axes; ///< "dp_replicate x dp_shard", outermost first
     int64_t ranks = 1;
-    int64_t countPerMicrobatch = 0, bytesPerMicrobatch = 0; ///< body of the timeline
+    int64_t countPerLocalBatch = 0, bytesPerLocalBatch = 0; ///< body of the timeline
     int64_t countPerStep = 0, bytesPerStep = 0;             ///< its prologue and epilogue
 
-    int64_t count(int64_t microbatches) const {
-      return countPerStep + microbatches * countPerMicrobatch;
+    int64_t count(int64_t localBatches) const {
+      return countPerStep + localBatches * countPerLocalBatch;
     }
-    int64_t bytes(int64_t microbatches) const {
-      return bytesPerStep + microbatches * bytesPerMicrobatch;
+    int64_t bytes(int64_t localBatches) const {
+      return bytesPerStep + localBatches * bytesPerLocalBatch;
     }
   };
   /// One collective, or several alike: in one function, of the same size and kind, whose source
@@ -49,12 +49,12 @@ struct TrafficFacts {
   struct Rank {
     std::optional<int64_t> pipelineRank;
     std::vector<Row> rows; ///< by axes, then by kind
-    /// Of a microbatch: its reductions over the axes that split the batch.
+    /// Of a local batch: its reductions over the axes that split the batch.
     int64_t gradientBytes = 0;
     /// By how much its gradients would grow if a step accumulated them unreduced.
     int64_t unreducedGradientBytes = 0;
 
-    int64_t bytes(int64_t microbatches) const;
+    int64_t bytes(int64_t localBatches) const;
   };
 
   std::vector<Axis> mesh;

@@ -31,9 +31,9 @@ TEST(ReportTest, FlopsFollowTheFormulas) {
 TEST(ReportTest, SaysWhenTheProductsDoNotAddUp) {
   Report report;
   report.model = {.parameters = 10, .inputEmbedding = 0, .normWeights = 0, .tokens = 2};
-  report.einsumFlops = 120;
+  report.einsumFlops = {120};
   EXPECT_NE(renderReport(report).find("= 6 x (parameters"), std::string::npos);
-  report.einsumFlops = 121;
+  report.einsumFlops = {121};
   EXPECT_NE(renderReport(report).find("121  but 6 x (parameters - norm weights - input embedding) "
                                       "x tokens = 120"),
             std::string::npos);
