@@ -114,7 +114,7 @@ Attribute GraphBuilder::ropeTable(RopeComponent component, const RopeScaling &sc
 }
 
 void GraphBuilder::declareParameter(StringRef name, ArrayRef<int64_t> shape, Attribute initializer,
-                                    Split split, bool keepGathered) {
+                                    Split split, bool keepGathered, int64_t padding) {
   RankedTensorType type = f32(shape);
   if (mesh) {
     ShardingAttr whole = getSharding(type.getRank(), split);
@@ -124,6 +124,7 @@ void GraphBuilder::declareParameter(StringRef name, ArrayRef<int64_t> shape, Att
                                                       {}, storageAxes, storageGranule));
   }
   VariableOp variable = declare(Role::parameter, name, type, initializer);
+  variable.setPadding(padding);
   if (keepGathered)
     variable.setPlacement(GatherPlacement::per_microbatch);
 }
@@ -271,9 +272,12 @@ Value GraphBuilder::embedding(Value tokens, Value table) {
 }
 
 GraphBuilder::Loss GraphBuilder::headLoss(Value input, Value weight, Value labels,
-                                          bool wholeLogits) {
+                                          bool wholeLogits, int64_t padding) {
+  const IntegerAttr numClasses =
+      padding ? builder.getI64IntegerAttr(tensorType(weight).getDimSize(0) - padding) : nullptr;
   auto loss = HeadLossOp::create(builder, location, f32({}), f32({}), input, weight, labels,
-                                 /*first_class=*/Value(), /*class_axes=*/ArrayAttr(), wholeLogits);
+                                 /*first_class=*/Value(), /*class_axes=*/ArrayAttr(), wholeLogits,
+                                 numClasses);
   return {loss.getLoss(), loss.getValid()};
 }
 

@@ -84,9 +84,11 @@ public:
   mlir::Attribute ropeTable(RopeComponent component, const RopeScaling &scaling);
 
   /// float32 variables, named within the current scope. With `keepGathered` the backward of a
-  /// microbatch uses what its forward has gathered from storage.
+  /// microbatch uses what its forward has gathered from storage. The last `padding` rows of the
+  /// shape are no part of the parameter: the ops that use it have to leave them zero.
   void declareParameter(llvm::StringRef name, llvm::ArrayRef<int64_t> shape,
-                        mlir::Attribute initializer, Split split = {}, bool keepGathered = false);
+                        mlir::Attribute initializer, Split split = {}, bool keepGathered = false,
+                        int64_t padding = 0);
   void declareDerived(llvm::StringRef name, llvm::ArrayRef<int64_t> shape,
                       mlir::Attribute initializer);
 
@@ -132,9 +134,9 @@ public:
     mlir::Value sum, valid;
   };
   /// input [.., dim], weight [classes, dim], labels [..]. Ranks that share the classes exchange
-  /// sums or, with `wholeLogits`, all logits.
-  Loss headLoss(mlir::Value input, mlir::Value weight, mlir::Value labels,
-                bool wholeLogits = false);
+  /// sums or, with `wholeLogits`, all logits. The last `padding` rows of the weight are no classes.
+  Loss headLoss(mlir::Value input, mlir::Value weight, mlir::Value labels, bool wholeLogits = false,
+                int64_t padding = 0);
 
 private:
   void leaveScope(size_t outerLength);

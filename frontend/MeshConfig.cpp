@@ -68,8 +68,7 @@ Status checkMesh(const MeshConfig &mesh, const ModelConfig &model, int64_t seqLe
   };
   std::vector<Extent> extents = {{"model.n_heads", model.numHeads},
                                  {"model.n_kv_heads", model.numKvHeads},
-                                 {"model.ffn_hidden_dim", model.ffnHiddenDim},
-                                 {"model.vocab_size", model.vocabSize}};
+                                 {"model.ffn_hidden_dim", model.ffnHiddenDim}};
   if (sequenceParallel)
     extents.push_back({"seq_len", seqLen});
   int64_t common = 0;

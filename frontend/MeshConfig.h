@@ -27,8 +27,8 @@ struct MeshConfig {
 /// is 0. Errors name the options, what they multiply to and what would fit.
 StatusOr<MeshConfig> resolveMesh(const ParallelismSection &section, int64_t worldSize);
 
-/// Checks that the tensor-parallel degree divides the model's heads, widths and vocabulary, and the
-/// sequence if that is split too; the message names the option and the legal degrees.
+/// Checks that the tensor-parallel degree divides the model's heads and widths, and the sequence if
+/// that is split too; the message names the option and the legal degrees. The vocabulary is padded.
 Status checkMesh(const MeshConfig &mesh, const ModelConfig &model, int64_t seqLen,
                  bool sequenceParallel);
 

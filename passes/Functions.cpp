@@ -75,7 +75,7 @@ func::FuncOp createFunction(OpBuilder &builder, ModuleOp module, Location loc, S
 }
 
 VariableOp createVariable(ModuleOp module, Location loc, const Twine &name, Role role,
-                          RankedTensorType type) {
+                          RankedTensorType type, int64_t padding) {
   OpBuilder builder(module.getContext());
   builder.setInsertionPointToStart(module.getBody());
   for (Operation &op : llvm::reverse(module.getBody()->getOperations()))
@@ -86,7 +86,7 @@ VariableOp createVariable(ModuleOp module, Location loc, const Twine &name, Role
   return VariableOp::create(builder, loc, builder.getStringAttr(name),
                             RoleAttr::get(module.getContext(), role), TypeAttr::get(type),
                             /*global_type=*/TypeAttr(), /*initializer=*/Attribute(),
-                            /*placement=*/{});
+                            /*placement=*/{}, builder.getI64IntegerAttr(padding));
 }
 
 SmallVector<VariableOp> getVariables(ModuleOp module, Role role) {

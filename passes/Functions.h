@@ -82,9 +82,9 @@ mlir::func::FuncOp createFunction(mlir::OpBuilder &builder, mlir::ModuleOp modul
                                   mlir::Location loc, llvm::StringRef name,
                                   std::optional<int64_t> pipelineRank = std::nullopt);
 
-/// Adds a variable after the last one of the module.
+/// Adds a variable after the last one of the module; its last `padding` rows are padding.
 VariableOp createVariable(mlir::ModuleOp module, mlir::Location loc, const llvm::Twine &name,
-                          Role role, mlir::RankedTensorType type);
+                          Role role, mlir::RankedTensorType type, int64_t padding = 0);
 
 /// The variables of one role, in the module's order.
 llvm::SmallVector<VariableOp> getVariables(mlir::ModuleOp module, Role role);

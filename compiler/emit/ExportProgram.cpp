@@ -72,6 +72,7 @@ std::optional<format::Sharding> convertSharding(exec::VariableOp op) {
   sharding.partial = convertStrings(from.getPartial());
   sharding.flat = convertStrings(from.getFlat());
   sharding.granule = from.getGranule();
+  sharding.padding = from.getPadding();
   return sharding;
 }
 

@@ -132,7 +132,7 @@ TypeAttr ProgramImporter::getGlobalType(const format::Variable &variable) {
     dimensions.push_back(strings(axes));
   auto sharding =
       exec::ShardingAttr::get(context, builder.getArrayAttr(dimensions), stringsIfAny(from.partial),
-                              stringsIfAny(from.flat), from.granule);
+                              stringsIfAny(from.flat), from.granule, from.padding);
   return TypeAttr::get(
       RankedTensorType::get(from.shape, getElementType(context, variable.view.type), sharding));
 }

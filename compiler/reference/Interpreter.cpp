@@ -179,6 +179,8 @@ LogicalResult Interpreter::initializeVariable(VariableOp variable) {
     if (failed(initialize(tensor, *initializer, CounterGenerator(options.seed, name),
                           variable.getLoc())))
       return failure();
+  if (const auto rows = static_cast<int64_t>(variable.getPadding()))
+    std::fill_n(tensor.values.rbegin(), rows * (tensor.size() / tensor.shape()[0]), 0.0);
   scatterVariable(variable, tensor);
   return success();
 }

@@ -39,10 +39,15 @@ public:
         EmbeddingOp::create(builder, loc, rowType, function.getArgument(0), table, Value()));
     for (int64_t blocks = draw(3, 14); blocks > 0; --blocks)
       values.push_back(addBlock());
-    Value head = draw(0, 2) ? addParameter("head", {kRandomVocabulary, dim}, 0.5) : table;
+    const bool isTied = draw(0, 2) == 0;
     Value last = normalize(sumUnused());
-    auto loss = HeadLossOp::create(builder, loc, scalar, scalar, last, head,
-                                   function.getArgument(1), Value(), ArrayAttr());
+    const int64_t padding = isTied || draw(0, 3) ? 0 : 4;
+    Value head =
+        isTied ? table : addParameter("head", {kRandomVocabulary + padding, dim}, 0.5, padding);
+    auto loss = HeadLossOp::create(
+        builder, loc, scalar, scalar, last, head, function.getArgument(1), Value(), ArrayAttr(),
+        /*whole_logits=*/false,
+        padding ? builder.getI64IntegerAttr(kRandomVocabulary) : IntegerAttr());
     func::ReturnOp::create(builder, loc, loss.getResults());
     return owner;
   }
@@ -62,9 +67,10 @@ private:
   Value pick() { return values[draw(0, static_cast<int64_t>(values.size()) - 1)]; }
 
   /// A new parameter's value; every use loads it by itself, as inlined layers do.
-  Value addParameter(StringRef kind, ArrayRef<int64_t> shape, double scale) {
+  Value addParameter(StringRef kind, ArrayRef<int64_t> shape, double scale, int64_t padding = 0) {
     const std::string name = ("random." + Twine(parameterCount++) + "." + kind).str();
-    VariableOp variable = createVariable(module, loc, name, Role::parameter, getType(shape));
+    VariableOp variable =
+        createVariable(module, loc, name, Role::parameter, getType(shape), padding);
     const double fanIn = shape.size() > 1 ? static_cast<double>(shape.back()) : 1;
     variable.setInitializerAttr(
         NormalInitAttr::get(builder.getContext(), 0.0, scale / std::sqrt(fanIn)));

@@ -192,7 +192,7 @@ void addMemory(HtmlPage &page, const MemoryFacts &memory) {
   for (const MemoryFacts::Padding &padding : memory.padding)
     rows.push_back({{padding.name}, number(padding.bytes), number(padding.ofBytes)});
   if (!rows.empty())
-    page.table("Padding of flat storage, in the slices of all ranks that share the variables",
+    page.table("Padding of variables, in the parts of all ranks that share them",
                {{"segment"}, right("bytes of padding"), right("of bytes")}, rows);
 }
 

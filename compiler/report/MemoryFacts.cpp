@@ -54,19 +54,20 @@ std::string nameOf(exec::BufferOp buffer) {
   return ("@" + function.getSymName() + ": " + locationName(named->getLoc())).str();
 }
 
-/// By segment, in the order of its first sliced variable.
+/// By segment, in the order of its first variable that may be padded.
 std::vector<MemoryFacts::Padding> collectPadding(ModuleOp exec) {
   std::vector<MemoryFacts::Padding> padding;
   for (auto variable : exec.getOps<exec::VariableOp>()) {
-    const int64_t slices = getNumSlices(variable);
-    if (slices <= 1)
+    exec::ShardingAttr sharding = variable.getSharding();
+    if (!sharding || (!sharding.getFlat() && !sharding.getPadding()))
       continue;
+    const int64_t stored = getNumParts(variable) * getStoredBytes(variable);
     auto place = llvm::find_if(
         padding, [&](const MemoryFacts::Padding &one) { return one.name == variable.getBase(); });
     if (place == padding.end())
       place = padding.insert(place, {.name = variable.getBase().str()});
-    place->bytes += slices * getStoredBytes(variable) - getWholeBytes(variable);
-    place->ofBytes += slices * getStoredBytes(variable);
+    place->bytes += stored - getGlobalBytes(variable);
+    place->ofBytes += stored;
   }
   return padding;
 }

@@ -27,16 +27,16 @@ struct MemoryFacts {
     int64_t bytes = 0; ///< of one
     int64_t count = 1;
   };
-  /// What flat storage adds to a segment's variables so that each rank's slice is equally long.
+  /// What is added to a segment's variables so that each rank has equally much.
   struct Padding {
     std::string name;    ///< segment
-    int64_t bytes = 0;   ///< in the slices of all ranks that share the variables
-    int64_t ofBytes = 0; ///< of these slices
+    int64_t bytes = 0;   ///< in the parts of all ranks that share the variables
+    int64_t ofBytes = 0; ///< of these parts
   };
 
   std::vector<Item> segments;        ///< in the program's order
   std::vector<Item> residualClasses; ///< parts of the segment of residuals
-  std::vector<Padding> padding;      ///< of segments with sliced variables
+  std::vector<Padding> padding;      ///< of segments with variables that may be padded
   std::vector<Buffer> largest;       ///< variables and buffers, largest first
 
   /// Of one rank: in a pipeline of one with the most.

@@ -45,11 +45,14 @@ ModelFacts collectModelFacts(ModuleOp graph) {
     if (variable.getRole() != Role::parameter)
       continue;
     auto type = cast<RankedTensorType>(variable.getType());
-    facts.parameters += type.getNumElements();
+    int64_t elements = type.getNumElements();
+    if (variable.getPadding())
+      elements -= elements / type.getDimSize(0) * static_cast<int64_t>(variable.getPadding());
+    facts.parameters += elements;
     if (type.getRank() == 1)
-      facts.normWeights += type.getNumElements();
+      facts.normWeights += elements;
     else if (!multiplied.contains(variable.getSymName()))
-      facts.inputEmbedding += type.getNumElements();
+      facts.inputEmbedding += elements;
   }
   return facts;
 }

@@ -33,13 +33,28 @@ int64_t getWholeBytes(exec::VariableOp variable) {
   return bytes;
 }
 
-int64_t getNumSlices(exec::VariableOp variable) {
+int64_t getGlobalBytes(exec::VariableOp variable) {
   exec::ShardingAttr sharding = variable.getSharding();
-  if (!sharding || !sharding.getFlat() || sharding.getFlat().empty())
+  if (!sharding)
+    return getStoredBytes(variable);
+  auto global = cast<RankedTensorType>(*variable.getGlobalType());
+  const int64_t rows = global.getRank() ? global.getDimSize(0) : 1;
+  return global.getNumElements() / rows * (rows - sharding.getPadding()) *
+         exec::getElementBytes(global.getElementType());
+}
+
+int64_t getNumParts(exec::VariableOp variable) {
+  exec::ShardingAttr sharding = variable.getSharding();
+  if (!sharding)
     return 1;
-  return std::max<int64_t>(
-      exec::getNumCoordinates(variable->getParentOfType<ModuleOp>(), sharding.getFlat().getValue()),
-      1);
+  auto module = variable->getParentOfType<ModuleOp>();
+  auto count = [&](ArrayAttr axes) {
+    return axes ? std::max<int64_t>(exec::getNumCoordinates(module, axes.getValue()), 1) : 1;
+  };
+  int64_t parts = count(sharding.getFlat());
+  for (auto axes : sharding.getDimensions().getAsRange<ArrayAttr>())
+    parts *= count(axes);
+  return parts;
 }
 
 } // namespace titan

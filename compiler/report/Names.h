@@ -17,7 +17,10 @@ int64_t getStoredBytes(exec::VariableOp variable);
 /// Bytes of what the axes of a variable's dimensions leave to a rank, before flat axes slice it.
 int64_t getWholeBytes(exec::VariableOp variable);
 
-/// Into how many slices flat axes cut that; 1 without them.
-int64_t getNumSlices(exec::VariableOp variable);
+/// Bytes of the tensor that ranks share, without rows of padding.
+int64_t getGlobalBytes(exec::VariableOp variable);
+
+/// Into how many parts axes of dimensions and flat axes cut it.
+int64_t getNumParts(exec::VariableOp variable);
 
 } // namespace titan

@@ -144,7 +144,7 @@ void renderTraffic(Page &page, const Report &report) {
 void renderPadding(Page &page, const MemoryFacts &memory) {
   if (memory.padding.empty())
     return;
-  page.heading("padding of flat storage, all slices together");
+  page.heading("padding of variables, the parts of all ranks together");
   for (const MemoryFacts::Padding &padding : memory.padding)
     page.row(padding.name, withSeparators(padding.bytes),
              "of " + withSeparators(padding.ofBytes) + " bytes");

@@ -111,6 +111,10 @@ static FailureOr<SmallVector<int64_t>>
 getLocalShape(VariableOp op, RankedTensorType global,
               function_ref<int64_t(ArrayRef<Attribute>)> size) {
   ShardingAttr sharding = op.getSharding();
+  const int64_t rows = global.getRank() ? global.getDimSize(0) : 1;
+  if (sharding.getPadding() >= rows)
+    return op.emitOpError("the padding is below the ")
+           << rows << " rows of the global tensor, found " << sharding.getPadding();
   SmallVector<int64_t> shape;
   for (auto [i, axes] : llvm::enumerate(sharding.getDimensions().getAsRange<ArrayAttr>())) {
     const int64_t extent = global.getDimSize(i), parts = size(axes.getValue());

@@ -250,7 +250,7 @@ int64_t titan::exec::getNumCoordinates(ModuleOp module, ArrayRef<Attribute> axes
 
 LogicalResult ShardingAttr::verify(function_ref<InFlightDiagnostic()> emitError,
                                    ArrayAttr dimensions, ArrayAttr partial, ArrayAttr flat,
-                                   int64_t granule) {
+                                   int64_t granule, int64_t padding) {
   for (Attribute dimension : dimensions) {
     auto axes = dyn_cast<ArrayAttr>(dimension);
     if (!axes)
@@ -260,6 +260,8 @@ LogicalResult ShardingAttr::verify(function_ref<InFlightDiagnostic()> emitError,
   }
   if (granule < 1)
     return emitError() << "the granule is at least 1, found " << granule;
+  if (padding < 0)
+    return emitError() << "the padding is at least 0 rows, found " << padding;
   if (failed(verifyAxisNames(emitError, partial)))
     return failure();
   return verifyAxisNames(emitError, flat);

@@ -208,7 +208,8 @@ def Exec_ShardingAttr : Exec_Attr<"Sharding", "sharding"> {
     Per dimension the mesh axes that split it, the first one outermost; the value is the sum over
     the coordinates of the partial axes; with flat axes, what the dimensions' axes leave to a rank is
     laid out row by row, padded and cut into one slice per coordinate, a multiple of `granule`
-    elements long.
+    elements long. The last `padding` rows of the global tensor are zero and not part of what users
+    know.
 
     ```mlir
     tensor<768x256xf32, #exec.sharding<[["tp"], []] flat ["dp_shard"] granule 4>>
@@ -217,9 +218,11 @@ def Exec_ShardingAttr : Exec_Attr<"Sharding", "sharding"> {
   let parameters = (ins "::mlir::ArrayAttr":$dimensions,
                         OptionalParameter<"::mlir::ArrayAttr">:$partial,
                         OptionalParameter<"::mlir::ArrayAttr">:$flat,
-                        DefaultValuedParameter<"int64_t", "1">:$granule);
+                        DefaultValuedParameter<"int64_t", "1">:$granule,
+                        DefaultValuedParameter<"int64_t", "0">:$padding);
   let assemblyFormat = [{
-    `<` $dimensions (`partial` $partial^)? (`flat` $flat^)? (`granule` $granule^)? `>`
+    `<` $dimensions (`partial` $partial^)? (`flat` $flat^)? (`granule` $granule^)?
+    (`padding` $padding^)? `>`
   }];
   let genVerifyDecl = 1;
 }

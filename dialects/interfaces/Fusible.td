@@ -28,6 +28,10 @@ def Titan_FusibleOpInterface : OpInterface<"FusibleOpInterface"> {
       "::llvm::SmallVector<::mlir::Value>", "emitScalarBody",
       (ins "::mlir::OpBuilder &":$builder, "::mlir::ValueRange":$inputs,
            "::mlir::ValueRange":$indices)>,
+    InterfaceMethod<[{
+        Whether the body uses its indices: the op's dimensions are then not walked as one.
+      }],
+      "bool", "readsIndices", (ins), "", "return false;">,
   ];
 }
 

@@ -75,6 +75,9 @@ def Titan_Differentiable : DeclareOpInterfaceMethods<Titan_DifferentiableOpInter
 def Titan_DifferentiableWide
     : DeclareOpInterfaceMethods<Titan_DifferentiableOpInterface, ["takesWiderCotangent"]>;
 def Titan_Fusible : DeclareOpInterfaceMethods<Titan_FusibleOpInterface>;
+// What it computes depends on where, not on operands alone.
+def Titan_FusibleByPlace
+    : DeclareOpInterfaceMethods<Titan_FusibleOpInterface, ["readsIndices"]>;
 def Titan_Decomposable : DeclareOpInterfaceMethods<Titan_DecomposableOpInterface>;
 // Computes in the type that the model computes in; `Ruled` says which of its tensors are of it.
 def Titan_Precision : DeclareOpInterfaceMethods<Titan_PrecisionOpInterface>;

@@ -78,6 +78,9 @@ private:
   Value linear(StringRef name, Value x);
   Value norm(StringRef name, Value x);
   Value constrainStream(Value x);
+  /// Rows of the embedding and of the head: tensor-parallel ranks have equally many.
+  int64_t vocabularyRows() const { return llvm::alignTo(model.vocabSize, options.mesh.tensor); }
+  int64_t vocabularyPadding() const { return vocabularyRows() - model.vocabSize; }
   StringRef headName() const { return model.tiedEmbeddings ? "tok_embeddings" : "output"; }
 
   GraphBuilder &graph;
@@ -172,16 +175,17 @@ void Llama3Builder::declareParameters() {
   // Logits begin with variance 1; a shared matrix follows the head, not the embedding.
   const double headStd = 1.0 / std::sqrt(static_cast<double>(model.dim));
   Attribute head = graph.truncatedNormal(0.0, headStd, -3.0 * headStd, 3.0 * headStd);
-  graph.declareParameter("tok_embeddings.weight", {model.vocabSize, model.dim},
+  graph.declareParameter("tok_embeddings.weight", {vocabularyRows(), model.dim},
                          model.tiedEmbeddings ? head : graph.normal(0.0, 1.0), kColumns,
-                         model.tiedEmbeddings && options.keepSharedMatrix);
+                         model.tiedEmbeddings && options.keepSharedMatrix, vocabularyPadding());
   for (int64_t layer = 0; layer < model.numLayers; ++layer) {
     auto scope = graph.scope("layers." + std::to_string(layer));
     declareLayer(layer);
   }
   declareNorm("norm");
   if (!model.tiedEmbeddings)
-    graph.declareParameter("output.weight", {model.vocabSize, model.dim}, head, kColumns);
+    graph.declareParameter("output.weight", {vocabularyRows(), model.dim}, head, kColumns,
+                           /*keepGathered=*/false, vocabularyPadding());
 }
 
 void Llama3Builder::declareRopeTables(StringRef name, int64_t length) {
@@ -260,7 +264,8 @@ void Llama3Builder::buildFunction(StringRef name, const BatchShape &shape, Strin
     // A shared matrix keeps its own name; the op is the head's all the same.
     Value head = graph.load(headName().str() + ".weight");
     auto scope = graph.scope("output");
-    loss = graph.headLoss(x, head, arguments[1], options.wholeLogits);
+    loss = graph.headLoss(x, head, arguments[1], options.wholeLogits,
+                          vocabularyPadding());
   }
   graph.endFunction({loss.sum, loss.valid});
 }

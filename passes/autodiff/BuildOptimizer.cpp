@@ -75,7 +75,8 @@ private:
     for (StringRef prefix : {StringRef(names::kExpAvgPrefix), StringRef(names::kExpAvgSqPrefix)})
       for (VariableOp parameter : parameters)
         createVariable(module, parameter.getLoc(), prefix + parameter.getSymName(),
-                       Role::optimizer_state, cast<RankedTensorType>(parameter.getType()));
+                       Role::optimizer_state, cast<RankedTensorType>(parameter.getType()),
+                       parameter.getPadding());
     for (StringRef name : names::kHostScalars)
       createVariable(module, module.getLoc(), name, Role::input, scalarVariable);
     for (StringRef name : {StringRef(names::kGradientNorm), StringRef(names::kFinite)})

@@ -449,7 +449,8 @@ struct Differentiate : impl::DifferentiateBase<Differentiate> {
           if (ShardingAttr storage = getSharding(variable.getType()))
             type = withSharding(type,
                                 reducePerStep ? getUnreduced(storage, stage->function) : storage);
-          createVariable(getOperation(), variable.getLoc(), name, Role::gradient, type);
+          createVariable(getOperation(), variable.getLoc(), name, Role::gradient, type,
+                         variable.getPadding());
         }
         OpBuilder builder(stage->end);
         Value old = loadAtStart(stage->lastForward, at, name, type);

@@ -200,9 +200,14 @@ bool Scheduler::isFlat(const Stage &stage) {
     }
     return true;
   };
-  for (const Evaluation &evaluation : stage.evaluations)
-    if (evaluation.kind != Evaluation::Kind::compute && !walksLinearly(evaluation.place))
+  for (const Evaluation &evaluation : stage.evaluations) {
+    const bool isCompute = evaluation.kind == Evaluation::Kind::compute;
+    if (!isCompute && !walksLinearly(evaluation.place))
       return false;
+    // Neighbors in memory are not neighbors in a row.
+    if (FusibleOpInterface op = evaluation.op; isCompute && op.readsIndices() && rank > 1)
+      return false;
+  }
   return llvm::all_of(stage.nests[0].roots, [&](const Root &root) {
     return root.kind != Root::Kind::rowReduction && walksLinearly(root.place);
   });

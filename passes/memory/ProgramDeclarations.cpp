@@ -16,7 +16,7 @@ static ArrayAttr toArray(MLIRContext *context, ArrayRef<StringAttr> axes) {
 }
 
 /// The global type with its sharding as the exec dialect says it; null without one.
-static TypeAttr convertGlobalType(TypeAttr type) {
+static TypeAttr convertGlobalType(TypeAttr type, int64_t padding) {
   auto global = type ? dyn_cast<RankedTensorType>(type.getValue()) : RankedTensorType();
   ShardingAttr sharding = global ? getSharding(global) : ShardingAttr();
   if (!sharding)
@@ -29,7 +29,8 @@ static TypeAttr convertGlobalType(TypeAttr type) {
                                     sharding.getDimensions().end());
   auto converted = exec::ShardingAttr::get(context, ArrayAttr::get(context, dimensions),
                                            listIfAny(sharding.getPartial()),
-                                           listIfAny(sharding.getFlat()), sharding.getGranule());
+                                           listIfAny(sharding.getFlat()), sharding.getGranule(),
+                                           padding);
   return TypeAttr::get(
       RankedTensorType::get(global.getShape(), global.getElementType(), converted));
 }
@@ -88,7 +89,7 @@ void ProgramLayout::declareVariables(OpBuilder &builder) {
     const FixedRange &range = variables.find(variable.getSymName())->second;
     exec::VariableOp::create(
         builder, variable.getLoc(), variable.getSymNameAttr(), variable.getTypeAttr(),
-        convertGlobalType(variable.getGlobalTypeAttr()),
+        convertGlobalType(variable.getGlobalTypeAttr(), variable.getPadding()),
         exec::RoleAttr::get(builder.getContext(), convertRole(variable.getRole())),
         FlatSymbolRefAttr::get(range.base), builder.getI64IntegerAttr(range.offset),
         convertInitializer(variable.getInitializer().value_or(Attribute())));
@@ -101,7 +102,7 @@ void ProgramLayout::declareInputs(OpBuilder &builder, const Flow &flow) {
     exec::VariableOp::create(
         builder, function.getLoc(), builder.getStringAttr(flow.prefix + name),
         TypeAttr::get(function.getArgumentTypes()[index]),
-        convertGlobalType(function.getArgAttrOfType<TypeAttr>(index, kGlobalType)),
+        convertGlobalType(function.getArgAttrOfType<TypeAttr>(index, kGlobalType), /*padding=*/0),
         exec::RoleAttr::get(builder.getContext(), exec::Role::Input),
         FlatSymbolRefAttr::get(builder.getContext(), flow.batch.name),
         builder.getI64IntegerAttr(offset), exec::InitializerAttr());

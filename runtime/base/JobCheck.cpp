@@ -41,14 +41,6 @@ Status checkRefused(const JobKey &key, const JobConfig &config, const JobSetting
 
 /// Rules that span keys.
 Status checkRules(const JobConfig &config) {
-  const TrainingSection &training = config.training;
-  if (config.globalRows() % training.localBatchSize != 0)
-    return invalidArgument(fmt::format(
-        "training.global_batch_size = {} must be a multiple of training.local_batch_size = {}, "
-        "such as {}",
-        training.globalBatchSize, training.localBatchSize,
-        std::max<int64_t>(1, training.globalBatchSize / training.localBatchSize) *
-            training.localBatchSize));
   const ProfilingSection &profiling = config.profiling;
   if (profiling.profilerActive > profiling.profileFreq)
     return invalidArgument(fmt::format("profiling.profiler_active = {} is more than "

@@ -205,7 +205,8 @@ void addModel(TableBuilder &t) {
   t.used<model, &ModelSection::ffnHiddenDim>("ffn_hidden_dim", kCompile,
                                              "(Titan) width inside the feed-forward block")
       .range = kPositive;
-  t.used<model, &ModelSection::vocabSize>("vocab_size", kCompile, "(Titan) rows of the embedding")
+  t.used<model, &ModelSection::vocabSize>("vocab_size", kCompile,
+                                          "(Titan) tokens that the model knows")
       .range = kPositive;
   t.used<model, &ModelSection::tiedEmbeddings>("tied_embeddings", kCompile,
                                                "(Titan) the head uses the embedding's matrix");

@@ -439,7 +439,9 @@ Status Executor::initializeVariable(const format::Variable &variable, uint64_t s
   // Host memory between generator and device; bounded, so that a large variable needs little.
   std::vector<std::byte> staged(
       static_cast<size_t>(std::min(variable.view.numElements(), kStaged) * element));
-  // Padding stays as it is, and nobody reads it.
+  // Padding of slices stays as it is, and nobody reads it. Rows of padding are multiplied.
+  if (variable.sharding && variable.sharding->padding)
+    TITAN_RETURN_IF_ERROR(target.fillBytes(place.data, place.bytes, 0));
   Status status;
   layout.forEachRun([&](int64_t local, int64_t global, int64_t count) {
     for (int64_t begin = 0; begin < count && status.ok(); begin += kStaged) {

@@ -56,6 +56,7 @@ VariableLayout::VariableLayout(const format::Variable &variable, std::span<const
     begin = std::min(elements, coordinateOf(mesh, sharding.flat, rank) * slice);
     end = std::min(elements, begin + slice);
   }
+  whole.shape[0] -= sharding.padding;
   std::vector<std::string> others;
   for (const format::Axis &axis : mesh)
     if (std::find(used.begin(), used.end(), axis.name) == used.end())
@@ -82,7 +83,9 @@ void VariableLayout::forEachRun(FunctionRef<void(int64_t, int64_t, int64_t)> vis
       rest /= block[dimension];
       stride *= whole.shape[dimension];
     }
-    visit(element - begin, global, count);
+    // Rows of padding are the tensor's last elements.
+    if (const int64_t known = std::min(count, whole.numElements() - global); known > 0)
+      visit(element - begin, global, known);
     element += count;
   }
 }

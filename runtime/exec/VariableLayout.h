@@ -24,7 +24,7 @@ public:
   /// Of a verified program's variable.
   VariableLayout(const format::Variable &variable, std::span<const format::Axis> mesh, int rank);
 
-  /// The global tensor, dense and row-major.
+  /// The global tensor without rows of padding, dense and row-major.
   const format::View &global() const { return whole; }
 
   /// Calls visit(local, global, count) for maximal runs of elements that follow one another both in

@@ -106,6 +106,7 @@ Status readSharding(const fb::Sharding &from, Sharding &to) {
   to.partial = readStrings(from.partial());
   to.flat = readStrings(from.flat());
   to.granule = from.granule();
+  to.padding = from.padding();
   return okStatus();
 }
 

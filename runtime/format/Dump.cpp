@@ -101,6 +101,8 @@ private:
       text += " partial " + axes(it.partial);
     if (!it.flat.empty())
       text += " flat " + axes(it.flat) + " granule " + std::to_string(it.granule);
+    if (it.padding)
+      text += " padding " + std::to_string(it.padding);
     return text;
   }
 

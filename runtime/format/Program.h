@@ -149,6 +149,8 @@ struct Sharding {
   std::vector<std::vector<std::string>> dimensions;
   std::vector<std::string> partial, flat;
   int64_t granule = 1;
+  /// Rows, in the first dimension, at the end of the tensor: zero, and not part of what users know.
+  int64_t padding = 0;
 };
 
 struct Variable {

@@ -74,7 +74,8 @@ Offset<fb::Sharding> Writer::sharding(const std::optional<Sharding> &sharding) {
   });
   auto partial = strings(sharding->partial);
   auto flat = strings(sharding->flat);
-  return fb::CreateSharding(builder, shape, dimensions, partial, flat, sharding->granule);
+  return fb::CreateSharding(builder, shape, dimensions, partial, flat, sharding->granule,
+                            sharding->padding);
 }
 
 Offset<fb::Variable> Writer::variable(const Variable &variable) {

@@ -53,6 +53,10 @@ Status verifySharding(const Program &program, const Variable &variable) {
                     listText(sharding.shape));
   if (!numCoordinates(program.mesh, allAxes(sharding)))
     return dataLoss("its axes are the mesh's, each once");
+  if (const int64_t rows = sharding.shape.empty() ? 1 : sharding.shape[0];
+      sharding.padding < 0 || sharding.padding >= rows)
+    return dataLoss("the padding is 0 to " + std::to_string(rows - 1) + " rows, found " +
+                    std::to_string(sharding.padding));
   // So bounded, rounding up cannot overflow.
   if (sharding.granule < 1 || sharding.granule > (int64_t{1} << 31))
     return dataLoss("the granule is between 1 and 2^31, found " + std::to_string(sharding.granule));

@@ -210,9 +210,10 @@ Status Trainer::initialize() {
 Status Trainer::checkBatches() {
   const int64_t rows = job.globalRows();
   if (rows < inputs.rows || rows % inputs.rows)
-    return invalidArgument("training.global_batch_size " + std::to_string(rows) +
-                           " is not a multiple of the " + std::to_string(inputs.rows) +
-                           " rows that the program's ranks take at once");
+    return invalidArgument("training.global_batch_size = " + std::to_string(rows) +
+                           " must be a multiple of the " + std::to_string(inputs.rows) +
+                           " rows that the program's ranks take at once, such as " +
+                           std::to_string(inputs.rows));
   microbatches = rows / inputs.rows;
   return okStatus();
 }

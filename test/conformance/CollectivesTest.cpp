@@ -120,10 +120,11 @@ TEST_P(Collectives, MoveMuch) {
     });
 }
 
-INSTANTIATE_TEST_SUITE_P(All, Collectives,
-                         testing::Values(Collective::allGather, Collective::reduceScatter,
+constexpr Collective kOfWholeGroups[] = {Collective::allGather, Collective::reduceScatter,
                                          Collective::allReduce, Collective::allToAll,
-                                         Collective::broadcast),
+                                         Collective::broadcast};
+
+INSTANTIATE_TEST_SUITE_P(All, Collectives, testing::ValuesIn(kOfWholeGroups),
                          [](const testing::TestParamInfo<Collective> &info) {
                            return std::string(toString(info.param));
                          });
@@ -215,12 +216,33 @@ TEST(PointToPoint, MatchesInOrderPerPairAndIgnoresOtherTraffic) {
   });
 }
 
-/// All-reduces over the group of some axes of a mesh, among all groups at once.
+/// Every collective, several pairs at a time, and messages around the ring. `seed` differs between
+/// groups, so that data of another group is wrong.
+void runEverything(Communicator &communicator, uint64_t seed) {
+  const int ranks = communicator.size(), rank = communicator.rank();
+  bool alternate = false;
+  for (Collective collective : kOfWholeGroups)
+    for (Case kind : kinds(collective, ranks)) {
+      alternate = !alternate;
+      kind.inPlace = alternate && canBeInPlace(collective);
+      kind.bound = !alternate;
+      kind.pairs = {{DType::f32, 11}, {DType::bf16, 3}, {DType::i64, 1}};
+      runCase(communicator, kind, seed++);
+    }
+  if (ranks == 1)
+    return;
+  Case message{Collective::send};
+  message.pairs = {{DType::f32, 7}, {DType::i8, 13}};
+  exchange(communicator, (rank + 1) % ranks, (rank + ranks - 1) % ranks, message, seed);
+}
+
+/// The groups of all sets of axes of a mesh, all groups of a set at once.
 void checkSubGroups(const std::vector<format::Axis> &mesh) {
   auto size = meshSize(mesh);
   ASSERT_TRUE(size.ok());
   createHarness()->run(*size, [&](DataPlane &plane) {
     std::vector<std::unique_ptr<Communicator>> communicators;
+    std::vector<uint64_t> seeds;
     for (int mask = 0; mask < 1 << mesh.size(); ++mask) {
       std::vector<std::string> axes;
       for (size_t i = 0; i < mesh.size(); ++i)
@@ -230,22 +252,19 @@ void checkSubGroups(const std::vector<format::Axis> &mesh) {
       auto id = axesMask(mesh, axes);
       ASSERT_TRUE(group.ok() && id.ok());
       communicators.push_back(open(plane, {"axes", group->ranks, *id}));
+      ASSERT_TRUE(communicators.back());
       EXPECT_EQ(communicators.back()->rank(), group->index);
+      seeds.push_back(static_cast<uint64_t>(100 * group->ranks.front()));
     }
-    for (const auto &communicator : communicators) {
-      const Case reduced{Collective::allReduce, Reduction::sum, -1, true, false,
-                         {{DType::f32, 11}}};
-      runCase(*communicator, reduced, 1);
-      const Case gathered{Collective::allGather, Reduction::none, -1, true, false,
-                          {{DType::i8, 11}}};
-      runCase(*communicator, gathered, 2);
-    }
+    for (size_t i = 0; i < communicators.size(); ++i)
+      runEverything(*communicators[i], seeds[i]);
   });
 }
 
 TEST(SubGroups, OfEveryAxisOfAMesh) {
   checkSubGroups({{"dp_replicate", 2}, {"dp_shard", 2}, {"tp", 2}});
   checkSubGroups({{"dp_shard", 3}, {"tp", 3}});
+  checkSubGroups({{"pp", 2}, {"dp_shard", 2}, {"cp", 1}, {"tp", 2}});
 }
 
 TEST(InFlight, ManyOperationsAwaitedInAnyOrder) {

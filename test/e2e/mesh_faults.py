@@ -153,6 +153,11 @@ def bad_faults():
         expect(call([RUN, "mesh.tbin", "--debug.inject", fault], 1)[0], "debug.inject", message)
 
 
+def too_few_rows():
+    expect(call([RUN, "mesh.tbin", "--training.global_batch_size", "3"], 1)[0], "training.global_batch_size = 3",
+           "must be a multiple of the 8 rows that the program's ranks take at once, such as 8")
+
+
 def mpirun(ranks=RANKS):
     return ["mpirun", "--allow-run-as-root", "--oversubscribe", "-n", str(ranks)]
 
@@ -238,7 +243,8 @@ LOCAL = [(killed, "a killed rank is named"), (hung, "a hung rank is named"),
          (hung_mesh, "a hung rank is named on a mesh of two axes"),
          (slow, "a slow rank changes nothing"), (nan, "a NaN ends the run"),
          (pipeline_faults, "a killed rank of a pipeline is named, a NaN ends its run"),
-         (untraced, "no traces when none are wanted"), (bad_faults, "malformed faults are errors")]
+         (untraced, "no traces when none are wanted"), (bad_faults, "malformed faults are errors"),
+         (too_few_rows, "fewer rows than ranks are an error")]
 MPI = [(lambda: same_losses_of("mesh.tbin"), "processes have the losses of threads"),
        (same_losses_on_two_axes, "so they do on meshes of two axes"),
        (same_losses_in_pipelines, "so they do in pipelines"),

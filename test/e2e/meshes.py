@@ -55,17 +55,18 @@ RESHARD, REDUCTION = "fsdp_reshard_after_forward", "gradient_reduction"
 
 
 class Mesh:
-    """Degrees, more parallelism options, the batches that make up one step, and activation_checkpoint (by
-    default torchtitan's: every second layer is recomputed)."""
+    """Degrees, more parallelism options, the batches that make up one step, activation_checkpoint (by
+    default torchtitan's: every second layer is recomputed), and the size of the vocabulary."""
 
-    def __init__(self, replicate=1, shard=1, tp=1, batches=1, recompute={}, **options):
-        self.recompute = recompute
+    def __init__(self, replicate=1, shard=1, tp=1, batches=1, recompute={}, vocabulary=2048, **options):
+        self.recompute, self.vocabulary = recompute, vocabulary
         self.world = replicate * shard * tp
         self.rows = ROWS // (replicate * shard * batches)
         self.options = {REPLICATE: replicate, SHARD: shard, TENSOR_DEGREE: tp, **options}
 
     def compile_options(self):
-        result = ["--world-size", str(self.world), "--training.local_batch_size", str(self.rows)]
+        result = ["--world-size", str(self.world), "--training.local_batch_size", str(self.rows),
+                  "--model.vocab_size", str(self.vocabulary)]
         for key, value in self.options.items():
             if isinstance(value, bool):
                 result.append(f"--parallelism.{key}" if value else f"--parallelism.no_{key}")
@@ -96,6 +97,11 @@ MESHES = {
     "tp4-whole": Mesh(tp=4, **{SEQUENCE: False}),
     "tp8-whole": Mesh(tp=8, **{SEQUENCE: False}),
     "tp4-logits": Mesh(tp=4, disable_loss_parallel=True),
+    # Vocabularies that tp does not divide.
+    "tp2-padded": Mesh(tp=2, vocabulary=2047),
+    "tp4-padded": Mesh(tp=4, vocabulary=2047),
+    "shard3-tp2-padded": Mesh(shard=3, tp=2, vocabulary=2047),
+    "tp4-logits-padded": Mesh(tp=4, vocabulary=2045, disable_loss_parallel=True),
     "shard2-tp2": Mesh(shard=2, tp=2),
     "2x2x2": Mesh(replicate=2, shard=2, tp=2),
     "shard2-accumulate": Mesh(shard=2, batches=2),
@@ -252,8 +258,10 @@ def main():
     if not names or not MESHES.keys() >= set(names):
         parser.error("meshes are " + ", ".join(MESHES))
     trainer = Trainer(arguments.build, arguments.work, arguments.layers)
-    reference = trainer.run("one", Mesh(recompute={"mode": "none"}), False)
-    good = [compare(name, trainer.run(name, MESHES[name], name in arguments.poison), reference) for name in names]
+    references = {size: trainer.run("one", Mesh(recompute={"mode": "none"}, vocabulary=size), False)
+                  for size in sorted({MESHES[name].vocabulary for name in names})}
+    good = [compare(name, trainer.run(name, MESHES[name], name in arguments.poison),
+                    references[MESHES[name].vocabulary]) for name in names]
     if not all(good):
         sys.exit(f"FAILED: {good.count(False)} of {len(good)} meshes")
     print(f"{len(good)} meshes train as one rank does")

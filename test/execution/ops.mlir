@@ -5,6 +5,8 @@
 // RUN: titan-check %s --function attention --against attention_parts
 // RUN: titan-check %s --function cross_entropy --against cross_entropy_parts
 // RUN: titan-check %s --function head_loss --against head_loss_parts
+// RUN: titan-check %s --function cross_entropy_padded --against cross_entropy_unpadded
+// RUN: titan-check %s --function mask_columns --against mask_columns_parts
 // RUN: titan-check %s --function silu --against silu_parts
 // RUN: titan-check %s --function map --against map_parts
 // RUN: titan-check %s --function rope --against rope_parts
@@ -130,6 +132,44 @@ func.func @map_parts(%x: tensor<3x4xf32>, %s: tensor<f32>) -> (tensor<3x4xf32>, 
   %scaled = titan.mul %y, %spread : tensor<3x4xf32>
   %bounded = titan.minimum %x, %half : tensor<3x4xf32>
   return %scaled, %bounded : tensor<3x4xf32>, tensor<3x4xf32>
+}
+
+// Columns of padding, and none.
+func.func @cross_entropy_padded(%x: tensor<6x20xf32>, %l: tensor<6xi32> {titan.name = "labels"}, %s: tensor<f32>)
+    -> (tensor<f32>, tensor<f32>, tensor<20x6xf32>) {
+  %loss, %valid, %dx = titan.cross_entropy_grad %x, %l, %s {num_classes = 16}
+      : (tensor<6x20xf32>, tensor<6xi32>, tensor<f32>) -> (tensor<f32>, tensor<f32>, tensor<6x20xf32>)
+  %same, %again = titan.cross_entropy %x, %l {num_classes = 16}
+      : (tensor<6x20xf32>, tensor<6xi32>) -> (tensor<f32>, tensor<f32>)
+  %both = titan.add %loss, %same : tensor<f32>
+  %t = titan.transpose %dx [1, 0] : tensor<6x20xf32> -> tensor<20x6xf32>
+  return %both, %valid, %t : tensor<f32>, tensor<f32>, tensor<20x6xf32>
+}
+func.func @cross_entropy_unpadded(%x: tensor<6x20xf32>, %l: tensor<6xi32>, %s: tensor<f32>)
+    -> (tensor<f32>, tensor<f32>, tensor<20x6xf32>) {
+  %columns = titan.transpose %x [1, 0] : tensor<6x20xf32> -> tensor<20x6xf32>
+  %classes = titan.slice %columns at 0 : tensor<20x6xf32> -> tensor<16x6xf32>
+  %logits = titan.transpose %classes [1, 0] : tensor<16x6xf32> -> tensor<6x16xf32>
+  %loss, %valid, %dx = titan.cross_entropy_grad %logits, %l, %s
+      : (tensor<6x16xf32>, tensor<6xi32>, tensor<f32>) -> (tensor<f32>, tensor<f32>, tensor<6x16xf32>)
+  %both = titan.add %loss, %loss : tensor<f32>
+  %t = titan.transpose %dx [1, 0] : tensor<6x16xf32> -> tensor<16x6xf32>
+  %zero = titan.full 0.0 : tensor<4x6xf32>
+  %all = titan.concat %t, %zero : tensor<16x6xf32>, tensor<4x6xf32> -> tensor<20x6xf32>
+  return %both, %valid, %all : tensor<f32>, tensor<f32>, tensor<20x6xf32>
+}
+
+func.func @mask_columns(%x: tensor<3x4xf32>) -> tensor<3x4xf32> {
+  %r = titan.mask_columns %x end 3 value -2.0 : tensor<3x4xf32>
+  return %r : tensor<3x4xf32>
+}
+func.func @mask_columns_parts(%x: tensor<3x4xf32>) -> tensor<3x4xf32> {
+  %t = titan.transpose %x [1, 0] : tensor<3x4xf32> -> tensor<4x3xf32>
+  %kept = titan.slice %t at 0 : tensor<4x3xf32> -> tensor<3x3xf32>
+  %masked = titan.full -2.0 : tensor<1x3xf32>
+  %all = titan.concat %kept, %masked : tensor<3x3xf32>, tensor<1x3xf32> -> tensor<4x3xf32>
+  %r = titan.transpose %all [1, 0] : tensor<4x3xf32> -> tensor<3x4xf32>
+  return %r : tensor<3x4xf32>
 }
 
 func.func @silu(%x: tensor<9xf32>) -> tensor<9xf32> {

@@ -165,6 +165,26 @@ func.func @head(%x: tensor<24x2x5xf32, #batch>, %w: tensor<24x5xf32, #tp_rows>, 
   return %as, %bs, %dxs, %dws : tensor<f32, #scalar>, tensor<f32, #scalar>, tensor<24x2x5xf32, #batch>, tensor<24x5xf32, #tp_rows>
 }
 
+// The same where the last 7 classes are padding, beyond a rank's part with 4 ranks.
+func.func @loss_padded(%x: tensor<24x24xf32, #tiles>, %l: tensor<24xi32, #dp1>, %d: tensor<f32, #scalar>) -> (tensor<f32, #scalar>, tensor<24x24xf32, #tiles>, tensor<f32, #scalar>) {
+  %a, %n = titan.cross_entropy %x, %l {num_classes = 17} : (tensor<24x24xf32, #tiles>, tensor<24xi32, #dp1>) -> (tensor<f32, #scalar_dp>, tensor<f32, #scalar_dp>)
+  %b, %m, %dx = titan.cross_entropy_grad %x, %l, %d {num_classes = 17} : (tensor<24x24xf32, #tiles>, tensor<24xi32, #dp1>, tensor<f32, #scalar>) -> (tensor<f32, #scalar_dp>, tensor<f32, #scalar_dp>, tensor<24x24xf32, #tiles>)
+  %as = titan.reshard %a : tensor<f32, #scalar_dp> -> tensor<f32, #scalar>
+  %bs = titan.reshard %b : tensor<f32, #scalar_dp> -> tensor<f32, #scalar>
+  return %as, %dx, %bs : tensor<f32, #scalar>, tensor<24x24xf32, #tiles>, tensor<f32, #scalar>
+}
+func.func @head_padded(%x: tensor<24x2x5xf32, #batch>, %w: tensor<24x5xf32, #tp_rows>, %l: tensor<24x2xi32, #rows>, %d: tensor<f32, #scalar>)
+    -> (tensor<f32, #scalar>, tensor<f32, #scalar>, tensor<24x2x5xf32, #batch>, tensor<24x5xf32, #tp_rows>) {
+  %a, %n = titan.head_loss %x, %w, %l {num_classes = 17} : (tensor<24x2x5xf32, #batch>, tensor<24x5xf32, #tp_rows>, tensor<24x2xi32, #rows>) -> (tensor<f32, #scalar_dp>, tensor<f32, #scalar_dp>)
+  %b, %m, %dx, %dw = titan.head_loss_grad %x, %w, %l, %d whole_logits {num_classes = 17} : (tensor<24x2x5xf32, #batch>, tensor<24x5xf32, #tp_rows>, tensor<24x2xi32, #rows>, tensor<f32, #scalar>)
+      -> (tensor<f32, #scalar_dp>, tensor<f32, #scalar_dp>, tensor<24x2x5xf32, #batch_partial>, tensor<24x5xf32, #tp_rows_partial>)
+  %as = titan.reshard %a : tensor<f32, #scalar_dp> -> tensor<f32, #scalar>
+  %bs = titan.reshard %b : tensor<f32, #scalar_dp> -> tensor<f32, #scalar>
+  %dxs = titan.reshard %dx : tensor<24x2x5xf32, #batch_partial> -> tensor<24x2x5xf32, #batch>
+  %dws = titan.reshard %dw : tensor<24x5xf32, #tp_rows_partial> -> tensor<24x5xf32, #tp_rows>
+  return %as, %bs, %dxs, %dws : tensor<f32, #scalar>, tensor<f32, #scalar>, tensor<24x2x5xf32, #batch>, tensor<24x5xf32, #tp_rows>
+}
+
 // Layouts one after another, of every kind of step.
 func.func @reshards(%x: tensor<24x24xf32, #tiles>) -> tensor<24x24xf32, #whole> {
   %a = titan.reshard %x : tensor<24x24xf32, #tiles> -> tensor<24x24xf32, #both_rows>

@@ -29,6 +29,21 @@ func.func @backward(%x: tensor<4x4xf32>, %w: tensor<9x4xf32>, %l: tensor<4xi32>,
   return %dx, %dw : tensor<4x4xf32>, tensor<9x4xf32>
 }
 
+// Classes from 17 on are padding: the second rank's last one.
+// CHECK-LABEL: func.func @padded
+// CHECK: %[[FIRST:.*]] = titan.load @axis_index.tp.9
+// CHECK: %[[LOGITS:.*]] = titan.einsum "td,vd->tv"
+// CHECK: %[[MASKED:.*]] = titan.mask_columns %[[LOGITS]] from %[[FIRST]] end 17 value -1.000000e+30 : tensor<2x9xf32>
+// CHECK: titan.reduce max %[[MASKED]] [1]
+// CHECK: titan.sub %[[MASKED]]
+// CHECK: titan.mul %[[MASKED]]
+func.func @padded(%x: tensor<4x4xf32>, %w: tensor<9x4xf32>, %l: tensor<4xi32>) -> tensor<f32> {
+  %first = titan.load @axis_index.tp.9 : tensor<i32>
+  %a, %v = titan.head_loss %x, %w, %l classes from %first over [tp] {num_classes = 17}
+      : (tensor<4x4xf32>, tensor<9x4xf32>, tensor<4xi32>, tensor<i32>) -> (tensor<f32>, tensor<f32>)
+  return %a : tensor<f32>
+}
+
 // Where ranks exchange logits, each has a chunk's of all classes, and the loss is that of one rank. Of
 // the logits' gradient it keeps its classes.
 // CHECK-LABEL: func.func @whole

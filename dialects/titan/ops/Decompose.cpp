@@ -44,4 +44,13 @@ Value ProgramBuilder::isValid(Value labels) {
   return IsValidOp::create(builder, loc, tensorType(labels).clone(computeType), labels);
 }
 
+Value ProgramBuilder::maskPadding(Value logits, IntegerAttr numClasses, Value first) {
+  if (!numClasses)
+    return logits;
+  // Finite: it is multiplied by zeros of one-hot rows. Its exponential is 0 beside any real logit.
+  constexpr double kBelowAll = -1e30;
+  return MaskColumnsOp::create(builder, loc, logits.getType(), logits, first, numClasses,
+                               builder.getF64FloatAttr(kBelowAll));
+}
+
 } // namespace titan

@@ -30,6 +30,9 @@ public:
   /// `first` (tensor<i32>, or null for 0) is the number of the first class.
   mlir::Value oneHot(mlir::Value labels, int64_t classes, mlir::Value first = {});
   mlir::Value isValid(mlir::Value labels);
+  /// logits [rows, classes], classes numbered as in oneHot: with a number below all others where
+  /// they are `numClasses` or more, which is null where there is no padding.
+  mlir::Value maskPadding(mlir::Value logits, mlir::IntegerAttr numClasses, mlir::Value first = {});
 
 private:
   mlir::OpBuilder &builder;

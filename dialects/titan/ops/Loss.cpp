@@ -11,19 +11,37 @@ static LogicalResult verifyLabels(Operation *op, RankedTensorType rows, RankedTe
   return success();
 }
 
+/// Classes without padding, of a tensor that has `classes`, or of a part of one.
+static LogicalResult verifyNumClasses(Operation *op, IntegerAttr numClasses, int64_t classes,
+                                      bool isPart) {
+  if (!numClasses || (numClasses.getInt() >= 1 && (isPart || numClasses.getInt() <= classes)))
+    return success();
+  auto error = op->emitOpError() << "expects a number of classes from 1";
+  if (!isPart)
+    error << " to " << classes;
+  return error << ", found " << numClasses.getInt();
+}
+
 LogicalResult CrossEntropyOp::verify() {
-  return verifyLabels(*this, tensorType(getLogits()), tensorType(getLabels()));
+  if (failed(verifyLabels(*this, tensorType(getLogits()), tensorType(getLabels()))))
+    return failure();
+  return verifyNumClasses(*this, getNumClassesAttr(), tensorType(getLogits()).getShape().back(),
+                          /*isPart=*/false);
 }
 
 LogicalResult CrossEntropyGradOp::verify() {
   if (!isSameTensor(getDlogits().getType(), getLogits().getType()))
     return emitOpError() << "dlogits " << getDlogits().getType() << " is not of the logits' type "
                          << getLogits().getType();
-  return verifyLabels(*this, tensorType(getLogits()), tensorType(getLabels()));
+  if (failed(verifyLabels(*this, tensorType(getLogits()), tensorType(getLabels()))))
+    return failure();
+  return verifyNumClasses(*this, getNumClassesAttr(), tensorType(getLogits()).getShape().back(),
+                          /*isPart=*/false);
 }
 
 static LogicalResult verifyHead(Operation *op, RankedTensorType input, RankedTensorType weight,
-                                RankedTensorType labels, Value firstClass, ArrayAttr classAxes) {
+                                RankedTensorType labels, Value firstClass, ArrayAttr classAxes,
+                                IntegerAttr numClasses) {
   if (static_cast<bool>(firstClass) != static_cast<bool>(classAxes))
     return op->emitOpError("expects the first class together with the axes that split the classes");
   if (failed(verifyLabels(op, input, labels)))
@@ -31,12 +49,12 @@ static LogicalResult verifyHead(Operation *op, RankedTensorType input, RankedTen
   if (weight.getRank() != 2 || weight.getDimSize(1) != input.getShape().back())
     return op->emitOpError() << "expects a weight [classes, " << input.getShape().back()
                              << "], found " << weight;
-  return success();
+  return verifyNumClasses(op, numClasses, weight.getDimSize(0), firstClass != nullptr);
 }
 
 LogicalResult HeadLossOp::verify() {
   return verifyHead(*this, tensorType(getInput()), tensorType(getWeight()), tensorType(getLabels()),
-                    getFirstClass(), getClassAxesAttr());
+                    getFirstClass(), getClassAxesAttr(), getNumClassesAttr());
 }
 
 LogicalResult HeadLossGradOp::verify() {
@@ -47,7 +65,7 @@ LogicalResult HeadLossGradOp::verify() {
     return emitOpError() << "dweight " << getDweight().getType()
                          << " does not have the weight's shape, " << getWeight().getType();
   return verifyHead(*this, tensorType(getInput()), tensorType(getWeight()), tensorType(getLabels()),
-                    getFirstClass(), getClassAxesAttr());
+                    getFirstClass(), getClassAxesAttr(), getNumClassesAttr());
 }
 
 PrecisionRule CrossEntropyOp::getPrecisionRule() { return PrecisionRule::of(*this, {0}, {}); }
@@ -64,7 +82,8 @@ LogicalResult HeadLossOp::buildVjp(OpBuilder &builder, ArrayRef<Value> cotangent
   auto gradient =
       HeadLossGradOp::create(builder, getLoc(), getLoss().getType(), getValid().getType(),
                              getInput().getType(), dweight, getInput(), getWeight(), getLabels(),
-                             cotangents[0], getFirstClass(), getClassAxesAttr(), getWholeLogits());
+                             cotangents[0], getFirstClass(), getClassAxesAttr(), getWholeLogits(),
+                             getNumClassesAttr());
   Value dw = gradient.getDweight();
   if (!isSameTensor(dweight, weight))
     dw = CastOp::create(builder, getLoc(), weight, dw);
@@ -91,7 +110,8 @@ struct HeadChunks {
   template <typename Op>
   HeadChunks(OpBuilder &builder, Op op, int64_t chunks)
       : HeadChunks(builder, op.getLoc(), op.getInput(), op.getLabels(), op.getWeight(),
-                   {op.getFirstClass(), op.getClassAxesAttr()}, op.getWholeLogits(), chunks) {}
+                   {op.getFirstClass(), op.getClassAxesAttr(), op.getNumClassesAttr()},
+                   op.getWholeLogits(), chunks) {}
 
   HeadChunks(OpBuilder &builder, Location loc, Value inputValue, Value labelsValue, Value weight,
              ClassPart part, bool wholeLogits, int64_t chunks)
@@ -161,11 +181,12 @@ struct HeadChunks {
       return buildParallelLoss(builder, loc, logits, chunkLabels, part,
                                tensorType(scalar).getElementType(), dloss);
     if (!dloss) {
-      auto op = CrossEntropyOp::create(builder, loc, type, type, logits, chunkLabels);
+      auto op = CrossEntropyOp::create(builder, loc, type, type, logits, chunkLabels,
+                                       part.numClasses);
       return {op.getLoss(), op.getValid(), Value()};
     }
     auto op = CrossEntropyGradOp::create(builder, loc, type, type, logits.getType(), logits,
-                                         chunkLabels, dloss);
+                                         chunkLabels, dloss, part.numClasses);
     if (!exchanges)
       return {op.getLoss(), op.getValid(), op.getDlogits()};
     ArrayRef<int64_t> shape = tensorType(logits).getShape();

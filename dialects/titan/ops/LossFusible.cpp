@@ -16,10 +16,11 @@ struct RowLosses {
 };
 } // namespace
 
-static RowLosses buildRowLosses(ProgramBuilder &program, Value logits, Value labels) {
+static RowLosses buildRowLosses(ProgramBuilder &program, Value logits, Value labels,
+                                IntegerAttr numClasses) {
   llvm::ArrayRef<int64_t> shape = tensorType(logits).getShape();
   RowLosses values;
-  values.logits = program.widen(logits);
+  values.logits = program.maskPadding(program.widen(logits), numClasses);
   values.oneHot = program.oneHot(labels, shape[1]);
   values.isValid = program.isValid(labels);
   Value maximum = program.reduce(Reduction::max, values.logits, {1});
@@ -35,13 +36,13 @@ static RowLosses buildRowLosses(ProgramBuilder &program, Value logits, Value lab
 
 SmallVector<Value> CrossEntropyOp::decompose(OpBuilder &builder) {
   ProgramBuilder program(builder, getLoc(), tensorType(getLoss()).getElementType());
-  RowLosses values = buildRowLosses(program, getLogits(), getLabels());
+  RowLosses values = buildRowLosses(program, getLogits(), getLabels(), getNumClassesAttr());
   return {values.loss, values.valid};
 }
 
 SmallVector<Value> CrossEntropyGradOp::decompose(OpBuilder &builder) {
   ProgramBuilder program(builder, getLoc(), tensorType(getLoss()).getElementType());
-  RowLosses values = buildRowLosses(program, getLogits(), getLabels());
+  RowLosses values = buildRowLosses(program, getLogits(), getLabels(), getNumClassesAttr());
   llvm::ArrayRef<int64_t> shape = tensorType(getLogits()).getShape();
   Value scale = program.mul(values.isValid, program.broadcast(getDloss(), {shape[0]}, {}));
   Value shifted = program.sub(values.logits, program.broadcast(values.logSumExp, shape, {0}));

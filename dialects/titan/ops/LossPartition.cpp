@@ -15,7 +15,8 @@ ParallelLoss buildParallelLoss(OpBuilder &builder, Location loc, Value logits, V
     return AllReduceOp::create(builder, loc, values.getTypes(), reduction, values, part.axes)
         .getResults();
   };
-  Value wide = program.widen(logits), oneHot = program.oneHot(labels, shape[1], part.first);
+  Value wide = program.maskPadding(program.widen(logits), part.numClasses, part.first);
+  Value oneHot = program.oneHot(labels, shape[1], part.first);
   Value isValid = program.isValid(labels);
   Value maximum = exchange(Reduction::max, program.reduce(Reduction::max, wide, {1}))[0];
   Value shifted = program.sub(wide, program.broadcast(maximum, shape, {0}));
@@ -41,18 +42,19 @@ ParallelLoss buildParallelLoss(OpBuilder &builder, Location loc, Value logits, V
 /// The rank's classes of a tensor that has them in dimension `dimension`; nothing when they are
 /// whole.
 static std::optional<ClassPart> getClassPart(PartitionContext &context, Type type,
-                                             unsigned dimension) {
+                                             unsigned dimension, IntegerAttr numClasses) {
   ShardingAttr sharding = getSharding(type);
   if (!sharding || sharding.getAxes(dimension).empty())
     return std::nullopt;
   const int64_t classes = context.getLocalType(type).getDimSize(dimension);
   return ClassPart{context.getAxisIndex(sharding.getAxes(dimension), classes),
-                   sharding.getDimensions()[dimension]};
+                   sharding.getDimensions()[dimension], numClasses};
 }
 
 LogicalResult CrossEntropyOp::buildLocal(PartitionContext &context, ValueRange operands,
                                          SmallVectorImpl<Value> &results) {
-  auto part = getClassPart(context, getLogits().getType(), tensorType(getLogits()).getRank() - 1);
+  auto part = getClassPart(context, getLogits().getType(), tensorType(getLogits()).getRank() - 1,
+                           getNumClassesAttr());
   if (!part) {
     cloneLocal(*this, context, operands, results);
     return success();
@@ -65,7 +67,8 @@ LogicalResult CrossEntropyOp::buildLocal(PartitionContext &context, ValueRange o
 
 LogicalResult CrossEntropyGradOp::buildLocal(PartitionContext &context, ValueRange operands,
                                              SmallVectorImpl<Value> &results) {
-  auto part = getClassPart(context, getLogits().getType(), tensorType(getLogits()).getRank() - 1);
+  auto part = getClassPart(context, getLogits().getType(), tensorType(getLogits()).getRank() - 1,
+                           getNumClassesAttr());
   if (!part) {
     cloneLocal(*this, context, operands, results);
     return success();
@@ -79,23 +82,25 @@ LogicalResult CrossEntropyGradOp::buildLocal(PartitionContext &context, ValueRan
 
 LogicalResult HeadLossOp::buildLocal(PartitionContext &context, ValueRange operands,
                                      SmallVectorImpl<Value> &results) {
-  auto part = getClassPart(context, getWeight().getType(), 0);
+  auto part = getClassPart(context, getWeight().getType(), 0, getNumClassesAttr());
   auto local = HeadLossOp::create(
       context.getBuilder(), getLoc(), context.getLocalType(getLoss().getType()),
       context.getLocalType(getValid().getType()), operands[0], operands[1], operands[2],
-      part ? part->first : Value(), part ? part->axes : ArrayAttr(), getWholeLogits());
+      part ? part->first : Value(), part ? part->axes : ArrayAttr(), getWholeLogits(),
+      getNumClassesAttr());
   llvm::append_range(results, local->getResults());
   return success();
 }
 
 LogicalResult HeadLossGradOp::buildLocal(PartitionContext &context, ValueRange operands,
                                          SmallVectorImpl<Value> &results) {
-  auto part = getClassPart(context, getWeight().getType(), 0);
+  auto part = getClassPart(context, getWeight().getType(), 0, getNumClassesAttr());
   auto local = HeadLossGradOp::create(
       context.getBuilder(), getLoc(), context.getLocalType(getLoss().getType()),
       context.getLocalType(getValid().getType()), context.getLocalType(getDinput().getType()),
       context.getLocalType(getDweight().getType()), operands[0], operands[1], operands[2],
-      operands[3], part ? part->first : Value(), part ? part->axes : ArrayAttr(), getWholeLogits());
+      operands[3], part ? part->first : Value(), part ? part->axes : ArrayAttr(), getWholeLogits(),
+      getNumClassesAttr());
   llvm::append_range(results, local->getResults());
   return success();
 }

@@ -14,26 +14,28 @@ struct LossSum {
   double valid = 0;
 };
 
-/// Sums the cross entropies of rows of logits; unless `dlogits` is null it receives
-/// (softmax - one hot) * dloss.
-FailureOr<LossSum> sumCrossEntropy(Operation *op, Rows rows, const double *logits,
-                                   ArrayRef<double> labels, double *dlogits, double dloss) {
+/// Sums the cross entropies of rows of logits, of which the columns beyond `numClasses` are padding;
+/// unless `dlogits` is null it receives (softmax - one hot) * dloss.
+FailureOr<LossSum> sumCrossEntropy(Operation *op, Rows rows, std::optional<int64_t> numClasses,
+                                   const double *logits, ArrayRef<double> labels, double *dlogits,
+                                   double dloss) {
+  const int64_t classes = numClasses.value_or(rows.width);
   LossSum sum;
   for (int64_t row = 0; row < rows.count; ++row) {
     const auto label = static_cast<int64_t>(labels[row]);
-    if (label >= rows.width)
-      return op->emitOpError() << "found label " << label << ", expects at most " << rows.width - 1;
+    if (label >= classes)
+      return op->emitOpError() << "found label " << label << ", expects at most " << classes - 1;
     if (label < 0)
       continue;
     const double *x = logits + row * rows.width;
-    const double largest = *std::max_element(x, x + rows.width);
+    const double largest = *std::max_element(x, x + classes);
     double exponentials = 0;
-    for (int64_t i = 0; i < rows.width; ++i)
+    for (int64_t i = 0; i < classes; ++i)
       exponentials += std::exp(x[i] - largest);
     const double lse = largest + std::log(exponentials);
     sum.loss += lse - x[label];
     sum.valid += 1;
-    for (int64_t i = 0; dlogits && i < rows.width; ++i)
+    for (int64_t i = 0; dlogits && i < classes; ++i)
       dlogits[row * rows.width + i] = (std::exp(x[i] - lse) - (i == label ? 1 : 0)) * dloss;
   }
   return sum;
@@ -101,7 +103,7 @@ struct LossFactors {
 LogicalResult CrossEntropyOp::evaluate(ReferenceContext &, ArrayRef<const HostTensor *> operands,
                                        MutableArrayRef<HostTensor> results) {
   const HostTensor &logits = *operands[0];
-  FailureOr<LossSum> sum = sumCrossEntropy(*this, Rows(logits.shape()), logits.values.data(),
+  FailureOr<LossSum> sum = sumCrossEntropy(*this, Rows(logits.shape()), getNumClasses(), logits.values.data(),
                                            operands[1]->values, nullptr, 0);
   if (failed(sum))
     return failure();
@@ -129,7 +131,7 @@ LogicalResult CrossEntropyGradOp::evaluate(ReferenceContext &,
                                            MutableArrayRef<HostTensor> results) {
   const HostTensor &logits = *operands[0];
   FailureOr<LossSum> sum =
-      sumCrossEntropy(*this, Rows(logits.shape()), logits.values.data(), operands[1]->values,
+      sumCrossEntropy(*this, Rows(logits.shape()), getNumClasses(), logits.values.data(), operands[1]->values,
                       results[2].values.data(), operands[2]->values[0]);
   if (failed(sum))
     return failure();
@@ -168,7 +170,7 @@ LogicalResult HeadLossOp::evaluate(ReferenceContext &context, ArrayRef<const Hos
   const HostTensor &weight = *operands[1], &labels = *operands[2];
   const std::vector<double> logits = projectToLogits(context, *operands[0], weight);
   const Rows rows(labels.size(), weight.shape()[0]);
-  FailureOr<LossSum> sum = sumCrossEntropy(*this, rows, logits.data(), labels.values, nullptr, 0);
+  FailureOr<LossSum> sum = sumCrossEntropy(*this, rows, getNumClasses(), logits.data(), labels.values, nullptr, 0);
   if (failed(sum))
     return failure();
   results[0].values[0] = sum->loss;
@@ -200,7 +202,7 @@ LogicalResult HeadLossGradOp::evaluate(ReferenceContext &context,
   const std::vector<double> logits = projectToLogits(context, input, weight);
   std::vector<double> dlogits(logits.size(), 0.0);
   const int64_t tokens = labels.size(), classes = weight.shape()[0], dim = weight.shape()[1];
-  FailureOr<LossSum> sum = sumCrossEntropy(*this, Rows(tokens, classes), logits.data(),
+  FailureOr<LossSum> sum = sumCrossEntropy(*this, Rows(tokens, classes), getNumClasses(), logits.data(),
                                            labels.values, dlogits.data(), operands[3]->values[0]);
   if (failed(sum))
     return failure();

@@ -6,9 +6,11 @@
 namespace titan {
 
 /// The classes that a rank has: `first` (tensor<i32>) and those after it; `axes` split the rest.
+/// From `numClasses` on, if it is not null, they are padding.
 struct ClassPart {
   mlir::Value first;
   mlir::ArrayAttr axes;
+  mlir::IntegerAttr numClasses;
 };
 
 struct ParallelLoss {

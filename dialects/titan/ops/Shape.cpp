@@ -187,6 +187,15 @@ LogicalResult OneHotOp::verify() {
   return success();
 }
 
+LogicalResult MaskColumnsOp::verify() {
+  if (tensorType(getInput()).getRank() == 0)
+    return emitOpError() << "expects a tensor with columns, found " << getInput().getType();
+  if (static_cast<int64_t>(getEnd()) < 1)
+    return emitOpError() << "expects to end after at least 1 column, found "
+                         << static_cast<int64_t>(getEnd());
+  return success();
+}
+
 //===----------------------------------------------------------------------===//
 // Instructions: views compute nothing
 //===----------------------------------------------------------------------===//

@@ -56,13 +56,32 @@ def Titan_TransposeOp : Titan_ComputeOp<"transpose", [
   let hasVerifier = 1;
 }
 
-def Titan_OneHotOp : Titan_ComputeOp<"one_hot", [Titan_Fusible]> {
+def Titan_OneHotOp : Titan_ComputeOp<"one_hot", [Titan_FusibleByPlace]> {
   let summary = "1 where the index along the new last dimension equals the label, else 0";
   let description = "With `from`, indices count from there: the dimension is a part of a longer one.";
   let arguments = (ins Titan_I32Tensor:$labels, Optional<Titan_Index>:$first);
   let results = (outs Titan_FloatTensor:$result);
   let assemblyFormat = [{
     $labels (`from` $first^)? attr-dict `:` type($labels) `->` type($result)
+  }];
+  let hasVerifier = 1;
+}
+
+def Titan_MaskColumnsOp : Titan_ComputeOp<"mask_columns", [
+    AllTypesMatch<["input", "result"]>, Titan_FusibleByPlace]> {
+  let summary = "the input with `value` in the columns of its last dimension from `end` on";
+  let description = [{
+    With `from`, columns count from there: the dimension is a part of a longer one.
+
+    ```mlir
+    %m = titan.mask_columns %x from %first end 2047 value -1.0e+30 : tensor<64x1024xf32>
+    ```
+  }];
+  let arguments = (ins Titan_FloatTensor:$input, Optional<Titan_Index>:$first, I64Attr:$end,
+                       F64Attr:$value);
+  let results = (outs Titan_FloatTensor:$result);
+  let assemblyFormat = [{
+    $input (`from` $first^)? `end` $end `value` $value attr-dict `:` type($input)
   }];
   let hasVerifier = 1;
 }

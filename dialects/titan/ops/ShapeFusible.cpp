@@ -60,26 +60,59 @@ IterationSpace OneHotOp::getIterationSpace() {
   return space;
 }
 
+bool OneHotOp::readsIndices() { return true; }
+
+/// Compares a column, one of `columns`, with an i32, both as floats where they are exact: LLVM would
+/// compare integers as wide as addresses, in which half as many lanes fit.
+static Value compareColumn(OpBuilder &builder, Location loc, Value column, int64_t columns,
+                           Value number, arith::CmpFPredicate asFloats,
+                           arith::CmpIPredicate asIntegers) {
+  constexpr int64_t exact = int64_t{1} << 24;
+  Value place = arith::IndexCastOp::create(builder, loc, builder.getI32Type(), column);
+  if (columns > exact)
+    return arith::CmpIOp::create(builder, loc, asIntegers, place, number);
+  Type f32 = builder.getF32Type();
+  return arith::CmpFOp::create(builder, loc, asFloats,
+                               arith::SIToFPOp::create(builder, loc, f32, place),
+                               arith::SIToFPOp::create(builder, loc, f32, number));
+}
+
 SmallVector<Value> OneHotOp::emitScalarBody(OpBuilder &builder, ValueRange inputs,
                                             ValueRange indices) {
-  // Compared as floats where they are exact: LLVM would compare integers as wide as addresses, in
-  // which half as many lanes fit.
   Location loc = getLoc();
-  constexpr int64_t exact = int64_t{1} << 24;
-  Value place = arith::IndexCastOp::create(builder, loc, builder.getI32Type(), indices.back());
   Value label = inputs[0];
   if (getFirst())
     label = arith::SubIOp::create(builder, loc, label, inputs[1]);
-  Value equal;
-  if (tensorType(getResult()).getShape().back() <= exact) {
-    Type f32 = builder.getF32Type();
-    equal = arith::CmpFOp::create(builder, loc, arith::CmpFPredicate::OEQ,
-                                  arith::SIToFPOp::create(builder, loc, f32, label),
-                                  arith::SIToFPOp::create(builder, loc, f32, place));
-  } else {
-    equal = arith::CmpIOp::create(builder, loc, arith::CmpIPredicate::eq, label, place);
-  }
+  Value equal = compareColumn(builder, loc, indices.back(),
+                              tensorType(getResult()).getShape().back(), label,
+                              arith::CmpFPredicate::OEQ, arith::CmpIPredicate::eq);
   return {selectOneOrZero(builder, loc, equal, tensorType(getResult()).getElementType())};
+}
+
+IterationSpace MaskColumnsOp::getIterationSpace() {
+  const auto rank = static_cast<unsigned>(tensorType(getResult()).getRank());
+  IterationSpace space =
+      getResultSpace(getResult(), AffineMap::getMultiDimIdentityMap(rank, getContext()));
+  if (getFirst())
+    space.inputs.push_back({1, AffineMap::get(rank, 0, getContext())});
+  return space;
+}
+
+bool MaskColumnsOp::readsIndices() { return true; }
+
+SmallVector<Value> MaskColumnsOp::emitScalarBody(OpBuilder &builder, ValueRange inputs,
+                                                 ValueRange indices) {
+  Location loc = getLoc();
+  Value end = arith::ConstantOp::create(builder, loc, builder.getI32IntegerAttr(getEnd()));
+  if (getFirst())
+    end = arith::SubIOp::create(builder, loc, end, inputs[1]);
+  Value isKept =
+      compareColumn(builder, loc, indices.back(), tensorType(getResult()).getShape().back(), end,
+                    arith::CmpFPredicate::OLT, arith::CmpIPredicate::slt);
+  Type type = getComputeType(tensorType(getResult()).getElementType());
+  Value value = arith::ConstantOp::create(
+      builder, loc, builder.getFloatAttr(type, getValue().convertToDouble()));
+  return {arith::SelectOp::create(builder, loc, isKept, inputs[0], value)};
 }
 
 IterationSpace IsValidOp::getIterationSpace() { return getPointwiseSpace(*this); }

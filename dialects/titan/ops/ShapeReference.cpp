@@ -267,6 +267,33 @@ ShardingRule OneHotOp::getShardingRule() {
   return rule;
 }
 
+LogicalResult MaskColumnsOp::evaluate(ReferenceContext &, ArrayRef<const HostTensor *> operands,
+                                      MutableArrayRef<HostTensor> results) {
+  const Rows rows(results[0].shape());
+  const double first = getFirst() ? operands[1]->values[0] : 0;
+  const double end = static_cast<double>(getEnd()) - first, value = getValue().convertToDouble();
+  for (int64_t i = 0; i < results[0].size(); ++i)
+    results[0].values[i] =
+        static_cast<double>(i % rows.width) < end ? operands[0]->values[i] : value;
+  return success();
+}
+
+int64_t MaskColumnsOp::getFlops() { return 0; }
+
+ShardingRule MaskColumnsOp::getShardingRule() {
+  ShardingRule rule;
+  TensorFactors factors;
+  ArrayRef<int64_t> shape = tensorType(getInput()).getShape();
+  for (int64_t extent : shape.drop_back())
+    factors.push_back({rule.addFactor(extent)});
+  factors.push_back({rule.addFactor(shape.back(), FactorKind::needReplication)});
+  rule.operands = {factors};
+  if (getFirst())
+    rule.operands.emplace_back();
+  rule.results = {factors};
+  return rule;
+}
+
 LogicalResult IsValidOp::evaluate(ReferenceContext &, ArrayRef<const HostTensor *> operands,
                                   MutableArrayRef<HostTensor> results) {
   for (auto [to, label] : llvm::zip_equal(results[0].values, operands[0]->values))

@@ -66,13 +66,17 @@ LogicalResult VariableOp::verify() {
   }
   if (failed(verifyShardings(*this)))
     return failure();
+  auto whole = cast<RankedTensorType>(getGlobalType().value_or(type));
+  const int64_t rows = whole.getRank() ? whole.getDimSize(0) : 1;
+  if (const auto padding = static_cast<int64_t>(getPadding()); padding < 0 || padding >= rows)
+    return emitOpError() << "expects a padding of 0 to " << rows - 1 << " rows of " << whole
+                         << ", found " << padding;
   auto initializer = getInitializer();
   if (!initializer)
     return success();
   if (!isa<ConstantInitAttr, NormalInitAttr, TruncatedNormalInitAttr, RopeTableInitAttr,
            AxisIndexInitAttr>(*initializer))
     return emitOpError() << "expects an initializer of the titan dialect, found " << *initializer;
-  auto whole = cast<RankedTensorType>(getGlobalType().value_or(getType()));
   if (isa<RopeTableInitAttr>(*initializer) && whole.getRank() != 2)
     return emitOpError() << "expects a rope table [positions, pairs], found " << whole;
   if (isa<AxisIndexInitAttr>(*initializer) &&

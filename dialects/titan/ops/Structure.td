@@ -52,15 +52,19 @@ def Titan_VariableOp : Titan_Op<"variable", [Symbol]> {
     `placement` says how long the variable is kept once it is gathered from storage; without it
     titan-propagate-shardings does.
 
+    The last `padding` rows, in the first dimension, are there for ranks to have equally many: they are
+    zero and no part of what users know by the name.
+
     In a per-device program the type is what a rank holds, and `global` is the sharded type of the
     whole, which initializers, dumps and checkpoints go by.
   }];
   let arguments = (ins SymbolNameAttr:$sym_name, Titan_RoleAttr:$role, TypeAttr:$type,
                        OptionalAttr<TypeAttr>:$global_type, OptionalAttr<AnyAttr>:$initializer,
-                       OptionalAttr<Titan_GatherPlacementAttr>:$placement);
+                       OptionalAttr<Titan_GatherPlacementAttr>:$placement,
+                       DefaultValuedAttr<I64Attr, "0">:$padding);
   let assemblyFormat = [{
     $role $sym_name `:` $type (`global` $global_type^)? (`init` $initializer^)?
-    (`placement` $placement^)? attr-dict
+    (`placement` $placement^)? (`padding` $padding^)? attr-dict
   }];
   let hasVerifier = 1;
 }

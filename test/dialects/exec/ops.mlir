@@ -28,6 +28,8 @@ exec.variable @tok_embeddings.weight : tensor<8x16xf32> role parameter in @param
 exec.variable @rope.cosine : tensor<8x8xf32> role derived in @parameters + 4096 initializer <rope_cosine, 500000.0, 8.0, 1.0, 4.0, 8192.0>
 // CHECK: exec.variable @slice : tensor<40xf32> global tensor<8x36xf32, #exec.sharding<{{\[}}["tp"], []] flat ["pp"] granule 8>> role gradient in @parameters + 8192{{$}}
 exec.variable @slice : tensor<40xf32> global tensor<8x36xf32, #exec.sharding<[["tp"], []] flat ["pp"] granule 8>> role gradient in @parameters + 8192
+// CHECK: exec.variable @padded : tensor<40xf32> global tensor<8x36xf32, #exec.sharding<{{\[}}["tp"], []] flat ["pp"] granule 8 padding 3>> role gradient in @parameters + 8192{{$}}
+exec.variable @padded : tensor<40xf32> global tensor<8x36xf32, #exec.sharding<[["tp"], []] flat ["pp"] granule 8 padding 3>> role gradient in @parameters + 8192
 // CHECK: exec.variable @addend : tensor<f32> global tensor<f32, #exec.sharding<[] partial ["pp", "tp"]>> role counter in @parameters + 8384{{$}}
 exec.variable @addend : tensor<f32> global tensor<f32, #exec.sharding<[] partial ["pp", "tp"]>> role counter in @parameters + 8384
 // CHECK: exec.variable @first_row : tensor<i32> role derived in @parameters + 8448 initializer <axis_index, 5.120000e+02, ["pp", "tp"]>

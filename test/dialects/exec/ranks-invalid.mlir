@@ -50,6 +50,19 @@ exec.variable @v : tensor<4xf32> global tensor<4xf32, #exec.sharding<[[]] granul
 // -----
 
 exec.segment @s size 1024 in device
+// expected-error @+1 {{the padding is at least 0 rows, found -1}}
+exec.variable @v : tensor<4xf32> global tensor<4xf32, #exec.sharding<[[]] padding -1>> role gradient in @s + 0
+
+// -----
+
+exec.program target "cpu" mesh [#exec.axis<"dp", 3>] flops_per_token 0 job "" sources []
+exec.segment @s size 1024 in device
+// expected-error @+1 {{the padding is below the 4 rows of the global tensor, found 4}}
+exec.variable @v : tensor<4xf32> global tensor<4xf32, #exec.sharding<[[]] padding 4>> role gradient in @s + 0
+
+// -----
+
+exec.segment @s size 1024 in device
 // expected-error @+1 {{expects names of mesh axes, found 3}}
 exec.variable @v : tensor<4xf32> global tensor<4xf32, #exec.sharding<[[3]]>> role gradient in @s + 0
 

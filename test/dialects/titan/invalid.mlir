@@ -492,6 +492,64 @@ func.func @f(%x: tensor<4xi32>) {
 
 // -----
 
+func.func @f(%x: tensor<f32>) {
+  // expected-error @+1 {{expects a tensor with columns, found 'tensor<f32>'}}
+  %r = titan.mask_columns %x end 3 value 0.0 : tensor<f32>
+  return
+}
+
+// -----
+
+func.func @f(%x: tensor<4x3xf32>) {
+  // expected-error @+1 {{expects to end after at least 1 column, found 0}}
+  %r = titan.mask_columns %x end 0 value 0.0 : tensor<4x3xf32>
+  return
+}
+
+// -----
+
+func.func @f(%logits: tensor<6x9xf32>, %labels: tensor<6xi32>) {
+  // expected-error @+1 {{expects a number of classes from 1 to 9, found 10}}
+  %c, %v = titan.cross_entropy %logits, %labels {num_classes = 10} : (tensor<6x9xf32>, tensor<6xi32>) -> (tensor<f32>, tensor<f32>)
+  return
+}
+
+// -----
+
+func.func @f(%logits: tensor<6x9xf32>, %labels: tensor<6xi32>, %s: tensor<f32>) {
+  // expected-error @+1 {{expects a number of classes from 1 to 9, found 0}}
+  %c, %v, %d = titan.cross_entropy_grad %logits, %labels, %s {num_classes = 0} : (tensor<6x9xf32>, tensor<6xi32>, tensor<f32>) -> (tensor<f32>, tensor<f32>, tensor<6x9xf32>)
+  return
+}
+
+// -----
+
+func.func @f(%x: tensor<6x4xf32>, %w: tensor<9x4xf32>, %l: tensor<6xi32>) {
+  // expected-error @+1 {{expects a number of classes from 1 to 9, found 10}}
+  %a, %v = titan.head_loss %x, %w, %l {num_classes = 10} : (tensor<6x4xf32>, tensor<9x4xf32>, tensor<6xi32>) -> (tensor<f32>, tensor<f32>)
+  return
+}
+
+// -----
+
+func.func @f(%x: tensor<6x4xf32>, %w: tensor<9x4xf32>, %l: tensor<6xi32>, %s: tensor<f32>) {
+  // expected-error @+1 {{expects a number of classes from 1 to 9, found -1}}
+  %a, %v, %dx, %dw = titan.head_loss_grad %x, %w, %l, %s {num_classes = -1} : (tensor<6x4xf32>, tensor<9x4xf32>, tensor<6xi32>, tensor<f32>) -> (tensor<f32>, tensor<f32>, tensor<6x4xf32>, tensor<9x4xf32>)
+  return
+}
+
+// -----
+
+// expected-error @+1 {{expects a padding of 0 to 3 rows of 'tensor<4x2xf32>', found 4}}
+titan.variable parameter @w : tensor<4x2xf32> padding 4
+
+// -----
+
+// expected-error @+1 {{expects a padding of 0 to 0 rows of 'tensor<f32>', found 1}}
+titan.variable counter @w : tensor<f32> padding 1
+
+// -----
+
 func.func @f(%x: tensor<4x3xf32>) {
   // expected-error @+1 {{expects ascending dimensions from 0 to 1, found 0}}
   %r = titan.reduce sum %x [1, 0] : tensor<4x3xf32> -> tensor<f32>

@@ -87,6 +87,10 @@ func.func @loss(%x: tensor<2x3x4xf32>, %w: tensor<9x4xf32>, %l: tensor<2x3xi32>,
   %d, %v3, %dl = titan.cross_entropy_grad %logits, %labels, %c : (tensor<6x9xf32>, tensor<6xi32>, tensor<f32>) -> (tensor<f32>, tensor<f32>, tensor<6x9xf32>)
   // CHECK: titan.one_hot %{{.*}} : tensor<6xi32> -> tensor<6x9xf32>
   %h = titan.one_hot %labels : tensor<6xi32> -> tensor<6x9xf32>
+  // CHECK: titan.mask_columns %{{.*}} end 8 value -1.000000e+30 : tensor<6x9xf32>
+  %masked = titan.mask_columns %logits end 8 value -1.0e30 : tensor<6x9xf32>
+  // CHECK: titan.cross_entropy %{{.*}}, %{{.*}} {num_classes = 8 : i64} :
+  %padded, %v4 = titan.cross_entropy %masked, %labels {num_classes = 8} : (tensor<6x9xf32>, tensor<6xi32>) -> (tensor<f32>, tensor<f32>)
   // CHECK: titan.is_valid %{{.*}} : tensor<6xi32> -> tensor<6xf32>
   %i = titan.is_valid %labels : tensor<6xi32> -> tensor<6xf32>
   %s = titan.sum_of_squares %dx, %dw, %dl, %h, %i : tensor<2x3x4xf32>, tensor<9x4xf32>, tensor<6x9xf32>, tensor<6x9xf32>, tensor<6xf32> -> tensor<f32>

@@ -291,21 +291,24 @@ TEST(KernelExecution, Rope) {
   checkRope(false, true);
 }
 
-static void checkCrossEntropy(int64_t rows, int64_t classes, const std::string &element,
-                              double tolerance) {
+/// The logits have `columns`, of which those from `classes` on are padding.
+static void checkCrossEntropy(int64_t rows, int64_t classes, int64_t columns,
+                              const std::string &element, double tolerance) {
   std::string source = replaceAll(replaceAll(R"(
     func.func @f(%l: L, %t: I, %d: tensor<f32>, %acc: tensor<f32>)
         -> (tensor<f32>, tensor<f32>, L, tensor<f32>, tensor<f32>) {
-      %loss, %valid, %dl = titan.cross_entropy_grad %l, %t, %d
+      %loss, %valid, %dl = titan.cross_entropy_grad %l, %t, %d {num_classes = N}
           : (L, I, tensor<f32>) -> (tensor<f32>, tensor<f32>, L)
       %sum = titan.add %acc, %loss : tensor<f32>
-      %loss2, %valid2 = titan.cross_entropy %l, %t : (L, I) -> (tensor<f32>, tensor<f32>)
+      %loss2, %valid2 = titan.cross_entropy %l, %t {num_classes = N} : (L, I) -> (tensor<f32>, tensor<f32>)
       return %sum, %valid, %dl, %loss2, %valid2
           : tensor<f32>, tensor<f32>, L, tensor<f32>, tensor<f32>
     })",
-                                             "L", shape({rows, classes}, element)),
+                                             "L", shape({rows, columns}, element)),
                                   "I", shape({rows}, "i32"));
-  Tensor logits = randomTensor(rows * classes, 1, -8, 8);
+  source = replaceAll(source, " {num_classes = N}",
+                      columns > classes ? " {num_classes = " + std::to_string(classes) + "}" : "");
+  Tensor logits = randomTensor(rows * columns, 1, -8, 8);
   if (element == "bf16")
     for (double &value : logits)
       value = std::round(value * 8) / 8;
@@ -315,24 +318,26 @@ static void checkCrossEntropy(int64_t rows, int64_t classes, const std::string &
   for (int64_t row = 0; row < rows; ++row) {
     double sum = 0;
     for (int64_t c = 0; c < classes; ++c)
-      sum += std::exp(logits[row * classes + c]);
+      sum += std::exp(logits[row * columns + c]);
     if (labels[row] < 0)
       continue;
     const auto label = static_cast<int64_t>(labels[row]);
-    loss += std::log(sum) - logits[row * classes + label];
+    loss += std::log(sum) - logits[row * columns + label];
     valid += 1;
     for (int64_t c = 0; c < classes; ++c)
-      gradient[row * classes + c] =
-          0.5 * (std::exp(logits[row * classes + c]) / sum - (c == label ? 1 : 0));
+      gradient[row * columns + c] =
+          0.5 * (std::exp(logits[row * columns + c]) / sum - (c == label ? 1 : 0));
   }
   check(source, {logits, labels, {0.5}, {10}}, {{loss + 10}, {valid}, gradient, {loss}, {valid}},
         tolerance, 1);
 }
 
 TEST(KernelExecution, CrossEntropy) {
-  checkCrossEntropy(7, 33, "f32", 2e-6);
-  checkCrossEntropy(130, 1003, "f32", 2e-6);
-  checkCrossEntropy(13, 77, "bf16", 4e-3);
+  checkCrossEntropy(7, 33, 33, "f32", 2e-6);
+  checkCrossEntropy(130, 1003, 1003, "f32", 2e-6);
+  checkCrossEntropy(13, 77, 77, "bf16", 4e-3);
+  checkCrossEntropy(7, 33, 40, "f32", 2e-6);
+  checkCrossEntropy(5, 31, 36, "bf16", 4e-3);
 }
 
 /// What is rounded does not depend on which ops share a kernel: a sum of bfloat16 is one before it

@@ -258,6 +258,14 @@ func.func @one_hot_part(%l: tensor<2x3xi32>, %first: tensor<i32>) -> tensor<2x3x
   %r = titan.one_hot %l from %first : tensor<2x3xi32> -> tensor<2x3x8xf32>
   return %r : tensor<2x3x8xf32>
 }
+func.func @mask_columns(%x: tensor<2x3x8xf32>) -> tensor<2x3x8xf32> {
+  %r = titan.mask_columns %x end 5 value -1.0 : tensor<2x3x8xf32>
+  return %r : tensor<2x3x8xf32>
+}
+func.func @mask_columns_part(%x: tensor<2x3x8xf32>, %first: tensor<i32>) -> tensor<2x3x8xf32> {
+  %r = titan.mask_columns %x from %first end 9 value -1.0 : tensor<2x3x8xf32>
+  return %r : tensor<2x3x8xf32>
+}
 func.func @is_valid(%l: tensor<2x3xi32>) -> tensor<2x3xf32> attributes {test.labels} {
   %r = titan.is_valid %l : tensor<2x3xi32> -> tensor<2x3xf32>
   return %r : tensor<2x3xf32>
