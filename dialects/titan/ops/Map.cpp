@@ -1,3 +1,4 @@
+#include "dialects/titan/Sharding.h"
 #include "dialects/titan/ops/MapScalars.h"
 #include "dialects/titan/ops/RegionSyntax.h"
 #include "dialects/titan/TitanDialect.h"
