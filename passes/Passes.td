@@ -399,7 +399,8 @@ def Rematerialize : Pass<"titan-rematerialize", "::mlir::ModuleOp"> {
   let description = [{
     Between `@fwd` and `@bwd`: the backward computes values of the forward again, right before it
     first reads them, from what is kept. Results of `@fwd` that nothing needs vanish, what is kept
-    instead becomes one.
+    instead becomes one. In a pipeline the bytes are those of all microbatches that the module's
+    schedule has in flight.
 
     Modes:
     - `none`: as few bytes as recomputing pointwise functions alone leaves. They become part of the
@@ -417,6 +418,11 @@ def Rematerialize : Pass<"titan-rematerialize", "::mlir::ModuleOp"> {
     is needed, so that a layer's backward needs memory for one layer's forward. What depends on
     variables alone is computed again: how long gathered weights are held is the placement of their
     gathers, which also decides about residuals that are such weights.
+
+    If titan-split-backward has cut `@bwd`, each half computes again what it lacks, or `@bwd` returns
+    what it has computed again and `@bwd_weight` takes it from there: whichever is best for the work
+    and the bytes of the three ways. `full`, and the layers of which `per-op` says what is kept, hand
+    nothing over. An argument of a stage costs what `@bwd_weight` keeps it longer.
 
     Work is counted in flops: an op's own, or if they are more those that the machine could do while
     it moves the op's bytes through memory (`flops-per-byte`) or, of a collective, over the network

@@ -28,8 +28,8 @@ private:
 std::vector<int64_t> serialize(const RematGraph &graph) {
   std::vector<int64_t> text;
   for (const RematOp &op : graph.ops) {
-    text.insert(text.end(), {op.work, op.workInWeights, op.mayRerun,
-                             static_cast<int64_t>(op.operands.size())});
+    text.insert(text.end(),
+                {op.work, op.workInWeights, op.mayRerun, static_cast<int64_t>(op.operands.size())});
     text.insert(text.end(), op.operands.begin(), op.operands.end());
   }
   for (const RematValue &value : graph.values)
@@ -120,8 +120,7 @@ void RematParts::buildGraphs() {
   }
 }
 
-RematPlan
-RematParts::assemble(const std::function<const RematPlan &(size_t part)> &getPlan) const {
+RematPlan RematParts::assemble(const std::function<const RematPlan &(size_t part)> &getPlan) const {
   std::vector<bool> rerun(whole.ops.size()), rerunInWeights(whole.ops.size());
   for (size_t part = 0; part < parts.size(); ++part) {
     const RematPlan &plan = getPlan(part);

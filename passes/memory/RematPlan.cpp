@@ -4,6 +4,7 @@
 #include "passes/memory/RematParts.h"
 
 #include <algorithm>
+#include <optional>
 
 namespace titan {
 namespace {
@@ -53,9 +54,10 @@ private:
   std::vector<bool> cut(const HalfProblem &half) const;
   std::vector<bool> chooseInput(const std::vector<bool> &carried, const Hold *hold = nullptr) const;
   std::vector<bool> chooseWeights(const std::vector<bool> &rerun, const Hold *hold = nullptr) const;
+  std::vector<bool> chooseForBoth() const;
   RematPlan takeTurns(std::vector<bool> rerun) const;
-  RematPlan takeTurns(const RematPlan &from, const Hold &hold) const;
-  bool mayHold(const Hold &hold) const;
+  std::optional<RematPlan> takeTurns(const RematPlan &from, const Hold &hold) const;
+  bool mayHold(size_t op) const;
   bool improve(RematPlan &best) const;
 
   const RematGraph &graph;
@@ -99,9 +101,9 @@ RematPlan completePlan(const RematGraph &graph, std::vector<bool> rerun,
 
 void PlanSearch::setOpCosts(HalfProblem &half, bool inWeights, const Hold *hold) const {
   for (const RematOp &op : graph.ops)
-    half.opCost.push_back(
-        op.mayRerun ? static_cast<Wide>(inWeights ? op.workInWeights : op.work) * workPrice
-                    : MinimumCut::kInfinite);
+    half.opCost.push_back(op.mayRerun ? static_cast<Wide>(inWeights ? op.workInWeights : op.work) *
+                                            workPrice
+                                      : MinimumCut::kInfinite);
   if (hold)
     half.opCost[hold->op] = hold->doesRun ? -1 : MinimumCut::kInfinite;
 }
@@ -178,6 +180,22 @@ std::vector<bool> PlanSearch::chooseWeights(const std::vector<bool> &rerun,
 // Both halves
 //===----------------------------------------------------------------------===//
 
+/// What both halves run again if they do the same: what each alone would rather compute may be
+/// cheaper to keep for both.
+std::vector<bool> PlanSearch::chooseForBoth() const {
+  HalfProblem both;
+  for (const RematValue &value : graph.values) {
+    both.isNeeded.push_back(value.isNeeded || value.isNeededByWeights);
+    both.valueCost.push_back(value.producer < 0 ? 0
+                             : value.mayKeep ? static_cast<Wide>(value.bytesToWeights) * bytePrice
+                                             : MinimumCut::kInfinite);
+  }
+  for (const RematOp &op : graph.ops)
+    both.opCost.push_back(op.mayRerun ? static_cast<Wide>(op.work + op.workInWeights) * workPrice
+                                      : MinimumCut::kInfinite);
+  return cut(both);
+}
+
 /// Chooses W for what I runs again, then I for what W asks for, and so on until nothing is gained.
 /// The plan is legal even if what it begins with is not.
 RematPlan PlanSearch::takeTurns(std::vector<bool> rerun) const {
@@ -193,38 +211,47 @@ RematPlan PlanSearch::takeTurns(std::vector<bool> rerun) const {
   }
 }
 
-RematPlan PlanSearch::takeTurns(const RematPlan &from, const Hold &hold) const {
-  if (!hold.inWeights)
-    return takeTurns(chooseInput(from.carried, &hold));
-  const RematPlan asked = completePlan(graph, from.rerun, chooseWeights(from.rerun, &hold));
-  return takeTurns(chooseInput(asked.carried));
+/// Takes turns from the best choice of a half in which an op is held. None if the other half's
+/// answer is what it was: then the first half's is too.
+std::optional<RematPlan> PlanSearch::takeTurns(const RematPlan &from, const Hold &hold) const {
+  std::vector<bool> rerun;
+  if (hold.inWeights) {
+    const RematPlan asked = completePlan(graph, from.rerun, chooseWeights(from.rerun, &hold));
+    rerun = chooseInput(asked.carried);
+    if (rerun == from.rerun)
+      return std::nullopt;
+  } else {
+    rerun = chooseInput(from.carried, &hold);
+    if (chooseWeights(rerun) == from.rerunInWeights)
+      return std::nullopt;
+  }
+  return takeTurns(std::move(rerun));
 }
 
-/// An op whose results cannot be kept has to run again.
-bool PlanSearch::mayHold(const Hold &hold) const {
-  if (!graph.ops[hold.op].mayRerun)
-    return false;
-  return hold.doesRun || std::all_of(graph.values.begin(), graph.values.end(),
-                                     [&](const RematValue &value) {
-                                       return value.producer != static_cast<int>(hold.op) ||
-                                              value.mayKeep;
-                                     });
+/// Whether there is a choice: an op whose results cannot be kept has to run again where they are
+/// needed.
+bool PlanSearch::mayHold(size_t op) const {
+  return graph.ops[op].mayRerun &&
+         std::all_of(graph.values.begin(), graph.values.end(), [&](const RematValue &value) {
+           return value.producer != static_cast<int>(op) || value.mayKeep;
+         });
 }
 
 /// Holds each op in turn to what the best plan does not do; whether that has led to a better one.
 bool PlanSearch::improve(RematPlan &best) const {
   bool isBetter = false;
-  for (size_t op = 0; op < graph.ops.size(); ++op)
+  for (size_t op = 0; op < graph.ops.size(); ++op) {
+    if (!mayHold(op))
+      continue;
     for (bool inWeights : {false, true}) {
-      const Hold hold{inWeights, op, !(inWeights ? best.rerunInWeights : best.rerun)[op]};
-      if (!mayHold(hold))
+      const bool runs = (inWeights ? best.rerunInWeights : best.rerun)[op];
+      std::optional<RematPlan> plan = takeTurns(best, {inWeights, op, !runs});
+      if (!plan || getCost(*plan) >= getCost(best))
         continue;
-      RematPlan plan = takeTurns(best, hold);
-      if (getCost(plan) >= getCost(best))
-        continue;
-      best = std::move(plan);
+      best = std::move(*plan);
       isBetter = true;
     }
+  }
   return isBetter;
 }
 
@@ -235,8 +262,8 @@ RematPlan PlanSearch::run() const {
     return completePlan(graph, alone, noOp);
   const RematPlan askedForAll = completePlan(graph, noOp, noOp);
   RematPlan best = takeTurns(alone);
-  for (const std::vector<bool> &start :
-       {noOp, std::vector<bool>(graph.ops.size(), true), chooseInput(askedForAll.carried)}) {
+  for (const std::vector<bool> &start : {noOp, std::vector<bool>(graph.ops.size(), true),
+                                         chooseInput(askedForAll.carried), chooseForBoth()}) {
     RematPlan plan = takeTurns(start);
     if (getCost(plan) < getCost(best))
       best = std::move(plan);

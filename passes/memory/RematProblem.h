@@ -2,8 +2,8 @@
 #pragma once
 
 #include "passes/OpWork.h"
-#include "passes/memory/RematMode.h"
 #include "passes/memory/RematFrontier.h"
+#include "passes/memory/RematMode.h"
 
 #include "mlir/Dialect/Func/IR/FuncOps.h"
 #include "mlir/IR/BuiltinOps.h"
@@ -29,7 +29,8 @@ struct MicrobatchesInFlight {
   int64_t toBackward = 1, toWeights = 1, handed = 1;
 };
 
-/// The forward as a graph, with the bytes of all microbatches in flight and the work of one; numbers of its ops and values are indices here.
+/// The forward as a graph, with the bytes of all microbatches in flight and the work of one;
+/// numbers of its ops and values are indices here.
 ///
 /// What depends on variables alone, such as a weight that is gathered and cast, is there in the
 /// backward at no cost: it is never kept, since how long weights are held is the placement of their
@@ -81,8 +82,9 @@ struct RematChoice {
 /// For one stage. The mode limit looks at a whole rank (RematRank.h).
 RematPlan choosePlan(const RematProblem &problem, const RematChoice &choice);
 
-/// Makes the plan true: the forward returns what is kept, the first half of a backward what it hands
-/// over, and what the backward or one of its halves lacks it computes where it first reads it.
+/// Makes the plan true: the forward returns what is kept, the first half of a backward what it
+/// hands over, and what the backward or one of its halves lacks it computes where it first reads
+/// it.
 void applyPlan(const RematProblem &problem, const RematPlan &plan);
 
 } // namespace titan

@@ -14,8 +14,7 @@ RematGraph makeGraph(std::mt19937 &random, unsigned numOps, bool isSplit = false
   RematGraph graph;
   // Microbatches in flight from the forward to I and from I to W; to W no more than both.
   const int64_t toInput = 1 + random() % 3, handed = 1 + random() % 3,
-                toWeights =
-                    std::max(toInput, handed) + random() % (std::min(toInput, handed) + 1);
+                toWeights = std::max(toInput, handed) + random() % (std::min(toInput, handed) + 1);
   auto setBytes = [&](RematValue &value) {
     const int64_t bytes = random() % 16;
     value.bytes = value.producer < 0 ? 0 : bytes * (isSplit ? toInput : 1);
@@ -98,8 +97,8 @@ std::vector<bool> findReads(const RematGraph &graph, unsigned set, bool inWeight
   return isRead;
 }
 
-/// Bytes and work if these ops run again in I and in W, the rest kept as needed; none if that is not
-/// legal.
+/// Bytes and work if these ops run again in I and in W, the rest kept as needed; none if that is
+/// not legal.
 std::optional<RematFrontier::Point> evaluate(const RematGraph &graph, unsigned inInput,
                                              unsigned inWeights) {
   RematFrontier::Point point;
@@ -150,9 +149,8 @@ RematGraph makeLayers(unsigned layers) {
   unsigned x = 0;
   auto add = [&](int64_t work, std::vector<unsigned> operands, int64_t bytes, bool isNeeded,
                  bool isBoundary = false) {
-    graph.values.push_back({.bytes = bytes,
-                            .producer = static_cast<int>(graph.ops.size()),
-                            .isNeeded = isNeeded});
+    graph.values.push_back(
+        {.bytes = bytes, .producer = static_cast<int>(graph.ops.size()), .isNeeded = isNeeded});
     graph.ops.push_back({work, work, !isBoundary, std::move(operands)});
     return static_cast<unsigned>(graph.values.size() - 1);
   };
