@@ -125,6 +125,7 @@ Status runProgram(Run &run, ProcessRank *process, int worldSize,
   TrainerOptions options;
   options.stopRequested = &stopRequested;
   options.executor.poison = run.options.poison;
+  options.programFile = run.path;
   auto work = [&](Trainer &trainer) {
     return run.options.eval ? trainer.evaluate(0).status() : trainer.train();
   };

@@ -46,7 +46,7 @@ struct RankDevice {
   DataPlane *plane = nullptr;
 
   Status open(const format::Program &program, const RankPlace &place, RankMonitor &monitor,
-              int threads) {
+              int threads, const std::filesystem::path &programFile, Logger &logger) {
     if (!isForGpus(program)) {
       cpu = std::make_unique<cpu::CpuDevice>(threads);
       device = cpu.get();
@@ -58,6 +58,10 @@ struct RankDevice {
     options.gpusOfProcess = place.ranksOfProcess;
     options.threads = threads;
     options.store = storeOf(place);
+    options.searchesGemms = true;
+    if (!programFile.empty())
+      options.gemmFolder = programFile.string() + ".gemms";
+    options.note = [&logger](const std::string &text) { logger.info("{}", text); };
     TITAN_ASSIGN_OR_RETURN(plugin, openCudaDevice(options));
     device = plugin.device.get();
     if (!place.world)
@@ -209,7 +213,7 @@ Status runRank(const format::Program &program, const JobConfig &job, const Train
                const RankPlace &place, RankMonitor &monitor, int threads, Logger &logger,
                RankWork work) {
   RankDevice device;
-  TITAN_RETURN_IF_ERROR(device.open(program, place, monitor, threads));
+  TITAN_RETURN_IF_ERROR(device.open(program, place, monitor, threads, options.programFile, logger));
   TrainerOptions own = options;
   own.executor.plane = device.plane;
   own.executor.collectiveTimeout = std::chrono::seconds(job.comm.trainTimeoutSeconds);

@@ -26,6 +26,8 @@ struct TrainerOptions {
   std::chrono::milliseconds initTimeout{std::chrono::minutes(5)};
   /// Of the initial parameters where the job gives no debug.seed; equal on all ranks.
   uint64_t randomSeed = 0;
+  /// Beside which a GPU's measurements are kept; empty: nowhere.
+  std::filesystem::path programFile = {};
   /// Told the number of each step before it begins.
   std::function<void(int64_t step)> beginStep = {};
 };

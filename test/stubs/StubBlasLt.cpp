@@ -5,6 +5,7 @@
 #include "test/stubs/BFloat16.h"
 #include "test/stubs/StubDriver.h"
 
+#include <atomic>
 #include <cstring>
 #include <stdexcept>
 
@@ -35,8 +36,12 @@ using namespace titan::cuda;
 
 namespace {
 
-/// What the heuristic leaves in an algorithm: all that matmul needs to check.
+/// What the heuristic leaves in an algorithm: all that matmul needs to check, and its number.
 constexpr uint64_t kMark = 0x7469746160616c67;
+/// By number; the heuristic does not know that the second is the fastest, and that the last does
+/// not run.
+constexpr double kMilliseconds[] = {2, 1, 3, 0.5};
+constexpr int kAlgorithms = 4;
 constexpr size_t kWorkspace = 4096;
 
 bool fits(const LtOperationObject &operation, const LtLayoutObject &a, const LtLayoutObject &b,
@@ -103,6 +108,10 @@ void requireMemory(const LtLayoutObject &layout, const void *data, uint64_t alig
 } // namespace
 
 extern "C" {
+
+/// How many products have been put into streams.
+std::atomic<long> titanStubProductCount;
+long titanStubProducts() { return titanStubProductCount; }
 
 size_t cublasLtGetVersion() { return 130000; }
 const char *cublasLtGetStatusString(int) { return "a status of the stub"; }
@@ -183,12 +192,26 @@ int cublasLtMatmulAlgoGetHeuristic(LtHandle, LtOperation operation, LtLayout a, 
   if (requested < 1 || !fits(*operation, *a, *b, *d) || preference->workspace < kWorkspace ||
       (preference->reductions & 4))
     return kLtNotSupported;
-  choices[0] = {};
-  choices[0].algorithm = {
-      {kMark, preference->alignment[0], preference->alignment[1], preference->alignment[3]}};
-  choices[0].workspaceBytes = kWorkspace;
-  choices[0].state = kLtSuccess;
-  *found = 1;
+  *found = requested < kAlgorithms ? requested : kAlgorithms;
+  for (int i = 0; i < *found; ++i) {
+    choices[i] = {};
+    choices[i].algorithm = {{kMark, preference->alignment[0], preference->alignment[1],
+                             preference->alignment[3], static_cast<uint64_t>(i)}};
+    choices[i].workspaceBytes = kWorkspace;
+    choices[i].state = kLtSuccess;
+  }
+  return kLtSuccess;
+}
+
+int cublasLtMatmulAlgoCheck(LtHandle, LtOperation operation, LtLayout a, LtLayout b, LtLayout,
+                            LtLayout d, const LtAlgorithm *algorithm, LtChoice *choice) {
+  if (algorithm->data[4] == kAlgorithms - 1)
+    return kLtNotSupported;
+  if (algorithm->data[0] != kMark || algorithm->data[4] >= kAlgorithms ||
+      !fits(*operation, *a, *b, *d))
+    return kLtNotSupported;
+  *choice = {};
+  choice->workspaceBytes = kWorkspace;
   return kLtSuccess;
 }
 
@@ -200,6 +223,7 @@ int cublasLtMatmul(LtHandle, LtOperation operation, const void *alpha, const voi
       !titanStubIsValid(reinterpret_cast<uint64_t>(workspace), workspaceBytes,
                         titanStubCurrentGpu()))
     return kLtInvalidValue;
+  ++titanStubProductCount;
   // The descriptors may go away before the work is done, as the documentation says.
   return titanStubEnqueue(
       stream,
@@ -211,6 +235,6 @@ int cublasLtMatmul(LtHandle, LtOperation operation, const void *alpha, const voi
         requireMemory(dLayout, d, algorithm.data[3]);
         multiply(operation, aLayout, a, bLayout, b, dLayout, d, alpha, beta);
       },
-      1);
+      kMilliseconds[algorithm->data[4]]);
 }
 }

@@ -35,6 +35,7 @@ struct EventObject {
   StreamObject *stream = nullptr;
   uint64_t position = 0; ///< of its stream, when that many operations are done
   double milliseconds = 0;
+  bool isTimed = false;
 };
 
 struct GraphObject {

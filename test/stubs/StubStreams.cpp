@@ -63,9 +63,11 @@ Result cuStreamEndCapture(Stream stream, Graph *graph) {
   return kSuccess;
 }
 
-Result cuEventCreate(EventHandle *event, unsigned) {
+Result cuEventCreate(EventHandle *event, unsigned flags) {
   TITAN_ENTER(true);
-  return create(it.events, event);
+  create(it.events, event);
+  (*event)->isTimed = !(flags & kDisableTiming);
+  return kSuccess;
 }
 
 Result cuEventDestroy(EventHandle event) {
@@ -103,7 +105,7 @@ Result cuEventSynchronize(EventHandle event) {
 
 Result cuEventElapsedTime(float *milliseconds, EventHandle begin, EventHandle end) {
   TITAN_ENTER(true);
-  if (!it.events.contains(begin) || !it.events.contains(end))
+  if (!it.events.contains(begin) || !it.events.contains(end) || !begin->isTimed || !end->isTimed)
     return kInvalidHandle;
   *milliseconds = static_cast<float>(end->milliseconds - begin->milliseconds);
   return kSuccess;

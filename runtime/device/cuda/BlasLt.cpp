@@ -135,10 +135,10 @@ Status BlasLt::describe(const LtProblem &problem, LtPlan &plan) const {
   return okStatus();
 }
 
-StatusOr<std::unique_ptr<LtPlan>> BlasLt::plan(const LtProblem &problem,
-                                               int64_t maxWorkspace) const {
-  std::unique_ptr<LtPlan> plan(new LtPlan(*this, problem.accumulate));
-  TITAN_RETURN_IF_ERROR(describe(problem, *plan));
+StatusOr<std::vector<LtChoice>> BlasLt::choices(const LtProblem &problem, int64_t maxWorkspace,
+                                                int most) const {
+  LtPlan plan(*this, problem.accumulate);
+  TITAN_RETURN_IF_ERROR(describe(problem, plan));
   LtPreference preference = nullptr;
   TITAN_RETURN_IF_ERROR(
       check(cublasLtMatmulPreferenceCreate(&preference), "cublasLtMatmulPreferenceCreate"));
@@ -156,17 +156,35 @@ StatusOr<std::unique_ptr<LtPlan>> BlasLt::plan(const LtProblem &problem,
   set(kLtAlignmentB, static_cast<uint32_t>(problem.second.alignment));
   set(kLtAlignmentC, static_cast<uint32_t>(problem.result.alignment));
   set(kLtAlignmentD, static_cast<uint32_t>(problem.result.alignment));
+  std::vector<LtChoice> choices(static_cast<size_t>(most));
   int found = 0, result = kLtSuccess;
   if (status.ok())
-    result = cublasLtMatmulAlgoGetHeuristic(handle, plan->operation, plan->first, plan->second,
-                                            plan->result, plan->result, preference, 1,
-                                            &plan->choice, &found);
+    result = cublasLtMatmulAlgoGetHeuristic(handle, plan.operation, plan.first, plan.second,
+                                            plan.result, plan.result, preference, most,
+                                            choices.data(), &found);
   cublasLtMatmulPreferenceDestroy(preference);
   TITAN_RETURN_IF_ERROR(status);
-  if (result == kLtNotSupported || (result == kLtSuccess && found == 0))
+  if (result != kLtNotSupported)
+    TITAN_RETURN_IF_ERROR(check(result, "cublasLtMatmulAlgoGetHeuristic"));
+  choices.resize(static_cast<size_t>(found));
+  std::erase_if(choices, [](const LtChoice &it) { return it.state != kLtSuccess; });
+  if (choices.empty())
     return invalidArgument("cuBLASLt " + describeVersion() + " has no algorithm for this gemm");
-  TITAN_RETURN_IF_ERROR(check(result, "cublasLtMatmulAlgoGetHeuristic"));
-  TITAN_RETURN_IF_ERROR(check(plan->choice.state, "cublasLtMatmulAlgoGetHeuristic"));
+  return choices;
+}
+
+StatusOr<std::unique_ptr<LtPlan>> BlasLt::plan(const LtProblem &problem, const LtChoice &choice,
+                                               int64_t maxWorkspace) const {
+  std::unique_ptr<LtPlan> plan(new LtPlan(*this, problem.accumulate));
+  TITAN_RETURN_IF_ERROR(describe(problem, *plan));
+  TITAN_RETURN_IF_ERROR(check(cublasLtMatmulAlgoCheck(handle, plan->operation, plan->first,
+                                                      plan->second, plan->result, plan->result,
+                                                      &choice.algorithm, &plan->choice),
+                              "cublasLtMatmulAlgoCheck"));
+  plan->choice.algorithm = choice.algorithm;
+  if (plan->choice.workspaceBytes > static_cast<size_t>(maxWorkspace))
+    return invalidArgument("the algorithm needs " + std::to_string(plan->choice.workspaceBytes) +
+                           " bytes of workspace, more than " + std::to_string(maxWorkspace));
   return plan;
 }
 

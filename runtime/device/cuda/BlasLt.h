@@ -8,6 +8,7 @@
 #include "runtime/format/Program.h"
 
 #include <memory>
+#include <vector>
 
 namespace titan::cuda {
 
@@ -92,10 +93,15 @@ public:
   static StatusOr<std::unique_ptr<BlasLt>> open(const std::string &name);
   ~BlasLt();
 
-  /// Describes the problem and takes the algorithm that cuBLASLt expects to be the fastest of those
-  /// which accumulate in float32 and need no more workspace. Fails (invalid argument) when there is
-  /// none.
-  StatusOr<std::unique_ptr<LtPlan>> plan(const LtProblem &problem, int64_t maxWorkspace) const;
+  /// Describes the problem and finds up to `most` algorithms for it, in the order in which cuBLASLt
+  /// expects them to be fast, of those which accumulate in float32 and need no more workspace.
+  /// Fails (invalid argument) when there is none.
+  StatusOr<std::vector<LtChoice>> choices(const LtProblem &problem, int64_t maxWorkspace,
+                                          int most) const;
+  /// The problem with an algorithm that was found before, which the library checks anew. Fails when
+  /// it does not fit the problem or needs more workspace.
+  StatusOr<std::unique_ptr<LtPlan>> plan(const LtProblem &problem, const LtChoice &choice,
+                                         int64_t maxWorkspace) const;
 
   Status check(int status, const char *what) const;
   std::string describeVersion() const;

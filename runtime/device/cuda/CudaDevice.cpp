@@ -104,11 +104,11 @@ StatusOr<std::unique_ptr<CudaDevice>> CudaDevice::open(const CudaOptions &option
       options.threads > 0 ? options.threads : static_cast<int>(std::thread::hardware_concurrency());
   std::unique_ptr<CudaDevice> device(
       new CudaDevice(std::move(driver), std::max(1, threads), options));
-  TITAN_RETURN_IF_ERROR(device->start(options));
+  TITAN_RETURN_IF_ERROR(device->start());
   return device;
 }
 
-Status CudaDevice::start(const CudaOptions &options) {
+Status CudaDevice::start() {
   int count = 0;
   TITAN_CUDA_CHECK(driver, cuDeviceGetCount(&count));
   // A launcher may show each process its own GPU alone.

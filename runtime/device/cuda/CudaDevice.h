@@ -11,6 +11,7 @@
 #include "runtime/device/cuda/BlasLt.h"
 #include "runtime/device/cuda/CudaPlugin.h"
 #include "runtime/device/cuda/DriverApi.h"
+#include "runtime/device/cuda/GemmSearch.h"
 
 #include <array>
 #include <map>
@@ -92,10 +93,17 @@ public:
   const Driver &api() const { return driver; }
   const BuiltinKernels &builtins() const { return kernels; }
   BlasLt &blas() { return *blasLt; }
+  GemmSearch &gemms() { return search; }
+  /// Elements of 2 or 4 bytes become bf16 or f32 between -1 and 1, the same ones every time.
+  Status fillRandom(std::byte *device, int64_t elements, int64_t elementBytes);
   Stream computeStream() const { return stream; }
   Context currentContext() const { return context; }
-  const KeyValueStore &store() const { return keyValues; }
-  const std::string &ncclLibrary() const { return nccl; }
+  const KeyValueStore &store() const { return options.store; }
+  const std::string &ncclLibrary() const { return options.nccl; }
+  const std::string &deviceName() const { return name; }
+  bool searchesGemms() const { return options.searchesGemms; }
+  const std::filesystem::path &gemmFolder() const { return options.gemmFolder; }
+  const std::function<void(const std::string &)> &noteFunction() const { return options.note; }
   int processors() const { return multiprocessors; }
 
 private:
@@ -109,9 +117,9 @@ private:
 
   CudaDevice(Driver driver, int threads, const CudaOptions &options)
       : driver(std::move(driver)), kernels(this->driver), threads(threads),
-        keyValues(options.store), nccl(options.nccl) {}
+        options(options) {}
 
-  Status start(const CudaOptions &options);
+  Status start();
   Status describeDevice();
   Status findPeers(int count);
   Status createStaging();
@@ -122,13 +130,13 @@ private:
   Driver driver;
   BuiltinKernels kernels;
   cpu::ThreadPool threads;
-  const KeyValueStore keyValues;
-  const std::string nccl;
+  const CudaOptions options;
   DeviceNumber device = 0;
   std::vector<DeviceNumber> accessors; ///< the GPUs that may access this one's memory, itself first
   Context context = nullptr;
   Stream stream = nullptr;
   std::unique_ptr<BlasLt> blasLt;
+  GemmSearch search{*this};
   std::array<Staging, kStagingBuffers> staging;
   size_t nextStaging = 0;
   std::string name;

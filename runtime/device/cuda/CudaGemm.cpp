@@ -4,9 +4,6 @@
 namespace titan::cuda {
 namespace {
 
-/// What cuBLAS recommends for Hopper; the plans of a device share it.
-constexpr int64_t kMaxWorkspace = int64_t{32} << 20;
-
 class GemmPlan final : public CudaPlan {
 public:
   GemmPlan(std::unique_ptr<LtPlan> plan, const Operand &a, const Operand &b, const Operand &c)
@@ -30,7 +27,8 @@ StatusOr<std::unique_ptr<Plan>> prepareGemm(CudaDevice &device, const format::Ge
   TITAN_ASSIGN_OR_RETURN(const LtProblem problem,
                          describeGemm(op, a.view->type, b.view->type, c.view->type,
                                       addressOf(a.data), addressOf(b.data), addressOf(c.data)));
-  TITAN_ASSIGN_OR_RETURN(std::unique_ptr<LtPlan> plan, device.blas().plan(problem, kMaxWorkspace));
+  TITAN_ASSIGN_OR_RETURN(std::unique_ptr<LtPlan> plan,
+                         device.gemms().plan(problem, {b.data, a.data, c.data}));
   return std::unique_ptr<Plan>(std::make_unique<GemmPlan>(std::move(plan), a, b, c));
 }
 

@@ -400,6 +400,16 @@ StatusOr<std::unique_ptr<Plan>> prepareAttention(CudaDevice &device,
 
 } // namespace
 
+Status CudaDevice::fillRandom(std::byte *to, int64_t elements, int64_t elementBytes) {
+  TITAN_ASSIGN_OR_RETURN(const FunctionHandle function,
+                         kernels.find("titan_random" + std::to_string(elementBytes)));
+  DeviceAddress address = addressOf(to);
+  void *parameters[] = {&address, &elements};
+  TITAN_CUDA_CHECK(driver, cuLaunchKernel(function, blocksFor(*this, elements), 1, 1, kThreads, 1,
+                                          1, 0, stream, parameters, nullptr));
+  return okStatus();
+}
+
 StatusOr<std::unique_ptr<Plan>> prepareMemoryOp(CudaDevice &device,
                                                 const format::Instruction &instruction,
                                                 std::span<const Operand> operands) {

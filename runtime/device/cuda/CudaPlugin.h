@@ -7,6 +7,7 @@
 #include "runtime/device/Device.h"
 
 #include <chrono>
+#include <filesystem>
 #include <functional>
 #include <string_view>
 
@@ -30,6 +31,11 @@ struct GpuOptions {
   int gpusOfProcess = 1;
   int threads = 0; ///< of the host, for initial values; 0: one per core
   KeyValueStore store;
+  /// Whether prepare() may run matrix products on its operands to find the fastest algorithm. It
+  /// leaves them zero: for memory that holds nothing else yet.
+  bool searchesGemms = false;
+  std::filesystem::path gemmFolder; ///< where what was found is kept; empty: nowhere
+  std::function<void(const std::string &)> note = {}; ///< told what a user may want to know
 };
 
 /// A device and the plugin that it comes from.

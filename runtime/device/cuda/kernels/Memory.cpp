@@ -87,6 +87,15 @@ TITAN_DEVICE void embeddingGrad(const EmbeddingShape &shape, const T *dout, cons
     *sum = total;
 }
 
+/// Numbers between -1 and 1 that look random.
+template <typename T> TITAN_DEVICE void fillRandom(T *to, int64_t count) {
+  for (int64_t i = threadInGrid(); i < count; i += threadsInGrid()) {
+    auto bits = static_cast<uint32_t>(i) * 2654435761u;
+    bits = (bits ^ (bits >> 15)) * 2246822519u;
+    store(to + i, static_cast<float>(static_cast<int32_t>(bits ^ (bits >> 13))) * 0x1p-31f);
+  }
+}
+
 } // namespace
 
 TITAN_KERNEL void titan_fill1(StridedShape shape, unsigned char *to, unsigned long pattern) {
@@ -142,3 +151,6 @@ TITAN_KERNEL void titan_embedding_grad_bf16(EmbeddingShape shape, const BFloat16
                                             const int32_t *firstRow) {
   embeddingGrad(shape, dout, tokens, dtable, firstRow);
 }
+
+TITAN_KERNEL void titan_random4(float *to, long count) { fillRandom(to, count); }
+TITAN_KERNEL void titan_random2(BFloat16 *to, long count) { fillRandom(to, count); }
