@@ -172,7 +172,7 @@ private:
   Value applyMap(Value x) {
     Value inputs[] = {x, addParameter("number", {}, 1.0)};
     auto op = MapOp::create(builder, loc, rowType, inputs);
-    Block &block = op.getBody().emplaceBlock();
+    mlir::Block &block = op.getBody().emplaceBlock();
     Type scalar = rowType.getElementType();
     block.addArguments({scalar, scalar}, {loc, loc});
     auto inside = OpBuilder::atBlockEnd(&block);

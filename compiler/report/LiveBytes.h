@@ -1,6 +1,7 @@
 // Which bytes hold something that is read later, found from the last instruction to the first.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <map>
 #include <vector>
