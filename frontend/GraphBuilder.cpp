@@ -271,8 +271,8 @@ Value GraphBuilder::embedding(Value tokens, Value table) {
   return EmbeddingOp::create(builder, location, type, tokens, table, /*first_row=*/Value());
 }
 
-GraphBuilder::Loss GraphBuilder::headLoss(Value input, Value weight, Value labels,
-                                          bool wholeLogits, int64_t padding) {
+GraphBuilder::Loss GraphBuilder::headLoss(Value input, Value weight, Value labels, bool wholeLogits,
+                                          int64_t padding) {
   const IntegerAttr numClasses =
       padding ? builder.getI64IntegerAttr(tensorType(weight).getDimSize(0) - padding) : nullptr;
   auto loss = HeadLossOp::create(builder, location, f32({}), f32({}), input, weight, labels,

@@ -264,8 +264,7 @@ void Llama3Builder::buildFunction(StringRef name, const BatchShape &shape, Strin
     // A shared matrix keeps its own name; the op is the head's all the same.
     Value head = graph.load(headName().str() + ".weight");
     auto scope = graph.scope("output");
-    loss = graph.headLoss(x, head, arguments[1], options.wholeLogits,
-                          vocabularyPadding());
+    loss = graph.headLoss(x, head, arguments[1], options.wholeLogits, vocabularyPadding());
   }
   graph.endFunction({loss.sum, loss.valid});
 }

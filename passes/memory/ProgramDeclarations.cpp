@@ -27,10 +27,9 @@ static TypeAttr convertGlobalType(TypeAttr type, int64_t padding) {
   };
   SmallVector<Attribute> dimensions(sharding.getDimensions().begin(),
                                     sharding.getDimensions().end());
-  auto converted = exec::ShardingAttr::get(context, ArrayAttr::get(context, dimensions),
-                                           listIfAny(sharding.getPartial()),
-                                           listIfAny(sharding.getFlat()), sharding.getGranule(),
-                                           padding);
+  auto converted = exec::ShardingAttr::get(
+      context, ArrayAttr::get(context, dimensions), listIfAny(sharding.getPartial()),
+      listIfAny(sharding.getFlat()), sharding.getGranule(), padding);
   return TypeAttr::get(
       RankedTensorType::get(global.getShape(), global.getElementType(), converted));
 }

@@ -90,7 +90,8 @@ struct GatherOfGather : OpRewritePattern<AllGatherOp> {
     SmallVector<Attribute> axes = llvm::to_vector(op.getAxes().getValue());
     llvm::append_range(axes, inner.getAxes());
     rewriter.replaceOpWithNewOp<AllGatherOp>(op, op.getResultTypes(), inner.getInputs(),
-                                             rewriter.getArrayAttr(axes), op.getDimension());
+                                             rewriter.getArrayAttr(axes), op.getDimension(),
+                                             op.getPlacement());
     return success();
   }
 };

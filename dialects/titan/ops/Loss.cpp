@@ -79,11 +79,10 @@ LogicalResult HeadLossOp::buildVjp(OpBuilder &builder, ArrayRef<Value> cotangent
                        "loss");
   RankedTensorType weight = result.getType(getWeight(), 1);
   Type dweight = RankedTensorType::get(weight.getShape(), tensorType(getLoss()).getElementType());
-  auto gradient =
-      HeadLossGradOp::create(builder, getLoc(), getLoss().getType(), getValid().getType(),
-                             getInput().getType(), dweight, getInput(), getWeight(), getLabels(),
-                             cotangents[0], getFirstClass(), getClassAxesAttr(), getWholeLogits(),
-                             getNumClassesAttr());
+  auto gradient = HeadLossGradOp::create(
+      builder, getLoc(), getLoss().getType(), getValid().getType(), getInput().getType(), dweight,
+      getInput(), getWeight(), getLabels(), cotangents[0], getFirstClass(), getClassAxesAttr(),
+      getWholeLogits(), getNumClassesAttr());
   Value dw = gradient.getDweight();
   if (!isSameTensor(dweight, weight))
     dw = CastOp::create(builder, getLoc(), weight, dw);
@@ -181,8 +180,8 @@ struct HeadChunks {
       return buildParallelLoss(builder, loc, logits, chunkLabels, part,
                                tensorType(scalar).getElementType(), dloss);
     if (!dloss) {
-      auto op = CrossEntropyOp::create(builder, loc, type, type, logits, chunkLabels,
-                                       part.numClasses);
+      auto op =
+          CrossEntropyOp::create(builder, loc, type, type, logits, chunkLabels, part.numClasses);
       return {op.getLoss(), op.getValid(), Value()};
     }
     auto op = CrossEntropyGradOp::create(builder, loc, type, type, logits.getType(), logits,

@@ -83,11 +83,11 @@ LogicalResult CrossEntropyGradOp::buildLocal(PartitionContext &context, ValueRan
 LogicalResult HeadLossOp::buildLocal(PartitionContext &context, ValueRange operands,
                                      SmallVectorImpl<Value> &results) {
   auto part = getClassPart(context, getWeight().getType(), 0, getNumClassesAttr());
-  auto local = HeadLossOp::create(
-      context.getBuilder(), getLoc(), context.getLocalType(getLoss().getType()),
-      context.getLocalType(getValid().getType()), operands[0], operands[1], operands[2],
-      part ? part->first : Value(), part ? part->axes : ArrayAttr(), getWholeLogits(),
-      getNumClassesAttr());
+  auto local =
+      HeadLossOp::create(context.getBuilder(), getLoc(), context.getLocalType(getLoss().getType()),
+                         context.getLocalType(getValid().getType()), operands[0], operands[1],
+                         operands[2], part ? part->first : Value(), part ? part->axes : ArrayAttr(),
+                         getWholeLogits(), getNumClassesAttr());
   llvm::append_range(results, local->getResults());
   return success();
 }

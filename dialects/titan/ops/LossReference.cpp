@@ -14,8 +14,8 @@ struct LossSum {
   double valid = 0;
 };
 
-/// Sums the cross entropies of rows of logits, of which the columns beyond `numClasses` are padding;
-/// unless `dlogits` is null it receives (softmax - one hot) * dloss.
+/// Sums the cross entropies of rows of logits, of which the columns beyond `numClasses` are
+/// padding; unless `dlogits` is null it receives (softmax - one hot) * dloss.
 FailureOr<LossSum> sumCrossEntropy(Operation *op, Rows rows, std::optional<int64_t> numClasses,
                                    const double *logits, ArrayRef<double> labels, double *dlogits,
                                    double dloss) {
@@ -103,8 +103,8 @@ struct LossFactors {
 LogicalResult CrossEntropyOp::evaluate(ReferenceContext &, ArrayRef<const HostTensor *> operands,
                                        MutableArrayRef<HostTensor> results) {
   const HostTensor &logits = *operands[0];
-  FailureOr<LossSum> sum = sumCrossEntropy(*this, Rows(logits.shape()), getNumClasses(), logits.values.data(),
-                                           operands[1]->values, nullptr, 0);
+  FailureOr<LossSum> sum = sumCrossEntropy(*this, Rows(logits.shape()), getNumClasses(),
+                                           logits.values.data(), operands[1]->values, nullptr, 0);
   if (failed(sum))
     return failure();
   results[0].values[0] = sum->loss;
@@ -131,8 +131,8 @@ LogicalResult CrossEntropyGradOp::evaluate(ReferenceContext &,
                                            MutableArrayRef<HostTensor> results) {
   const HostTensor &logits = *operands[0];
   FailureOr<LossSum> sum =
-      sumCrossEntropy(*this, Rows(logits.shape()), getNumClasses(), logits.values.data(), operands[1]->values,
-                      results[2].values.data(), operands[2]->values[0]);
+      sumCrossEntropy(*this, Rows(logits.shape()), getNumClasses(), logits.values.data(),
+                      operands[1]->values, results[2].values.data(), operands[2]->values[0]);
   if (failed(sum))
     return failure();
   results[0].values[0] = sum->loss;
@@ -170,7 +170,8 @@ LogicalResult HeadLossOp::evaluate(ReferenceContext &context, ArrayRef<const Hos
   const HostTensor &weight = *operands[1], &labels = *operands[2];
   const std::vector<double> logits = projectToLogits(context, *operands[0], weight);
   const Rows rows(labels.size(), weight.shape()[0]);
-  FailureOr<LossSum> sum = sumCrossEntropy(*this, rows, getNumClasses(), logits.data(), labels.values, nullptr, 0);
+  FailureOr<LossSum> sum =
+      sumCrossEntropy(*this, rows, getNumClasses(), logits.data(), labels.values, nullptr, 0);
   if (failed(sum))
     return failure();
   results[0].values[0] = sum->loss;
@@ -202,8 +203,9 @@ LogicalResult HeadLossGradOp::evaluate(ReferenceContext &context,
   const std::vector<double> logits = projectToLogits(context, input, weight);
   std::vector<double> dlogits(logits.size(), 0.0);
   const int64_t tokens = labels.size(), classes = weight.shape()[0], dim = weight.shape()[1];
-  FailureOr<LossSum> sum = sumCrossEntropy(*this, Rows(tokens, classes), getNumClasses(), logits.data(),
-                                           labels.values, dlogits.data(), operands[3]->values[0]);
+  FailureOr<LossSum> sum =
+      sumCrossEntropy(*this, Rows(tokens, classes), getNumClasses(), logits.data(), labels.values,
+                      dlogits.data(), operands[3]->values[0]);
   if (failed(sum))
     return failure();
   results[0].values[0] = sum->loss;

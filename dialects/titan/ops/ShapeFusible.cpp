@@ -62,8 +62,8 @@ IterationSpace OneHotOp::getIterationSpace() {
 
 bool OneHotOp::readsIndices() { return true; }
 
-/// Compares a column, one of `columns`, with an i32, both as floats where they are exact: LLVM would
-/// compare integers as wide as addresses, in which half as many lanes fit.
+/// Compares a column, one of `columns`, with an i32, both as floats where they are exact: LLVM
+/// would compare integers as wide as addresses, in which half as many lanes fit.
 static Value compareColumn(OpBuilder &builder, Location loc, Value column, int64_t columns,
                            Value number, arith::CmpFPredicate asFloats,
                            arith::CmpIPredicate asIntegers) {
@@ -83,9 +83,9 @@ SmallVector<Value> OneHotOp::emitScalarBody(OpBuilder &builder, ValueRange input
   Value label = inputs[0];
   if (getFirst())
     label = arith::SubIOp::create(builder, loc, label, inputs[1]);
-  Value equal = compareColumn(builder, loc, indices.back(),
-                              tensorType(getResult()).getShape().back(), label,
-                              arith::CmpFPredicate::OEQ, arith::CmpIPredicate::eq);
+  Value equal =
+      compareColumn(builder, loc, indices.back(), tensorType(getResult()).getShape().back(), label,
+                    arith::CmpFPredicate::OEQ, arith::CmpIPredicate::eq);
   return {selectOneOrZero(builder, loc, equal, tensorType(getResult()).getElementType())};
 }
 
@@ -110,8 +110,8 @@ SmallVector<Value> MaskColumnsOp::emitScalarBody(OpBuilder &builder, ValueRange 
       compareColumn(builder, loc, indices.back(), tensorType(getResult()).getShape().back(), end,
                     arith::CmpFPredicate::OLT, arith::CmpIPredicate::slt);
   Type type = getComputeType(tensorType(getResult()).getElementType());
-  Value value = arith::ConstantOp::create(
-      builder, loc, builder.getFloatAttr(type, getValue().convertToDouble()));
+  Value value = arith::ConstantOp::create(builder, loc,
+                                          builder.getFloatAttr(type, getValue().convertToDouble()));
   return {arith::SelectOp::create(builder, loc, isKept, inputs[0], value)};
 }
 

@@ -218,7 +218,6 @@ TEST(JobConfig, CompiledProgramsRefuseCompileTimeChanges) {
             "out");
   EXPECT_FALSE(apply({"training.seq_len=16"}).ok());
   EXPECT_FALSE(apply({"model.n_layers=2"}).ok());
-  EXPECT_FALSE(apply({"training.global_batch_size=9"}).ok());
 }
 
 TEST(JobConfig, NamesChangedCompileKeys) {
