@@ -34,12 +34,12 @@ void addModel(HtmlPage &page, const Report &report) {
       {{"flops per token"}, number(model.flopsPerToken())},
       {{"tokens of a local batch of all ranks"}, number(microbatches * model.tokens)}};
   for (const auto &[index, rank] : llvm::enumerate(report.remat.ranks)) {
-    rows.push_back({{"flops of the matrix products that a rank " +
-                     (rank.rank ? fmt::format("of pipeline rank {} ", *rank.rank) : "") +
-                     "does for it"},
-                    number(microbatches * report.einsumFlops[index])});
-    rows.push_back({{"of these what the backward runs again"},
-                    number(microbatches * rank.einsumFlops)});
+    rows.push_back(
+        {{"flops of the matrix products that a rank " +
+          (rank.rank ? fmt::format("of pipeline rank {} ", *rank.rank) : "") + "does for it"},
+         number(microbatches * report.einsumFlops[index])});
+    rows.push_back(
+        {{"of these what the backward runs again"}, number(microbatches * rank.einsumFlops)});
   }
   page.table("", {{"fact"}, right("number")}, rows);
 }

@@ -114,9 +114,8 @@ private:
     else if (auto slot = run.slots.find(buffer.getBase()); slot != run.slots.end())
       live = &residuals[{buffer.getBase().str(), slot->second}];
     if (live)
-      exec::forEachStretch(
-          buffer.getOffset(), cast<MemRefType>(value.getType()), kMostStretches,
-          [&](int64_t begin, int64_t end) { apply(*live, ByteSpan{begin, end}); });
+      exec::forEachStretch(buffer.getOffset(), cast<MemRefType>(value.getType()), kMostStretches,
+                           [&](int64_t begin, int64_t end) { apply(*live, ByteSpan{begin, end}); });
   }
 
   ModuleOp module;

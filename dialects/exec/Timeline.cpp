@@ -18,12 +18,24 @@ LogicalResult ActionOp::verify() {
   return success();
 }
 
+// The first buffer of each segment and residual class that a function uses: a timeline has many
+// entries, and a function many buffers.
+static SmallVector<BufferOp> findBases(FuncOp function) {
+  llvm::SmallPtrSet<Attribute, 8> seen;
+  SmallVector<BufferOp> first;
+  for (auto buffer : function.getBody()->getOps<BufferOp>())
+    if (seen.insert(buffer.getBaseAttr()).second)
+      first.push_back(buffer);
+  return first;
+}
+
 // The residual classes that a function's buffers live in must all be bound.
-static LogicalResult verifyBound(ActionOp op, FuncOp function, SymbolTableCollection &symbols) {
+static LogicalResult verifyBound(ActionOp op, FuncOp function, ArrayRef<BufferOp> bases,
+                                 SymbolTableCollection &symbols) {
   llvm::SmallPtrSet<Attribute, 4> bound;
   for (auto slot : op.getSlots().getAsRange<SlotAttr>())
     bound.insert(slot.getResidualClass());
-  for (auto buffer : function.getBody()->getOps<BufferOp>()) {
+  for (BufferOp buffer : bases) {
     if (bound.contains(buffer.getBaseAttr()) ||
         !symbols.lookupNearestSymbolFrom<ResidualClassOp>(op, buffer.getBaseAttr()))
       continue;
@@ -37,8 +49,8 @@ static LogicalResult verifyBound(ActionOp op, FuncOp function, SymbolTableCollec
 
 // A rank's timeline uses memory that the rank has.
 static LogicalResult verifyMemory(ActionOp op, TimelineOp timeline, FuncOp function,
-                                  SymbolTableCollection &symbols) {
-  for (auto buffer : function.getBody()->getOps<BufferOp>()) {
+                                  ArrayRef<BufferOp> bases, SymbolTableCollection &symbols) {
+  for (BufferOp buffer : bases) {
     FlatSymbolRefAttr base = buffer.getBaseAttr();
     if (auto residualClass = symbols.lookupNearestSymbolFrom<ResidualClassOp>(timeline, base))
       base = residualClass.getSegmentAttr();
@@ -77,9 +89,10 @@ LogicalResult ActionOp::verifySymbolUses(SymbolTableCollection &symbols) {
                                   << slot.getResidualClass().getValue()
                                   << "' does not exist: it has " << residualClass.getSlots();
   }
-  if (failed(verifyMemory(*this, timeline, function, symbols)))
+  const SmallVector<BufferOp> bases = findBases(function);
+  if (failed(verifyMemory(*this, timeline, function, bases, symbols)))
     return failure();
-  return verifyBound(*this, function, symbols);
+  return verifyBound(*this, function, bases, symbols);
 }
 
 void TimelineOp::build(OpBuilder &builder, OperationState &state, StringRef name) {

@@ -218,10 +218,10 @@ private:
     SmallVector<Value> values;
     for (auto [parameter, gradient] : llvm::zip(parameters, gradients))
       if (isOn(gradient, rank))
-        values.push_back(isUnreduced(parameter, gradient)
-                             ? load(builder, gradient.getLoc(), getReducedName(parameter),
-                                    parameter.getType())
-                             : loadGradient(builder, parameter, gradient));
+        values.push_back(
+            isUnreduced(parameter, gradient)
+                ? load(builder, gradient.getLoc(), getReducedName(parameter), parameter.getType())
+                : loadGradient(builder, parameter, gradient));
     return values;
   }
 

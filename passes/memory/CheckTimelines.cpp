@@ -147,9 +147,9 @@ std::vector<SlotInput> TimelineChecker::getInputs() {
     auto type = cast<ShapedType>(variable.getType());
     const int64_t bytes = type.getNumElements() * exec::getElementBytes(type.getElementType());
     for (int64_t slot = 0; slot < static_cast<int64_t>(found->second.getSlots()); ++slot)
-      inputs.push_back({getRange(found->second, slot, variable.getOffset(),
-                                 variable.getOffset() + bytes),
-                        slot});
+      inputs.push_back(
+          {getRange(found->second, slot, variable.getOffset(), variable.getOffset() + bytes),
+           slot});
   }
   return inputs;
 }
@@ -162,8 +162,8 @@ SlotEntry TimelineChecker::makeEntry(exec::ActionOp action) {
                                                        : SlotEntry::Kind::await;
   if (entry.kind == SlotEntry::Kind::await)
     return entry;
-  FunctionBytes &bytes = getBytes(
-      symbols.lookupNearestSymbolFrom<exec::FuncOp>(module, action.getFunctionAttr()));
+  FunctionBytes &bytes =
+      getBytes(symbols.lookupNearestSymbolFrom<exec::FuncOp>(module, action.getFunctionAttr()));
   for (auto slot : action.getSlots().getAsRange<exec::SlotAttr>()) {
     const StringAttr name = slot.getResidualClass().getAttr();
     auto append = [&](const ClassBytes &from, std::vector<ByteRange> &to) {

@@ -180,7 +180,7 @@ std::string ProgramLayout::getTransfer(OpBuilder &builder, const Flow &flow,
       flow.prefix + getMemberName((sends ? "send_" : "receive_") +
                                       std::string(isActivation ? "activations" : "cotangents"),
                                   entry.action.stage);
-  if (module.lookupSymbol(name))
+  if (!transfers.insert(name).second)
     return name;
   OpBuilder::InsertionGuard guard(builder);
   builder.setInsertionPointToEnd(module.getBody());

@@ -5,6 +5,8 @@
 #include "passes/memory/ValuePlacement.h"
 #include "passes/pipeline/RankTimeline.h"
 
+#include "llvm/ADT/StringSet.h"
+
 namespace titan {
 
 /// Segments and residual classes of the program file. Those of one pipeline rank end in its number,
@@ -137,6 +139,7 @@ private:
   llvm::StringMap<FixedRange> variables;
   llvm::StringMap<int64_t> segmentBytes;
   Flow training, evaluation;
+  llvm::StringSet<> transfers; ///< functions of transfers that have been made
 };
 
 } // namespace titan

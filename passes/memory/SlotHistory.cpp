@@ -76,8 +76,8 @@ private:
     while (at < range.end) {
       const Contents *contents = pieces == spaces.end() ? nullptr : find(pieces->second, at);
       if (!contents)
-        return SlotConflict{SlotConflict::Kind::unwritten, entry, {range.space, at, range.end}, 0,
-                            std::nullopt};
+        return SlotConflict{
+            SlotConflict::Kind::unwritten, entry, {range.space, at, range.end}, 0, std::nullopt};
       const ByteRange piece{range.space, at, std::min(range.end, contents->end)};
       if (contents->microbatch != microbatch)
         return SlotConflict{SlotConflict::Kind::foreign, entry, piece, contents->microbatch,

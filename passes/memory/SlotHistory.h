@@ -18,7 +18,7 @@ struct SlotEntry {
   int64_t microbatch = 0;
   size_t started = 0; ///< of an await: the number of the start
   /// Bytes that it reads before it writes them, and those that it writes; none of an await.
-  std::vector<ByteRange> reads, writes;
+  std::vector<ByteRange> reads = {}, writes = {};
 };
 
 /// Bytes that a microbatch has before the first entry: its inputs.
@@ -46,8 +46,8 @@ struct SlotConflict {
 
 /// The first conflict of entries in their order, or none: each byte that an entry reads was written
 /// by one entry of the same microbatch, or is its input, and nothing disturbs a transfer between
-/// its start and its await. Which entry that has to be follows: a microbatch's slot is written once.
-/// It knows nothing of how slots were given out.
+/// its start and its await. Which entry that has to be follows: a microbatch's slot is written
+/// once. It knows nothing of how slots were given out.
 std::optional<SlotConflict> findSlotConflict(const std::vector<SlotEntry> &entries,
                                              const std::vector<SlotInput> &inputs = {});
 

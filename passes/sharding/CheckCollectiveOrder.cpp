@@ -57,8 +57,7 @@ private:
   void append(exec::ActionOp action, int64_t rank) {
     if (action.getMode() == exec::Mode::Await)
       return;
-    auto function =
-        action->getParentOfType<ModuleOp>().lookupSymbol<exec::FuncOp>(action.getFunctionAttr());
+    auto function = symbols.lookupNearestSymbolFrom<exec::FuncOp>(action, action.getFunctionAttr());
     for (auto start : function.getBody()->getOps<exec::StartOp>()) {
       if (!llvm::is_contained(start.getAxes().getAsValueRange<StringAttr>(), exec::kPipelineAxis))
         continue;
@@ -118,6 +117,7 @@ private:
     return failure();
   }
 
+  SymbolTableCollection symbols;
   std::vector<std::vector<IssuedCollective>> sequences; ///< by rank, without transfers
   std::vector<std::vector<exec::ActionOp>> places;
   std::map<std::tuple<int64_t, int64_t, int64_t>, Transfers> pairs; ///< from, to, channel

@@ -19,9 +19,8 @@ std::string nameOf(const format::Action &action, const std::string &function) {
   case format::Letter::weightBackward:
     return fmt::format("{}{}{}", action.stage, toString(action.letter), action.microbatch);
   default:
-    return action.mode == format::Mode::run
-               ? function
-               : fmt::format("{} {}", toString(action.mode), function);
+    return action.mode == format::Mode::run ? function
+                                            : fmt::format("{} {}", toString(action.mode), function);
   }
 }
 

@@ -298,8 +298,8 @@ Status Trainer::runTimeline(double lr) {
 /// How many timeline entries a step runs.
 size_t Trainer::countEntries() const {
   const format::Timeline &timeline = executor->program().timelines[trainTimeline];
-  return timeline.prologue.size() +
-         static_cast<size_t>(microbatches) * timeline.body.size() + timeline.epilogue.size();
+  return timeline.prologue.size() + static_cast<size_t>(microbatches) * timeline.body.size() +
+         timeline.epilogue.size();
 }
 
 /// Runs the step that is not finite again, on the same rows, and names the first bad tensor. The

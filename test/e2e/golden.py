@@ -3,10 +3,11 @@
 
     golden.py BUILD_DIR NAME [WORK_DIR [bfloat16] [SETTING=VALUE ...] [KEY=DEGREE ...]]    NAME is untied or tied
 
-Settings are target, of titan-compile; steps, fewer than 20 where these would take too long; and phase: with
-compile, only what needs the compiler is done, with train only what does not, on WORK_DIR of the other.
+Settings are target, of titan-compile; schedule, of a pipeline; steps, fewer than 20 where these would take too
+long; and phase: with compile, only what needs the compiler is done, with train only what does not, on WORK_DIR of
+the other.
 
-KEY is replicate, shard or tp: degrees of data and tensor parallelism; the reference's rows are divided
+KEY is replicate, shard, tp or pp: degrees of data, tensor and pipeline parallelism; the reference's rows are divided
 among the data ranks. Sequence parallelism is off, since the references' rows divide by no tensor degree.
 With bfloat16, forward and backward compute in that: the bounds are wider, and the losses are also
 compared with those of the interpreter, which rounds every result likewise.
@@ -83,7 +84,7 @@ KEYS = {
 
 def parse_settings(arguments):
     """({setting: value}, the other arguments)"""
-    settings = {"target": "cpu", "steps": STEPS, "phase": "all"}
+    settings = {"target": "cpu", "schedule": "1F1B", "steps": STEPS, "phase": "all"}
     for argument in arguments:
         key, _, value = argument.partition("=")
         if key in settings:
@@ -250,7 +251,7 @@ def compare(build, name, work, mesh, precision, settings):
     if compiles:
         write_job(reference, mesh, precision, job)
         run([os.path.join(build, "bin", "titan-compile"), job, *compile_options(mesh), "--target", settings["target"],
-             "-o", os.path.join(work, "model.tbin")])
+             "--parallelism.pipeline_parallel_schedule", settings["schedule"], "-o", os.path.join(work, "model.tbin")])
     typed = typed_losses(build, name, work, job, compiles) if precision == "bfloat16" else []
     if settings["phase"] == "compile":
         return True

@@ -17,7 +17,8 @@ constexpr SlotEntry::Kind kRun = SlotEntry::Kind::run, kStart = SlotEntry::Kind:
                           kAwait = SlotEntry::Kind::await;
 
 /// "KIND entry begin-end microbatch other", or "".
-std::string check(const std::vector<SlotEntry> &entries, const std::vector<SlotInput> &inputs = {}) {
+std::string check(const std::vector<SlotEntry> &entries,
+                  const std::vector<SlotInput> &inputs = {}) {
   const auto conflict = findSlotConflict(entries, inputs);
   if (!conflict)
     return "";
@@ -91,8 +92,8 @@ namespace {
 
 constexpr int64_t kBytes = 64; ///< of a slot
 
-/// What an entry does to the slot: a stage's forward fills what leaves it, and a backward takes over
-/// the memory of what only it reads.
+/// What an entry does to the slot: a stage's forward fills what leaves it, and a backward takes
+/// over the memory of what only it reads.
 struct Use {
   bool reads = false, writes = false;
 };
@@ -134,8 +135,8 @@ std::vector<SlotEntry> toEntries(const RankTimeline &timeline) {
   std::vector<SlotEntry> entries;
   for (const TimelineEntry &it : timeline.entries) {
     SlotEntry entry{.microbatch = it.action.microbatch};
-    const bool sends = it.kind == TimelineEntry::Kind::startSend ||
-                       it.kind == TimelineEntry::Kind::awaitSend;
+    const bool sends =
+        it.kind == TimelineEntry::Kind::startSend || it.kind == TimelineEntry::Kind::awaitSend;
     const Key key{sends, it.action.kind, it.action.stage, it.action.microbatch};
     if (it.kind == TimelineEntry::Kind::startSend || it.kind == TimelineEntry::Kind::startReceive) {
       entry.kind = kStart;
@@ -184,7 +185,8 @@ int64_t checkWrongSlots(const PipelineTimelines &timelines, RankTimeline rank) {
 TEST(SlotHistory, EveryWrongSlotOfATimelineIsFound) {
   int64_t planted = 0;
   for (const ScheduleAlgorithm &algorithm : getScheduleAlgorithms())
-    for (const PipelineShape shape : {PipelineShape{2, 1, 4}, PipelineShape{2, 2, 4}, PipelineShape{3, 2, 6}}) {
+    for (const PipelineShape shape :
+         {PipelineShape{2, 1, 4}, PipelineShape{2, 2, 4}, PipelineShape{3, 2, 6}}) {
       auto schedule = buildSchedule(algorithm, shape);
       if (!schedule) {
         llvm::consumeError(schedule.takeError());

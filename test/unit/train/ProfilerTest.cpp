@@ -32,8 +32,8 @@ protected:
 } // namespace
 
 TEST_F(ProfilerTest, WritesTheLastStepsOfEachPeriod) {
-  const json events = train(
-      {"training.steps=7", "profiling.profile_freq=3", "profiling.profiler_active=2"}, 6);
+  const json events =
+      train({"training.steps=7", "profiling.profile_freq=3", "profiling.profiler_active=2"}, 6);
   EXPECT_TRUE(std::filesystem::exists(trace(3)));
   EXPECT_FALSE(std::filesystem::exists(trace(7)));
   std::vector<std::string> steps;
@@ -45,8 +45,8 @@ TEST_F(ProfilerTest, WritesTheLastStepsOfEachPeriod) {
 
 TEST_F(ProfilerTest, AnEventForEachEntryInItsStep) {
   // Two microbatches.
-  const json events = train(
-      {"training.steps=1", "training.global_batch_size=8", "profiling.profile_freq=1"}, 1);
+  const json events =
+      train({"training.steps=1", "training.global_batch_size=8", "profiling.profile_freq=1"}, 1);
   std::vector<std::string> names;
   double at = 0;
   const json &step = events.at(1);
