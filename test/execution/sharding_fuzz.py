@@ -94,7 +94,7 @@ def shard(program, seed):
     for line in program.splitlines():
         for old, new in renamed.items():
             line = re.sub(re.escape(old) + r"(?!\w)", new, line)
-        variable = re.match(r"(  titan\.variable (\w+) @\S+ : tensor<)([\dx]+xf32)(> .*)", line)
+        variable = re.match(r"(  titan\.variable (\w+) @\S+ : tensor<)((?:\d+x)*f32)(> .*)", line)
         result = re.match(r"    (%\w+)(?:, %\w+)? = titan\.(\w+) .*tensor<((?:\d+x)+f32)>(?:, tensor<\S+>)?$", line)
         if variable:
             begin, _, shape, end = variable.groups()

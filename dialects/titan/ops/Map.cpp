@@ -1,7 +1,7 @@
 #include "dialects/titan/Sharding.h"
+#include "dialects/titan/TitanDialect.h"
 #include "dialects/titan/ops/MapScalars.h"
 #include "dialects/titan/ops/RegionSyntax.h"
-#include "dialects/titan/TitanDialect.h"
 
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/IR/IRMapping.h"
@@ -10,9 +10,7 @@ using namespace mlir;
 
 namespace titan {
 
-static Type getScalarType(Type tensor) {
-  return getComputeType(getElementTypeOrSelf(tensor));
-}
+static Type getScalarType(Type tensor) { return getComputeType(getElementTypeOrSelf(tensor)); }
 
 /// Whether an operand is one number for all of several elements.
 static bool isOneNumber(MapOp op, Value operand) {
@@ -137,8 +135,7 @@ static void buildGradientBody(MapOp op, MapOp gradient, ArrayRef<Value> cotangen
     sum = sum ? arith::AddFOp::create(builder, op.getLoc(), sum, part).getResult() : part;
   };
   unsigned next = primal.getNumArguments();
-  for (auto [value, cotangent] :
-       llvm::zip_equal(primal.getTerminator()->getOperands(), cotangents))
+  for (auto [value, cotangent] : llvm::zip_equal(primal.getTerminator()->getOperands(), cotangents))
     if (cotangent)
       add(mapping.lookup(value), block.getArgument(next++));
   for (Operation &scalar : llvm::reverse(primal.without_terminator())) {

@@ -159,9 +159,9 @@ StatusOr<std::vector<LtChoice>> BlasLt::choices(const LtProblem &problem, int64_
   std::vector<LtChoice> choices(static_cast<size_t>(most));
   int found = 0, result = kLtSuccess;
   if (status.ok())
-    result = cublasLtMatmulAlgoGetHeuristic(handle, plan.operation, plan.first, plan.second,
-                                            plan.result, plan.result, preference, most,
-                                            choices.data(), &found);
+    result =
+        cublasLtMatmulAlgoGetHeuristic(handle, plan.operation, plan.first, plan.second, plan.result,
+                                       plan.result, preference, most, choices.data(), &found);
   cublasLtMatmulPreferenceDestroy(preference);
   TITAN_RETURN_IF_ERROR(status);
   if (result != kLtNotSupported)
@@ -177,10 +177,10 @@ StatusOr<std::unique_ptr<LtPlan>> BlasLt::plan(const LtProblem &problem, const L
                                                int64_t maxWorkspace) const {
   std::unique_ptr<LtPlan> plan(new LtPlan(*this, problem.accumulate));
   TITAN_RETURN_IF_ERROR(describe(problem, *plan));
-  TITAN_RETURN_IF_ERROR(check(cublasLtMatmulAlgoCheck(handle, plan->operation, plan->first,
-                                                      plan->second, plan->result, plan->result,
-                                                      &choice.algorithm, &plan->choice),
-                              "cublasLtMatmulAlgoCheck"));
+  TITAN_RETURN_IF_ERROR(
+      check(cublasLtMatmulAlgoCheck(handle, plan->operation, plan->first, plan->second,
+                                    plan->result, plan->result, &choice.algorithm, &plan->choice),
+            "cublasLtMatmulAlgoCheck"));
   plan->choice.algorithm = choice.algorithm;
   if (plan->choice.workspaceBytes > static_cast<size_t>(maxWorkspace))
     return invalidArgument("the algorithm needs " + std::to_string(plan->choice.workspaceBytes) +

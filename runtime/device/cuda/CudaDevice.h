@@ -116,8 +116,7 @@ private:
   static constexpr int64_t kStagingBytes = int64_t{1} << 20;
 
   CudaDevice(Driver driver, int threads, const CudaOptions &options)
-      : driver(std::move(driver)), kernels(this->driver), threads(threads),
-        options(options) {}
+      : driver(std::move(driver)), kernels(this->driver), threads(threads), options(options) {}
 
   Status start();
   Status describeDevice();

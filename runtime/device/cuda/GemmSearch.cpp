@@ -183,8 +183,7 @@ StatusOr<LtChoice> GemmSearch::find(const LtProblem &problem, const GemmOperands
   return internalError("another rank found an algorithm for another matrix product");
 }
 
-StatusOr<LtChoice> GemmSearch::readOrMeasure(const LtProblem &problem,
-                                             const GemmOperands &operands,
+StatusOr<LtChoice> GemmSearch::readOrMeasure(const LtProblem &problem, const GemmOperands &operands,
                                              const std::string &key) {
   const bool isKept = !device.gemmFolder().empty();
   std::error_code error;
@@ -215,9 +214,8 @@ StatusOr<LtChoice> GemmSearch::measure(const LtProblem &problem, const GemmOpera
   size_t bytes = 0;
   for (const LtChoice &choice : choices)
     bytes = std::max(bytes, choice.workspaceBytes);
-  TITAN_ASSIGN_OR_RETURN(
-      const std::unique_ptr<DeviceMemory> workspace,
-      device.allocate(format::Space::device, static_cast<int64_t>(bytes)));
+  TITAN_ASSIGN_OR_RETURN(const std::unique_ptr<DeviceMemory> workspace,
+                         device.allocate(format::Space::device, static_cast<int64_t>(bytes)));
   const std::pair<std::byte *, const LtProblem::Matrix *> matrices[] = {
       {operands.first, &problem.first},
       {operands.second, &problem.second},
@@ -251,8 +249,8 @@ StatusOr<LtChoice> GemmSearch::measure(const LtProblem &problem, const GemmOpera
     }
   }
   for (const auto &[data, matrix] : matrices)
-    TITAN_RETURN_IF_ERROR(device.fillBytes(
-        data, elementsOf(*matrix, problem.batch) * elementBytes(*matrix), 0));
+    TITAN_RETURN_IF_ERROR(
+        device.fillBytes(data, elementsOf(*matrix, problem.batch) * elementBytes(*matrix), 0));
   if (!best)
     return invalidArgument("none of cuBLASLt's algorithms for this gemm runs");
   return *best;

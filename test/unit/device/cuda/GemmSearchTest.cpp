@@ -81,8 +81,9 @@ TEST_F(GemmSearchTest, KeepsTheFastestThatRuns) {
   EXPECT_GT(prepare(options), 0);
   ASSERT_EQ(files().size(), 1u);
   const std::string text = *readFile(files().front());
-  EXPECT_THAT(text, HasSubstr("key stub of a GPU, cuBLASLt 13.0.0, f32 8x24 by 8 and 0 at 256, f32 "
-                              "24x16 by 24 and 0 at 256, f32 8x16 by 8 and 0 at 256, NN, batch 1\n"));
+  EXPECT_THAT(text,
+              HasSubstr("key stub of a GPU, cuBLASLt 13.0.0, f32 8x24 by 8 and 0 at 256, f32 "
+                        "24x16 by 24 and 0 at 256, f32 8x16 by 8 and 0 at 256, NN, batch 1\n"));
   EXPECT_THAT(text, HasSubstr(" 100 100 100 1 0 0 0\n")) << "alignments and the second algorithm";
   EXPECT_THAT(notes, ElementsAre("matrix products: the fastest algorithm for each shape is "
                                  "searched, and kept in " +
