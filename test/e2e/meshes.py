@@ -16,6 +16,7 @@ import json
 import math
 import os
 import random
+import re
 import struct
 import subprocess
 import sys
@@ -56,10 +57,12 @@ RESHARD, REDUCTION = "fsdp_reshard_after_forward", "gradient_reduction"
 
 class Mesh:
     """Degrees, more parallelism options, the batches that make up one step, activation_checkpoint (by
-    default torchtitan's: every second layer is recomputed), and the size of the vocabulary."""
+    default torchtitan's: every second layer is recomputed), for its mode auto with the memory of a
+    device, and the size of the vocabulary."""
 
-    def __init__(self, replicate=1, shard=1, tp=1, batches=1, recompute={}, vocabulary=2048, **options):
+    def __init__(self, replicate=1, shard=1, tp=1, batches=1, recompute={}, device_memory=None, vocabulary=2048, **options):
         self.recompute, self.vocabulary = recompute, vocabulary
+        self.device_memory = device_memory
         self.world = replicate * shard * tp
         self.rows = ROWS // (replicate * shard * batches)
         self.options = {REPLICATE: replicate, SHARD: shard, TENSOR_DEGREE: tp, **options}
@@ -74,13 +77,18 @@ class Mesh:
                 result += [f"--parallelism.{key}", str(value)]
         for key, value in self.recompute.items():
             result += [f"--activation_checkpoint.{key}", str(value)]
-        return result
+        return result + (["--device-memory", self.device_memory] if self.device_memory else [])
 
 
 def budget(share):
     return {"mode": "memory_budget", "memory_budget": share}
 
 
+def limit(memory):
+    return {"mode": "memory_limit", "memory_limit": memory}
+
+
+# The limits lie between what two layers need without recomputation and the least.
 MESHES = {
     "shard2": Mesh(shard=2),
     "shard3": Mesh(shard=3),
@@ -116,8 +124,19 @@ MESHES = {
     "shard2-full": Mesh(shard=2, recompute={"mode": "full"}),
     "shard2-tp2-full": Mesh(shard=2, tp=2, recompute={"mode": "full"}),
     "shard2-tp2-budget50": Mesh(shard=2, tp=2, recompute=budget(0.5)),
+    "limit": Mesh(recompute=limit("85000KiB")),
+    "auto": Mesh(recompute={"mode": "auto"}, device_memory="90000KiB"),
+    "shard2-tp2-limit": Mesh(shard=2, tp=2, recompute=limit("28000KiB")),
     "tp2-whole-budget0": Mesh(tp=2, recompute=budget(0), **{SEQUENCE: False}),
 }
+
+
+def limit_of(options):
+    """The bytes that a rank may have by these options of titan-compile; infinite without a limit."""
+    for key, value in zip(options, options[1:]):
+        if key in ("--activation_checkpoint.memory_limit", "--device-memory"):
+            return int(value.removesuffix("KiB")) * 1024
+    return math.inf
 
 
 def write_text(path):
@@ -174,6 +193,7 @@ class Workspace:
         done = subprocess.run(command, cwd=self.work, capture_output=True, text=True)
         if done.returncode:
             sys.exit(f"FAILED: exit code {done.returncode} of {' '.join(command)}\n{done.stderr}")
+        return done.stdout
 
     def steps(self, program, *options):
         """What titan-run logs of each step."""
@@ -208,7 +228,12 @@ class Trainer(Workspace):
     def run(self, name, mesh, poison):
         """(metrics, initial parameters, final parameters) of a mesh."""
         program = self.path(name + ".tbin")
-        self.call("titan-compile", "job.toml", *mesh.compile_options(), "-o", program)
+        options = mesh.compile_options()
+        report = self.call("titan-compile", "job.toml", "--report", *options, "-o", program)
+        memory = report[report.index("memory of one rank"):]
+        planned = int(re.search(r"^  total +([\d,]+)", memory, re.M)[1].replace(",", ""))
+        if planned > limit_of(options):
+            sys.exit(f"FAILED: {name}: a rank has {planned} bytes, allowed are {limit_of(options)}")
         _, initial = self.dumped(program, "--training.steps", "1", "--optimizer.lr", "0")
         metrics, final = self.dumped(program)
         if poison:

@@ -5,9 +5,9 @@
                                                WORK_DIR/table.md is what docs/pipelines.md shows
 
 A case is SCHEDULE,PP,SHARD,TP,MICROBATCHES, such as 1F1B,2,1,2,4, and may go on with options,
-key=value of [parallelism] separated by commas; a SCHEDULE that ends in .csv is a file. Microbatches are of one
-row of 64 tokens for each rank that splits the batch. Without --layers the model has the debug model's six.
-Deviations and bounds are those of meshes.py.
+key=value of [parallelism], or of titan-compile as --name=value, separated by commas; a SCHEDULE that ends in .csv is
+a file. Microbatches are of one row of 64 tokens for each rank that splits the batch; the one rank recomputes nothing.
+Without --layers the model has the debug model's six. Deviations, bounds and limits of memory are as in meshes.py.
 """
 
 import argparse
@@ -54,7 +54,7 @@ class Pipeline:
             self.options += ["--parallelism.pipeline_parallel_schedule", schedule]
         for option in options:
             key, value = option.split("=")
-            self.options += ["--parallelism." + key, value]
+            self.options += [key if key.startswith("--") else "--parallelism." + key, value]
 
     def compile_options(self):
         return ["--world-size", str(self.world), *self.options]
@@ -65,7 +65,7 @@ class OneRank:
         self.rows = rows
 
     def compile_options(self):
-        return ["--training.local_batch_size", str(self.rows)]
+        return ["--training.local_batch_size", str(self.rows), "--activation_checkpoint.mode", "none"]
 
 
 def all_cases():
