@@ -1,7 +1,8 @@
-"""recompute.py limits|budgets BUILD_ROOT JOB FOLDER: compiles JOB, alone and on meshes, with different choices of what
-the backward recomputes, and compares the reports.
+"""recompute.py limits|budgets|models BUILD_ROOT JOB FOLDER: compiles JOB, alone and on meshes, with different choices
+of what the backward recomputes, and compares the reports.
 
 limits: from the memory that the mode none takes to the least that suffices. budgets: from 1 to 0; and what full keeps.
+models: both, where JOB is the folder of the debug model's and the 8B model's jobs.
 """
 
 import os
@@ -11,14 +12,15 @@ import sys
 
 PART, BUILD_ROOT, JOB, FOLDER = sys.argv[1:]
 LAYERS, SEQ, ROWS, DIM = 4, 64, 4, 16
-SHAPE = ["--model.n_layers", str(LAYERS), "--training.seq_len", str(SEQ), "--training.local_batch_size", str(ROWS),
-         "--model.dim", str(DIM), "--validation.no_enable"]
-PIPELINE = ["--world-size", "2", "--parallelism.pipeline_parallel_degree", "2"]
+SHAPE = [JOB, "--model.n_layers", str(LAYERS), "--training.seq_len", str(SEQ), "--training.local_batch_size", str(ROWS),
+         "--model.dim", str(DIM)]
+PIPELINE = ["--parallelism.pipeline_parallel_degree", "2"]
+TWO, FOUR, EIGHT = (["--world-size", count] for count in "248")
 
 
 def compile_job(options):
-    return subprocess.run([os.path.join(BUILD_ROOT, "bin/titan-compile"), JOB, "--report", "-o",
-                           os.path.join(FOLDER, "model.tbin"), *SHAPE, *options],
+    return subprocess.run([os.path.join(BUILD_ROOT, "bin/titan-compile"), "--report", "--validation.no_enable", "-o",
+                           os.path.join(FOLDER, "model.tbin"), *options],
                           text=True, capture_output=True)
 
 
@@ -47,7 +49,7 @@ def limited(limit, options):
                         "--activation_checkpoint.memory_limit", str(limit)])
 
 
-def check(name, options):
+def limits(name, options, count=4):
     none = read(compile_job([*options, "--activation_checkpoint.mode", "none"]))
     refused = limited(1, options)
     assert refused.returncode == 1, refused.stderr
@@ -58,7 +60,6 @@ def check(name, options):
     assert almost.returncode == 1 and f"at least {least:,} bytes" in almost.stderr, almost.stderr
     before = read(limited(most, options))
     assert before == none, (before, none)
-    count = 4
     for i in range(count):
         limit = most - (most - least) * (i + 1) // count
         now = read(limited(limit, options))
@@ -73,8 +74,9 @@ def check(name, options):
     print(f"{name}: {count} limits kept")
 
 
-def budgets(name, options, stream, in_flight=(1,)):
-    """`stream` is what a rank has of a layer's input; `in_flight` microbatches each pipeline rank has of it."""
+def budgets(name, options, stream, kept_inputs, shares=(1, 0.8, 0.6, 0.4, 0.2, 0)):
+    """`stream` is what a rank has of a layer's input; `kept_inputs` how many each pipeline rank keeps of layers and of
+    the head, of all its microbatches in flight: beside the first of a stage, which comes from another stage."""
 
     def kept_and_again(*mode):
         text = compile_job([*options, "--activation_checkpoint.mode", *mode]).stdout
@@ -84,7 +86,7 @@ def budgets(name, options, stream, in_flight=(1,)):
     none = kept_and_again("none")
     least = kept_and_again("memory_budget", "--activation_checkpoint.memory_budget", "0")
     before = None
-    for budget in (1, 0.8, 0.6, 0.4, 0.2, 0):
+    for budget in shares:
         now = kept_and_again("memory_budget", "--activation_checkpoint.memory_budget", str(budget))
         for rank, most in enumerate(none[0]):
             assert now[0][rank] <= least[0][rank] + budget * (most - least[0][rank]), (budget, now, none, least)
@@ -93,21 +95,33 @@ def budgets(name, options, stream, in_flight=(1,)):
             assert all(a <= b for a, b in zip(before[1], now[1])), (budget, before, now)
         before = now
     assert all(a < b for a, b in zip(least[0], none[0])), (least, none)
-    # The layers' inputs and the head's; a stage gets its first layer's input from the one before.
-    layers = LAYERS // len(in_flight)
-    wanted = [count * stream * (layers + (len(in_flight) == 1)) for count in in_flight]
     full = kept_and_again("full")
+    wanted = [stream * inputs for inputs in kept_inputs]
     assert full[0] == wanted, (full, wanted)
     print(f"{name}: budgets kept, full keeps the inputs of layers")
 
 
+MESH = ["--parallelism.data_parallel_shard_degree", "2", "--parallelism.tensor_parallel_degree", "2"]
+HALVES = ["--parallelism.pipeline_parallel_schedule", "ZBVZeroBubble"]
 if PART == "limits":
-    check("one rank", [])
-    check("two ranks", PIPELINE)
-else:
+    limits("one rank", SHAPE)
+    limits("two ranks", [*SHAPE, *PIPELINE, *TWO])
+    limits("two ranks, halves", [*SHAPE, *PIPELINE, *HALVES, *TWO], 2)
+    limits("two ranks x dp_shard 2 x tp 2", [*SHAPE, *PIPELINE, *MESH, *EIGHT], 2)
+elif PART == "budgets":
     microbatch = SEQ * DIM * 4
-    mesh = ["--parallelism.data_parallel_shard_degree", "2", "--parallelism.tensor_parallel_degree", "2"]
-    budgets("one rank", [], ROWS * microbatch)
-    budgets("dp_shard 2 x tp 2", ["--world-size", "4", *mesh], ROWS * microbatch // 2)
-    budgets("pp 2", PIPELINE, microbatch, (2, 1))
-    budgets("pp 2 x dp_shard 2 x tp 2", ["--world-size", "8", *PIPELINE[2:], *mesh], microbatch // 2, (2, 1))
+    budgets("one rank", SHAPE, ROWS * microbatch, [LAYERS + 1])
+    budgets("dp_shard 2 x tp 2", [*SHAPE, *MESH, *FOUR], ROWS * microbatch // 2, [LAYERS + 1])
+    # Stage 0 keeps two layers' inputs, of two microbatches, stage 1 one layer's and the head's.
+    budgets("pp 2", [*SHAPE, *PIPELINE, *TWO], microbatch, [2 * 2, 2])
+    budgets("pp 2 x dp_shard 2 x tp 2", [*SHAPE, *PIPELINE, *MESH, *EIGHT], microbatch // 2, [2 * 2, 2])
+    # A layer a stage. Rank 0 has the first, whose input four microbatches keep until their second half, and the last
+    # with the input of the head.
+    budgets("pp 2 in halves", [*SHAPE, *PIPELINE, *HALVES, *TWO], microbatch, [4 + 1, 0])
+    budgets("pp 2 x dp_shard 2 x tp 2 in halves", [*SHAPE, *PIPELINE, *HALVES, *MESH, *EIGHT],
+            microbatch // 2, [4 + 1, 0])
+else:
+    debug, large = (os.path.join(JOB, name + ".toml") for name in ("debugmodel", "8b"))
+    budgets("debug model", [debug, "--training.local_batch_size", "1"], 2048 * 256 * 4, [6 + 1])
+    limits("debug model", [debug, "--training.local_batch_size", "1"], 2)
+    budgets("8B", [large, *EIGHT], 8192 * 4096 * 2, [32 + 1], (1, 0.5, 0))

@@ -29,6 +29,7 @@ STAGES = [
     ("local", ["--titan-partition-spmd"]),
     ("simplified", ["--titan-simplify-collectives", "--canonicalize", "--cse"]),
     ("split", ["--titan-split-backward"]),
+    ("recomputed", ["--titan-rematerialize=mode=budget budget=0.3", "--cse"]),
     ("chunked", ["--titan-chunk-loss=chunks=3", "--cse"]),
     ("bucketed", ["--titan-bucket-collectives", "--titan-verify-phase=phase=local"]),
     ("kernels", ["--titan-form-kernels", "--titan-schedule-instructions", "--titan-verify-phase=phase=kernels"]),
@@ -187,7 +188,7 @@ def replacement(line):
 def plant(seed, path):
     """The errors of one program that nobody notices, and how many were planted: up to eight."""
     write_programs(seed, path)
-    run("titan-opt", path("annotated"), *[option for _, passes in STAGES[:6] for option in passes], "-o", path("chunked"))
+    run("titan-opt", path("annotated"), *[option for _, passes in STAGES[:7] for option in passes], "-o", path("chunked"))
     with open(path("chunked")) as file:
         lines = file.read().split("\n")
     if not any("titan.variable" in line and " global " in line for line in lines):
