@@ -23,7 +23,8 @@ caption { text-align: left; padding: .2rem 0; }
 th, td { text-align: left; vertical-align: top; padding: .2rem .8rem .2rem .3rem;
   border-bottom: 1px solid var(--line); }
 td { overflow-wrap: anywhere; }
-th.n, td.n { text-align: right; font-variant-numeric: tabular-nums; white-space: nowrap; }
+th.n, td.n { text-align: right; font-variant-numeric: tabular-nums; }
+td.n { white-space: nowrap; }
 td.b { background: linear-gradient(var(--bar), var(--bar)) no-repeat left / var(--w) 100%; }
 svg { width: 100%; height: auto; display: block; } svg text { fill: var(--quiet); font-size: 12px; }
 svg .grid { stroke: var(--line); fill: none; } svg .mark { stroke: var(--text); fill: none; }

@@ -174,7 +174,7 @@ void addStepMemory(HtmlPage &page, const StepMemory &step) {
 
 void addMemory(HtmlPage &page, const MemoryFacts &memory) {
   page.heading("Memory of one rank");
-  page.paragraph("Allocated once, when the program is loaded; every rank has as much.");
+  page.paragraph("Allocated once, when the program is loaded; " + describeRanks(memory) + ".");
   const int64_t total = memory.totalBytes();
   std::vector<Row> rows;
   for (const MemoryFacts::Item &item : memory.segments)

@@ -43,6 +43,15 @@ std::vector<RematFrontier::Point> samplePlans(llvm::ArrayRef<RematFrontier::Poin
   return samples;
 }
 
+std::string describeRanks(const MemoryFacts &memory) {
+  const bool isPipeline = llvm::any_of(
+      memory.segments, [](const MemoryFacts::Item &segment) { return segment.rank.has_value(); });
+  return isPipeline
+             ? "of the pipeline rank that has the most: NAME.R is pipeline rank R's, and all "
+               "have the others"
+             : "every rank has as much";
+}
+
 namespace {
 
 /// Lines "  name      number  remark" under headings.
@@ -155,12 +164,8 @@ void renderMemory(Page &page, const MemoryFacts &memory) {
   for (const MemoryFacts::Item &segment : memory.segments)
     page.row(segment.name, withSeparators(segment.bytes), humanBytes(segment.bytes));
   page.row("total", withSeparators(memory.totalBytes()), humanBytes(memory.totalBytes()));
-  const bool isPipeline = llvm::any_of(
-      memory.segments, [](const MemoryFacts::Item &segment) { return segment.rank.has_value(); });
-  page.note(isPipeline ? "of the pipeline rank that has the most: NAME.R is pipeline rank R's, and "
-                         "all have the others; this is the peak, since it is allocated once"
-                       : "every rank has as much; this is the peak, since it is allocated once and "
-                         "never grows");
+  page.note(describeRanks(memory) +
+            "; this is the peak, since it is allocated once and never grows");
   if (!memory.residualClasses.empty()) {
     page.heading("residuals by class");
     for (const MemoryFacts::Item &item : memory.residualClasses)

@@ -38,6 +38,9 @@ inline constexpr llvm::StringLiteral kRingConvention =
 std::vector<RematFrontier::Point> samplePlans(llvm::ArrayRef<RematFrontier::Point> range,
                                               size_t most);
 
+/// Which ranks have the memory that the report itemizes.
+std::string describeRanks(const MemoryFacts &memory);
+
 /// Plain text: parameters, flops, the mesh and its traffic, memory by kind, largest buffers.
 std::string renderReport(const Report &report);
 
