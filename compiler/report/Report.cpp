@@ -47,8 +47,8 @@ std::string describeRanks(const MemoryFacts &memory) {
   const bool isPipeline = llvm::any_of(
       memory.segments, [](const MemoryFacts::Item &segment) { return segment.rank.has_value(); });
   return isPipeline
-             ? "of the pipeline rank that has the most: NAME.R is pipeline rank R's, and all "
-               "have the others"
+             ? "the total is of the pipeline rank that has the most; NAME.R is pipeline rank R's, "
+               "and all have the others"
              : "every rank has as much";
 }
 
