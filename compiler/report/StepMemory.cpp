@@ -96,9 +96,10 @@ private:
         withLive(run, buffer, scratch, [&](LiveBytes &live, ByteSpan range) {
           live.write(range, at, &live == &scratch ? counted : counts.at(kResiduals));
         });
-      for (Value buffer : accesses.reads)
-        withLive(run, buffer, scratch,
-                 [&](LiveBytes &live, ByteSpan range) { live.read(range, at); });
+      for (const auto &buffers : {ArrayRef(accesses.reads), ArrayRef(accesses.updates)})
+        for (Value buffer : buffers)
+          withLive(run, buffer, scratch,
+                   [&](LiveBytes &live, ByteSpan range) { live.read(range, at); });
     }
     scratch.finish(run.begin, counts.at(kScratch));
   }

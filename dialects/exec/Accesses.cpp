@@ -41,6 +41,34 @@ static SmallVector<Value> getWritten(Operation *instruction) {
       .Default([](Operation *) { return SmallVector<Value>(); });
 }
 
+/// What an instruction that is no launch adds to.
+static Value getUpdated(Operation *instruction) {
+  if (auto gemm = dyn_cast<GemmOp>(instruction); gemm && gemm.getAccumulate())
+    return gemm.getC();
+  if (auto gradient = dyn_cast<EmbeddingGradOp>(instruction))
+    return gradient.getDtable();
+  return {};
+}
+
+static Accesses getAccesses(LaunchOp launch, SymbolTableCollection &symbols) {
+  Accesses accesses;
+  auto kernel =
+      symbols.lookupNearestSymbolFrom<KernelOp>(launch->getParentOp(), launch.getKernelAttr());
+  for (auto [index, operand] : llvm::enumerate(launch.getOperands()))
+    switch (kernel.getAccess(index)) {
+    case exec::Access::Read:
+      accesses.reads.push_back(operand);
+      break;
+    case exec::Access::Write:
+      accesses.writes.push_back(operand);
+      break;
+    case exec::Access::ReadWrite:
+      accesses.updates.push_back(operand);
+      break;
+    }
+  return accesses;
+}
+
 Accesses exec::getAccesses(Operation *instruction, SymbolTableCollection &symbols) {
   Accesses accesses;
   if (auto await = dyn_cast<AwaitOp>(instruction)) {
@@ -48,22 +76,19 @@ Accesses exec::getAccesses(Operation *instruction, SymbolTableCollection &symbol
       llvm::append_range(accesses.reads, start->getOperands());
     return accesses;
   }
-  if (auto launch = dyn_cast<LaunchOp>(instruction)) {
-    auto kernel = symbols.lookupNearestSymbolFrom<KernelOp>(instruction->getParentOp(),
-                                                            launch.getKernelAttr());
-    for (auto [index, operand] : llvm::enumerate(launch.getOperands()))
-      (kernel.getAccess(index) == exec::Access::Write ? accesses.writes : accesses.reads)
-          .push_back(operand);
-    return accesses;
-  }
+  if (auto launch = dyn_cast<LaunchOp>(instruction))
+    return ::getAccesses(launch, symbols);
   accesses.writes = getWritten(instruction);
   if (auto start = dyn_cast<StartOp>(instruction)) {
-    // What is updated in place is both.
+    // A source may be a destination too.
     llvm::append_range(accesses.reads, start.getSources());
     return accesses;
   }
+  if (Value updated = getUpdated(instruction))
+    accesses.updates.push_back(updated);
   for (Value operand : instruction->getOperands())
-    if (!llvm::is_contained(accesses.writes, operand))
+    if (!llvm::is_contained(accesses.writes, operand) &&
+        !llvm::is_contained(accesses.updates, operand))
       accesses.reads.push_back(operand);
   return accesses;
 }

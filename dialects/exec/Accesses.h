@@ -6,8 +6,9 @@
 namespace titan::exec {
 
 struct Accesses {
-  llvm::SmallVector<mlir::Value, 8> reads;  ///< also what is read and written
-  llvm::SmallVector<mlir::Value, 8> writes; ///< without a look at what was there
+  llvm::SmallVector<mlir::Value, 8> reads;
+  llvm::SmallVector<mlir::Value, 8> writes;  ///< without a look at what was there
+  llvm::SmallVector<mlir::Value, 2> updates; ///< read and written
 };
 
 /// The buffers of an instruction. An await reads what its start has; a kernel's declaration is

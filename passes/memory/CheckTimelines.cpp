@@ -112,22 +112,17 @@ void TimelineChecker::addAccesses(exec::FuncOp function, FunctionBytes &bytes) {
     if (isa<exec::BufferOp, exec::AwaitOp>(op))
       continue;
     const exec::Accesses accesses = exec::getAccesses(&op, symbols);
-    forEach(accesses.reads, [&](StringAttr base, ClassBytes::Range range) {
+    const auto read = [&](StringAttr base, ClassBytes::Range range) {
       bytes.writes.forEachGap(base, range,
                               [&](ClassBytes::Range gap) { bytes.reads.add(base, gap); });
-    });
+    };
     const auto write = [&](StringAttr base, ClassBytes::Range range) {
       bytes.writes.add(base, range);
     };
+    forEach(accesses.reads, read);
+    forEach(accesses.updates, read);
     forEach(accesses.writes, write);
-    // An operand that is read and written stands among the reads.
-    if (auto launch = dyn_cast<exec::LaunchOp>(op)) {
-      auto kernel =
-          symbols.lookupNearestSymbolFrom<exec::KernelOp>(function, launch.getKernelAttr());
-      for (auto [index, operand] : llvm::enumerate(launch.getOperands()))
-        if (kernel.getAccess(index) == exec::Access::ReadWrite)
-          forEach(operand, write);
-    }
+    forEach(accesses.updates, write);
   }
 }
 
