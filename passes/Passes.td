@@ -54,7 +54,8 @@ def PropagateShardings : Pass<"titan-propagate-shardings", "::mlir::ModuleOp"> {
     From the layouts of variables and inputs and from `titan.sharding_constraint`, along the factors
     of each op (ShardingRuleOpInterface), in both directions. Partial sums follow from the splits and
     are never chosen. Where an op needs an operand laid out otherwise than it comes, and only there,
-    a `titan.reshard` appears, with the reason. Constraints vanish.
+    a `titan.reshard` appears, with the reason. Constraints vanish. Storage that a sum of all
+    elements needs along more axes is cut from the slices that ranks have, by a finer granule.
 
     The pass runs twice: on the model, and again when titan-build-optimizer has added functions; those
     that have layouts already stay as they are. (titan-differentiate lays out what it adds itself,

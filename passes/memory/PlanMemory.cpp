@@ -170,16 +170,25 @@ private:
   llvm::DenseMap<std::tuple<StringAttr, int64_t, MemRefType, Attribute>, Value> buffers;
 };
 
-/// Stores of one constant get one each, so that it is filled into every variable: CSE has made
-/// equal zeros one, which all others would be copied from.
-void cloneStoredConstants(func::FuncOp function) {
-  for (auto store : function.getOps<StoreOp>()) {
-    Operation *op = store.getValue().getDefiningOp();
-    if (!op || op->getNumOperands() || isa<LoadOp>(op) || !isPure(op) ||
-        store.getValue().hasOneUse())
+/// Stores of one constant get one each, and so do tensors that are assembled of it, so that it is
+/// filled into every place: CSE has made equal zeros one, which all others would be copied from.
+void cloneConstants(func::FuncOp function) {
+  auto isAssembled = [](Operation &op) {
+    auto buffering = dyn_cast<BufferingOpInterface>(op);
+    return buffering && op.getNumResults() == 1 &&
+           buffering.getPlacement(0).kind == ResultPlacement::Kind::assembled;
+  };
+  for (Operation &op : function.getOps()) {
+    if (!isa<StoreOp>(op) && !isAssembled(op))
       continue;
-    OpBuilder builder(store);
-    store.getValueMutable().assign(builder.clone(*op)->getResult(0));
+    for (OpOperand &use : op.getOpOperands()) {
+      Operation *constant = use.get().getDefiningOp();
+      if (!constant || constant->getNumOperands() || isa<LoadOp>(constant) || !isPure(constant) ||
+          use.get().hasOneUse())
+        continue;
+      OpBuilder builder(&op);
+      use.set(builder.clone(*constant)->getResult(0));
+    }
   }
 }
 
@@ -216,7 +225,7 @@ struct PlanMemory : impl::PlanMemoryBase<PlanMemory> {
       functionLayout.scheduleOptions = scheduleOptions;
       if (failed(verifySignature(function, functionLayout)))
         return signalPassFailure();
-      cloneStoredConstants(function);
+      cloneConstants(function);
       ValuePlacement placement(function, functionLayout);
       if (failed(placement.run()) || failed(checkPlacement(function, functionLayout, placement)))
         return signalPassFailure();

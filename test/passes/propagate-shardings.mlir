@@ -73,3 +73,22 @@ func.func @keeps(%x: tensor<8x4xbf16> {titan.sharding = #titan.sharding<[{dp_sha
   %y = titan.einsum "bd,nd->bn" %x, %c : tensor<8x4xbf16>, tensor<8x4xbf16> -> tensor<8x8xbf16>
   return %y : tensor<8x8xbf16>
 }
+
+// -----
+
+// A sum of squares wants all its operands split over both axes. A slice of 8 elements is cut into two of 4:
+// with the storage's granule, parts would be of 8 again, and belong to other ranks.
+// CHECK-DAG: #[[SLICES:.*]] = #titan.sharding<[{}], flat {dp_shard} granule 8>
+// CHECK-DAG: #[[PARTS:.*]] = #titan.sharding<[{}], flat {dp_shard, tp} granule 4>
+titan.mesh @mesh [dp_shard = 3, tp = 2]
+titan.variable gradient @norm : tensor<16xf32, #titan.sharding<[{}], flat {dp_shard} granule 8>>
+titan.variable gradient @w : tensor<16x8xf32, #titan.sharding<[{tp}, {}], flat {dp_shard} granule 8>>
+// CHECK-LABEL: func.func @squares
+func.func @squares() -> tensor<f32> {
+  %norm = titan.load @norm : tensor<16xf32>
+  %w = titan.load @w : tensor<16x8xf32>
+  // CHECK: %[[PART:.*]] = titan.reshard %{{.*}} : tensor<16xf32, #[[SLICES]]> -> tensor<16xf32, #[[PARTS]]>
+  // CHECK: titan.sum_of_squares %[[PART]], %{{.*}} : tensor<16xf32, #[[PARTS]]>
+  %s = titan.sum_of_squares %norm, %w : tensor<16xf32>, tensor<16x8xf32> -> tensor<f32>
+  return %s : tensor<f32>
+}
