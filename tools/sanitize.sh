@@ -4,32 +4,40 @@
 #
 #   tools/sanitize.sh            damaged programs, jobs, tokenizers, corpora, tensors
 #   tools/sanitize.sh --all      every test: the same as tools/check.sh --preset sanitize
+#   tools/sanitize.sh --threads  collectives and world, whose ranks are threads, under ThreadSanitizer
 #
-# Logs are in build-sanitize: sanitize-build.log, sanitize-lit.log. Exits with 1 if a test failed.
+# Logs are in build-sanitize, or build-thread: sanitize-build.log, sanitize-lit.log. Exits with 1 if a test failed.
 set -euo pipefail
 . "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 cd "$root"
 
 case ${1:-} in
-'') ;;
+'')
+  preset=sanitize
+  tools=(titan-compile titan-data titan-opt titan-run titan-translate)
+  suites=(BaseTests DataTests FormatTests ToolInputTests)
+  scripts=(compiler/errors format/roundtrip tools/bad-input dialects/)
+  ;;
 --all) exec tools/check.sh --preset sanitize ;;
-*) fail "no such option '$1'; expected --all or nothing" ;;
+--threads)
+  preset=thread
+  tools=()
+  suites=(CollectivesTests LocalConformanceTests WorldTests)
+  scripts=()
+  ;;
+*) fail "no such option '$1'; expected --all, --threads or nothing" ;;
 esac
-
-build=build-sanitize
-tools=(titan-compile titan-data titan-opt titan-run titan-translate)
-suites=(BaseTests DataTests FormatTests ToolInputTests)
-scripts=(compiler/errors format/roundtrip tools/bad-input dialects/)
+build=build-$preset
 
 say "build (log: $build/sanitize-build.log)"
 tools/install-dependencies.sh test
-cmake --preset sanitize >/dev/null
+cmake --preset "$preset" >/dev/null
 logged "$build/sanitize-build.log" \
   cmake --build "$build" -j "$(build_jobs)" --target "${tools[@]}" "${suites[@]}" ||
   fail "the build failed; its output is in $build/sanitize-build.log"
 
 say "tests (log: $build/sanitize-lit.log)"
 rm -f "$build"/test/unit/*.json # an interrupted run leaves GoogleTest's reports behind
-filter=$(IFS='|' && echo "${suites[*]}|${scripts[*]}")
+filter=$(IFS='|' && all=("${suites[@]}" "${scripts[@]}") && echo "${all[*]}")
 logged "$build/sanitize-lit.log" /usr/lib/llvm-22/bin/lit -v -j "$(nproc)" --filter "$filter" \
   "$build/test" "$build/test/unit"

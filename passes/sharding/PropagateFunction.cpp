@@ -269,8 +269,7 @@ ShardingAttr FunctionPropagation::refineCut(Value value, const sharding::Reshard
   };
   if (!isCutFurther || reshard.atDefinition || !llvm::all_of(reshard.uses, isSum))
     return target;
-  const int64_t slice =
-      getFlatStorage(getType(value, reshard.from), mesh).sliceElements;
+  const int64_t slice = getFlatStorage(getType(value, reshard.from), mesh).sliceElements;
   const int64_t cuts = graph.getMesh().getDegree(ArrayRef(parts).drop_front(slices.size()));
   const int64_t loads = 16 * 8 / tensorType(value).getElementTypeBitWidth();
   if (slice % (cuts * loads))

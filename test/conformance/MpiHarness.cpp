@@ -5,6 +5,7 @@
 #include <gtest/gtest.h>
 
 #include <cstdio>
+#include <cstdlib>
 #include <numeric>
 
 namespace titan::test {
@@ -77,6 +78,8 @@ int main(int argc, char **argv) {
   options.maxMessageBytes = 100'000; // so that large ones are cut
   if (argc > 1)
     options.library = argv[1];
+  if (argc > 2)
+    options.maxMessageBytes = std::atoll(argv[2]);
   auto plane = openMpiPlane(options);
   if (!plane.ok()) {
     std::fprintf(stderr, "%s\n", plane.status().message().c_str());
