@@ -5,9 +5,11 @@
 #   FOLDER/gpu-check.sh run [--quick] [--seconds N]    there (540 seconds by default)
 #
 # FOLDER is build/gpu-check unless given; FOLDER.tar.gz is made beside it. `run` does first what
-# decides whether results are right: every instruction against the CPU, then the golden models
-# against PyTorch's float64; then what takes time, until the deadline: benchmarks by importance. Its
-# last lines are one table. --quick is one model for one step, for tests.
+# decides whether results are right: every instruction against the CPU's, what every data plane must
+# do, every generated kernel against the CPU's on random inputs, then the golden models against
+# PyTorch's float64; then what takes time, until the deadline: benchmarks by importance, each with
+# PyTorch on the same shapes, and where a step's time goes. Its last lines are one table. --quick is
+# one model for one step, for tests.
 #
 # Exit status: 0 all that ran is right, 1 something is wrong, 77 there is no GPU.
 set -uo pipefail
@@ -31,27 +33,41 @@ goldens() { # name, precision and target of each
   [ -n "$quick" ] || printf '%s\n' "tied float32 cuda:sm_80" "untied bfloat16 cuda:sm_90" "tied bfloat16 cuda:sm_80"
 }
 
-benchmarks() { # name, job, rows, tokens in a row, vocabulary, options: the most important first
+# name, job, rows, tokens in a row, vocabulary, shapes as test/gpu/torch_peer.py takes them, options: the
+# most important first
+benchmarks() {
+  local of1b=dim=2048,layers=16,heads=32,kv=8,ffn=8192,tied=1
   printf '%s\n' \
-    "debugmodel models/llama3/debugmodel.toml 8 2048 2048" \
-    "1B-1024x4 models/llama3/1b.toml 4 1024 128256" \
-    "1B-8192x1 models/llama3/1b.toml 1 8192 128256" \
-    "8B-2layers-1024x4 models/llama3/8b.toml 4 1024 128256 --model.n_layers=2"
+    "1B-8192x1 models/llama3/1b.toml 1 8192 128256 $of1b" \
+    "1B-8192x4 models/llama3/1b.toml 4 8192 128256 $of1b" \
+    "debugmodel models/llama3/debugmodel.toml 8 2048 2048 dim=256,layers=6,heads=16,kv=16,ffn=768" \
+    "1B-1024x4 models/llama3/1b.toml 4 1024 128256 $of1b" \
+    "8B-8layers-1024x4 models/llama3/8b.toml 4 1024 128256 dim=4096,layers=8,heads=32,kv=8,ffn=14336 --model.n_layers=8"
+}
+
+# name, job, options: programs whose kernels are compared with those of CPUs
+kernels() {
+  local golden=$folder/jobs/untied-float32/job.toml
+  printf '%s\n' "untied-float32 $golden --training.mixed_precision_param=float32"
+  [ -n "$quick" ] || printf '%s\n' "untied-bfloat16 $golden --training.mixed_precision_param=bfloat16" \
+    "debugmodel $root/models/llama3/debugmodel.toml --training.mixed_precision_param=bfloat16" \
+    "1B-1024x1 $root/models/llama3/1b.toml --training.seq_len=1024 --training.mixed_precision_param=bfloat16"
 }
 
 pack() {
   set -e
   . "$here/common.sh"
-  local build=$root/build name precision target job rows seq vocabulary options
+  local build=$root/build name precision target job rows seq vocabulary shapes options
   folder=${folder:-$build/gpu-check}
   rm -rf "$folder"
-  mkdir -p "$folder"/{bin,lib,test/e2e,test/golden,jobs}
+  mkdir -p "$folder"/{bin,lib,test/e2e,test/golden,test/gpu,jobs}
   cp "$here/gpu-check.sh" "$folder/"
   cp "$build/lib/libtitan_cuda.so" "$folder/lib/"
   cp "$root/test/e2e/golden.py" "$folder/test/e2e/"
+  cp "$root/test/gpu/torch_peer.py" "$folder/test/gpu/"
   cp "$root"/test/golden/*.safetensors "$root"/test/golden/*.json "$folder/test/golden/"
   local binary
-  for binary in bin/titan-run test/unit/CudaTests; do
+  for binary in bin/titan-run gpu/GpuCheck test/unit/CudaTests test/unit/NcclConformanceTests; do
     cp "$build/$binary" "$folder/bin/$(basename "$binary").bin"
     strip "$folder/bin/$(basename "$binary").bin"
     # Libraries that the other machine may lack; those of the C and C++ run time are its own, since
@@ -67,7 +83,13 @@ pack() {
     python3 "$root/test/e2e/golden.py" "$build" "$name" "$folder/jobs/$name-$precision" \
       $([ "$precision" = float32 ] || echo bfloat16) "target=$target" phase=compile
   done < <(goldens)
-  [ -n "$quick" ] || while read -r name job rows seq vocabulary options; do
+  while read -r name job options; do
+    for target in cpu:x86-64-v3 cuda:sm_90; do
+      "$build/bin/titan-compile" "$job" --target="$target" --world-size 1 $options \
+        -o "$folder/jobs/kernels-$name-${target%%:*}.tbin"
+    done
+  done < <(kernels)
+  [ -n "$quick" ] || while read -r name job rows seq vocabulary shapes options; do
     "$build/bin/titan-compile" "$root/$job" --target=cuda:sm_90 --world-size 1 -o "$folder/jobs/$name.tbin" \
       --training.local_batch_size="$rows" --training.seq_len="$seq" \
       --training.mixed_precision_param=bfloat16 $options
@@ -103,6 +125,7 @@ row() {
   what=$(detail "$here/log.txt")
   grep -o '[^-]*, compute capability.*, ready' "$here/log.txt" >>"$here/device.txt"
   case $status in
+  3) table+=("$name|skipped|$(tail -n 1 "$here/log.txt")") ;;
   0) table+=("$name|right|$what") ;;
   124) table+=("$name|out of time|after $(($(date +%s) - begin)) s; $what") ;;
   *) table+=("$name|WRONG|exit status $status; $what") && wrong=1 ;;
@@ -115,7 +138,8 @@ detail() {
     /step: *[0-9]+ / { sub(/.*step:/, "step:"); step = $0 }
     /FAILED/ { failed = failed " " $0 ";" }
     /\[  PASSED  \]/ { passed = $0 }
-    /^gradients of step 1|^losses, interpreter/ { worst = worst " " $0 ";" }
+    /^gradients of step 1|^losses, interpreter|^kernels: |^step: .* by graphs|^PyTorch / { worst = worst " " $0 ";" }
+    /^WRONG: / { failed = failed " " $0 ";" }
     END { print failed passed worst (passed worst == "" ? step : "") }'
 }
 
@@ -146,7 +170,7 @@ benchmark() {
 }
 
 run() {
-  local name precision target job rows seq vocabulary options reason
+  local name precision target job rows seq vocabulary shapes options reason
   rm -f "$here/device.txt"
   # pip's libraries are looked for in the Python that the machine has.
   [ -n "${VIRTUAL_ENV:-}" ] || VIRTUAL_ENV=$(python3 -c 'import sys; print(sys.prefix)')
@@ -159,18 +183,26 @@ run() {
   fi
   nvidia-smi --query-gpu=name,driver_version,memory.total,clocks.sm,clocks.mem,clocks.max.sm --format=csv 2>/dev/null
   [ -n "$quick" ] || row "instructions against the CPU" 30 env TITAN_TEST_GPU=1 "$here/bin/CudaTests"
+  [ -n "$quick" ] || row "collectives, as far as there are GPUs" 30 env TITAN_TEST_GPU=1 "$here/bin/NcclConformanceTests"
+  for name in "$here"/jobs/kernels-*-cuda.tbin; do
+    name=$(basename "$name" -cuda.tbin)
+    row "$name" 20 "$here/bin/GpuCheck" kernels "$here/jobs/$name-cpu.tbin" "$here/jobs/$name-cuda.tbin"
+  done
   while read -r name precision target; do
     row "golden $name $precision $target" 20 python3 "$here/test/e2e/golden.py" "$here" "$name" \
       "$here/jobs/$name-$precision" $([ "$precision" = float32 ] || echo bfloat16) phase=train \
       $([ -z "$quick" ] || echo steps=1)
   done < <(goldens)
-  [ -n "$quick" ] || while read -r name job rows seq vocabulary options; do
+  [ -n "$quick" ] || while read -r name job rows seq vocabulary shapes options; do
     row "$name bfloat16" 40 benchmark "$name" "$rows" "$seq" "$vocabulary" </dev/null
+    row "$name PyTorch" 60 python3 "$here/test/gpu/torch_peer.py" "rows=$rows" "seq=$seq" "vocab=$vocabulary" \
+      seconds=90 ${shapes//,/ } </dev/null
+    row "$name where the time goes" 40 "$here/bin/GpuCheck" classes "$here/jobs/$name.tbin" </dev/null
   done < <(benchmarks)
   nvidia-smi --query-gpu=clocks.sm,clocks.mem,temperature.gpu,power.draw --format=csv 2>/dev/null
   echo
   [ ! -s "$here/device.txt" ] || head -n 1 "$here/device.txt"
-  printf '%s\n' "${table[@]}" | awk -F'|' '{ printf "%-36s %-12s %s\n", $1, $2, $3 }'
+  printf '%s\n' "${table[@]}" | awk -F'|' '{ printf "%-38s %-12s %s\n", $1, $2, $3 }'
   exit $wrong
 }
 

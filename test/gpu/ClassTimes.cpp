@@ -1,0 +1,248 @@
+// Where the time of a training step on a GPU goes.
+//
+// Instructions run one at a time, with a wait after each: a host clock measures them, less the
+// time of a wait for nothing. Their sum is more than the step, whose graphs have no gaps.
+//
+// A floor is the larger of bytes over the measured rate of copies and flops over the measured rate
+// of a large product in bfloat16. Kernels name their bytes and flops; products and attention are
+// counted by their shapes.
+#include "runtime/exec/Executor.h"
+#include "runtime/exec/Liveness.h"
+#include "test/gpu/GpuTools.h"
+
+#include <algorithm>
+#include <chrono>
+#include <cstdio>
+
+namespace titan::gpu {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+double secondsSince(Clock::time_point begin) {
+  return std::chrono::duration<double>(Clock::now() - begin).count();
+}
+
+/// Bytes and flops per second.
+struct Rates {
+  double copy = 0, product = 0;
+};
+
+struct Work {
+  double bytes = 0, flops = 0;
+
+  double floor(const Rates &rates) const {
+    return std::max(bytes / rates.copy, flops / rates.product);
+  }
+};
+
+struct Row {
+  int64_t count = 0;
+  double seconds = 0, floor = 0;
+};
+
+/// An instruction on buffers of its own.
+class Alone {
+public:
+  Alone(Device &device) : device(device) { program.target = "cuda"; }
+
+  Status prepare(const format::Instruction &instruction, std::vector<format::View> given) {
+    views = std::move(given);
+    std::vector<Operand> operands;
+    for (const format::View &view : views) {
+      TITAN_ASSIGN_OR_RETURN(
+          memory.emplace_back(),
+          device.allocate(format::Space::device, view.numElements() * byteSize(view.type)));
+      operands.push_back({memory.back()->data(), &view});
+    }
+    TITAN_ASSIGN_OR_RETURN(kernels, device.loadKernels(program));
+    TITAN_ASSIGN_OR_RETURN(queue, device.createQueue(QueueKind::compute, 0));
+    TITAN_ASSIGN_OR_RETURN(plan, device.prepare(instruction, operands, program, *kernels));
+    TITAN_ASSIGN_OR_RETURN(workspace,
+                           device.allocate(format::Space::device, plan->workspaceBytes()));
+    if (plan->workspaceBytes() > 0)
+      plan->setWorkspace({workspace->data(), static_cast<size_t>(plan->workspaceBytes())});
+    return okStatus();
+  }
+
+  /// The shortest of some rounds, per run.
+  StatusOr<double> time(int repeats) {
+    double least = 1e30;
+    for (int round = 0; round < 5; ++round) {
+      TITAN_RETURN_IF_ERROR(queue->synchronize());
+      const auto begin = Clock::now();
+      for (int i = 0; i < repeats; ++i)
+        TITAN_RETURN_IF_ERROR(queue->submit(*plan));
+      TITAN_RETURN_IF_ERROR(queue->synchronize());
+      least = std::min(least, secondsSince(begin) / repeats);
+    }
+    return least;
+  }
+
+private:
+  Device &device;
+  format::Program program;
+  std::vector<format::View> views;
+  std::vector<std::unique_ptr<DeviceMemory>> memory;
+  std::unique_ptr<DeviceMemory> workspace;
+  std::unique_ptr<KernelTable> kernels;
+  std::unique_ptr<Queue> queue;
+  std::unique_ptr<Plan> plan;
+};
+
+StatusOr<Rates> measureRates(Device &device) {
+  // A stub of a GPU has less memory than any that is measured.
+  const bool isLarge = device.memoryCapacity() > (int64_t{16} << 30);
+  const int64_t elements = int64_t{1} << (isLarge ? 28 : 18), side = isLarge ? 8192 : 64;
+  Rates rates;
+  Alone copy(device), product(device);
+  format::Copy moved;
+  moved.source = 0, moved.destination = 1;
+  const format::View vector = format::denseView(DType::f32, {elements});
+  TITAN_RETURN_IF_ERROR(copy.prepare(moved, {vector, vector}));
+  TITAN_ASSIGN_OR_RETURN(const double copySeconds, copy.time(isLarge ? 10 : 1));
+  rates.copy = 2.0 * 4 * static_cast<double>(elements) / copySeconds;
+  format::Gemm gemm;
+  gemm.a = 0, gemm.b = 1, gemm.c = 2;
+  gemm.transB = true;
+  gemm.m = gemm.n = gemm.k = gemm.lda = gemm.ldb = gemm.ldc = side;
+  const format::View square = format::denseView(DType::bf16, {side, side});
+  TITAN_RETURN_IF_ERROR(product.prepare(gemm, {square, square, square}));
+  TITAN_ASSIGN_OR_RETURN(const double productSeconds, product.time(isLarge ? 10 : 1));
+  rates.product = 2.0 * static_cast<double>(side * side * side) / productSeconds;
+  std::printf("rates: copies %.0f GB/s, products in bfloat16 %.0f TFLOP/s\n", rates.copy * 1e-9,
+              rates.product * 1e-12);
+  return rates;
+}
+
+/// What attention multiplies: queries by keys they see, for each of `products` products.
+template <typename Op>
+double attentionFlops(const Op &op, const format::Function &function, int products) {
+  const format::View &q = function.buffers[op.q].view, &k = function.buffers[op.k].view;
+  const double pairs =
+      static_cast<double>(q.shape[1]) * static_cast<double>(k.shape[1]) * (op.causal ? 0.5 : 1);
+  return 2.0 * products * pairs * static_cast<double>(q.shape[0] * q.shape[2] * q.shape[3]);
+}
+
+Work workOf(const format::Program &program, const format::Function &function,
+            const format::Instruction &instruction) {
+  Work work;
+  if (const auto *launch = std::get_if<format::Launch>(&instruction)) {
+    if (const auto &cost = program.kernels[launch->kernel].cost)
+      work.bytes = static_cast<double>(cost->bytes);
+    return work;
+  }
+  for (const Touch &touch : touchesOf(program, instruction)) {
+    const format::View &view = function.buffers[touch.buffer].view;
+    if (!touch.scratch)
+      work.bytes += static_cast<double>(view.numElements() * byteSize(view.type)) *
+                    (touch.access == format::Access::readWrite ? 2 : 1);
+  }
+  if (const auto *gemm = std::get_if<format::Gemm>(&instruction))
+    work.flops = 2.0 * static_cast<double>(gemm->batch) * static_cast<double>(gemm->m) *
+                 static_cast<double>(gemm->n) * static_cast<double>(gemm->k);
+  else if (const auto *op = std::get_if<format::Attention>(&instruction))
+    work.flops = attentionFlops(*op, function, 2);
+  else if (const auto *grad = std::get_if<format::AttentionGrad>(&instruction))
+    work.flops = attentionFlops(*grad, function, 5);
+  return work;
+}
+
+/// Random tokens below `limit` in all slots of the inputs.
+Status writeTokens(Executor &executor, int32_t limit) {
+  const format::Program &program = executor.program();
+  for (const char *name : {"tokens", "labels"}) {
+    TITAN_ASSIGN_OR_RETURN(const VariableRef first, executor.find(name));
+    const auto &place = first.variable->place;
+    const int64_t slots = place.residualClass == format::kNone
+                              ? 1
+                              : program.residualClasses[place.residualClass].slots;
+    for (int64_t slot = 0; slot < slots; ++slot) {
+      TITAN_ASSIGN_OR_RETURN(const VariableRef place, executor.find(name, slot));
+      std::vector<int32_t> tokens(static_cast<size_t>(place.bytes / 4));
+      for (size_t i = 0; i < tokens.size(); ++i)
+        tokens[i] = static_cast<int32_t>(randomBits(static_cast<uint64_t>(slot), i) %
+                                         static_cast<uint64_t>(limit));
+      TITAN_RETURN_IF_ERROR(executor.write(place, std::as_bytes(std::span(tokens))));
+    }
+  }
+  return okStatus();
+}
+
+constexpr Section kSections[] = {Section::prologue, Section::body, Section::epilogue};
+
+/// A step by graphs, the shortest of some.
+StatusOr<double> timeStep(Executor &executor, uint32_t timeline, Queue &queue) {
+  double least = 1e30;
+  for (int round = 0; round < 3; ++round) {
+    const auto begin = Clock::now();
+    for (const Section section : kSections)
+      TITAN_RETURN_IF_ERROR(executor.run(timeline, section));
+    TITAN_RETURN_IF_ERROR(queue.synchronize());
+    least = std::min(least, secondsSince(begin));
+  }
+  return least;
+}
+
+/// The time of a wait for nothing.
+StatusOr<double> timeWait(Queue &queue) {
+  const auto begin = Clock::now();
+  for (int i = 0; i < 100; ++i)
+    TITAN_RETURN_IF_ERROR(queue.synchronize());
+  return secondsSince(begin) / 100;
+}
+
+void print(const std::string &name, const Row &row, double total) {
+  std::printf("%-16s %6lld %10.3f ms %5.1f %% %10.3f ms %6.2f\n", name.c_str(),
+              static_cast<long long>(row.count), 1e3 * row.seconds, 100 * row.seconds / total,
+              1e3 * row.floor, row.floor / row.seconds);
+}
+
+} // namespace
+
+Status timeClasses(const format::Program &program, Device &device) {
+  TITAN_ASSIGN_OR_RETURN(const Rates rates, measureRates(device));
+  TITAN_ASSIGN_OR_RETURN(const auto executor, Executor::load(program, device));
+  TITAN_ASSIGN_OR_RETURN(const uint32_t timeline, executor->findTimeline("train"));
+  TITAN_ASSIGN_OR_RETURN(const auto queue, device.createQueue(QueueKind::compute, 0));
+  TITAN_RETURN_IF_ERROR(executor->initialize(1));
+  const uint32_t table = format::findByName(program.variables, "tok_embeddings.weight");
+  if (table == format::kNone)
+    return notFound("the program has no variable 'tok_embeddings.weight'");
+  TITAN_RETURN_IF_ERROR(
+      writeTokens(*executor, static_cast<int32_t>(program.variables[table].view.shape[0])));
+  TITAN_ASSIGN_OR_RETURN(const double step, timeStep(*executor, timeline, *queue));
+  TITAN_ASSIGN_OR_RETURN(const double wait, timeWait(*queue));
+  std::map<std::string, Row> classes, kernels;
+  Row all;
+  auto last = Clock::now();
+  for (const Section section : kSections)
+    TITAN_RETURN_IF_ERROR(executor->runObserved(
+        timeline, section, [&](const ExecutedInstruction &done) -> StatusOr<bool> {
+          const format::Instruction &instruction = done.function.instructions[done.index];
+          const double seconds = std::max(1e-9, secondsSince(last) - wait);
+          const double floor = workOf(program, done.function, instruction).floor(rates);
+          std::vector<Row *> rows = {&all, &classes[std::string(format::mnemonic(instruction))]};
+          if (const auto *launch = std::get_if<format::Launch>(&instruction))
+            rows.push_back(&kernels[program.kernels[launch->kernel].name]);
+          for (Row *row : rows) {
+            ++row->count;
+            row->seconds += seconds;
+            row->floor += floor;
+          }
+          last = Clock::now();
+          return true;
+        }));
+  std::printf(
+      "step: %.3f ms by graphs, %.3f ms one instruction at a time, %.3f ms at least: %.2f\n",
+      1e3 * step, 1e3 * all.seconds, 1e3 * all.floor, all.floor / step);
+  std::printf("%-16s %6s %13s %7s %13s %6s\n", "class", "count", "time", "share", "floor", "ratio");
+  for (const auto &[name, row] : classes)
+    print(name, row, all.seconds);
+  for (const auto &[name, row] : kernels)
+    if (row.seconds > 0.01 * all.seconds)
+      print("  " + name, row, all.seconds);
+  return okStatus();
+}
+
+} // namespace titan::gpu

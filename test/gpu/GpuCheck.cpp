@@ -1,0 +1,36 @@
+#include "runtime/device/cuda/CudaPlugin.h"
+#include "runtime/format/ProgramFile.h"
+#include "test/gpu/GpuTools.h"
+
+#include <cstdio>
+#include <span>
+#include <string>
+
+using namespace titan;
+
+static StatusOr<bool> run(std::span<const std::string> arguments) {
+  GpuOptions options;
+  options.searchesGemms = arguments[0] == "classes";
+  TITAN_ASSIGN_OR_RETURN(const CudaPlugin plugin, openCudaDevice(options));
+  std::printf("%s\n", plugin.device->describe().c_str());
+  TITAN_ASSIGN_OR_RETURN(const auto program, format::ProgramFile::open(arguments.back()));
+  if (arguments[0] == "classes") {
+    TITAN_RETURN_IF_ERROR(gpu::timeClasses(program.program(), *plugin.device));
+    return true;
+  }
+  TITAN_ASSIGN_OR_RETURN(const auto onCpu, format::ProgramFile::open(arguments[1]));
+  return gpu::checkKernels(onCpu.program(), program.program(), *plugin.device);
+}
+
+int main(int argc, char **argv) {
+  const std::vector<std::string> arguments(argv + 1, argv + argc);
+  if (!(arguments.size() == 3 && arguments[0] == "kernels") &&
+      !(arguments.size() == 2 && arguments[0] == "classes")) {
+    std::fprintf(stderr, "usage: GpuCheck kernels CPU.tbin GPU.tbin | classes GPU.tbin\n");
+    return 1;
+  }
+  const auto isRight = run(arguments);
+  if (!isRight.ok())
+    std::fprintf(stderr, "error: %s\n", isRight.status().message().c_str());
+  return isRight.ok() && *isRight ? 0 : 1;
+}

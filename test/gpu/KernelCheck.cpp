@@ -1,0 +1,252 @@
+// Each kernel of a program for GPUs against the same kernel of the program for CPUs, whose machine
+// code is tested against the reference interpreter.
+//
+// The programs are of one job: their instructions are the same, one for one. A kernel runs on the
+// shapes of the first instruction that launches it, twice: on numbers from 0 to 1, of which all
+// functions are finite, and on numbers from -1 to 1. What it only writes, and its workspace, begins
+// as NaN.
+#include "runtime/device/cpu/CpuDevice.h"
+#include "runtime/exec/Liveness.h"
+#include "test/gpu/GpuTools.h"
+
+#include <cmath>
+#include <cstdio>
+#include <cstring>
+#include <set>
+
+namespace titan::gpu {
+namespace {
+
+using format::Access;
+using format::kNone;
+
+/// Of what one launch touches at most; larger ones differ from others in size alone.
+constexpr int64_t kMostBytes = int64_t{1} << 31;
+/// Labels and coordinates.
+constexpr uint64_t kIntegers = 5;
+
+/// Deviations, of the largest magnitude of a buffer: sums in another order, approximate
+/// instructions, and one unit in the last place of bfloat16.
+double toleranceOf(DType type) { return type == DType::f32 ? 5e-5 : 1e-2; }
+
+/// What a launch has at one place; operands that are the same memory share one.
+struct Memory {
+  const format::View *view = nullptr;
+  bool isRead = false, isWritten = false, isScratch = false;
+  std::vector<std::byte> content; ///< before the kernel
+
+  int64_t bytes() const { return view->span() * byteSize(view->type); }
+};
+
+/// The places of a launch, and which operand has which.
+struct Layout {
+  std::vector<Memory> memories;
+  std::vector<size_t> ofOperand;
+};
+
+Layout layoutOf(const format::Program &program, const format::Function &function,
+                const format::Launch &launch) {
+  Layout layout;
+  std::map<std::tuple<uint32_t, uint32_t, int64_t>, size_t> places;
+  const std::vector<Touch> touches = touchesOf(program, format::Instruction(launch));
+  for (size_t i = 0; i < launch.buffers.size(); ++i) {
+    const format::Buffer &buffer = function.buffers[launch.buffers[i]];
+    const format::Place &place = buffer.place;
+    const auto [found, isNew] = places.try_emplace(
+        {place.segment, place.residualClass, place.offset}, layout.memories.size());
+    if (isNew)
+      layout.memories.emplace_back().view = &buffer.view;
+    Memory &memory = layout.memories[found->second];
+    if (buffer.view.span() > memory.view->span())
+      memory.view = &buffer.view;
+    // Partial results of blocks lie in bytes, last; the devices have different numbers of them.
+    memory.isScratch |= buffer.view.type == DType::i8;
+    memory.isRead |= touches[i].access != Access::write && !memory.isScratch;
+    memory.isWritten |= touches[i].access != Access::read;
+    layout.ofOperand.push_back(found->second);
+  }
+  return layout;
+}
+
+void fill(Memory &memory, uint64_t seed, bool signs) {
+  memory.content.assign(static_cast<size_t>(memory.bytes()), std::byte{0xff});
+  if (!memory.isRead)
+    return;
+  const int64_t element = byteSize(memory.view->type);
+  for (int64_t i = 0; i < memory.view->span(); ++i) {
+    const uint64_t hash = randomBits(seed, static_cast<uint64_t>(i));
+    const float unit = static_cast<float>(hash >> 40) * 0x1p-24f;
+    const float number = signs ? 2 * unit - 1 : unit;
+    uint64_t bits = std::bit_cast<uint32_t>(number);
+    if (memory.view->type == DType::bf16)
+      bits = toBFloat16(number);
+    else if (memory.view->type != DType::f32)
+      bits = hash % kIntegers;
+    std::memcpy(memory.content.data() + i * element, &bits, static_cast<size_t>(element));
+  }
+}
+
+StatusOr<std::vector<std::vector<std::byte>>> runOn(Device &device, const format::Program &program,
+                                                    KernelTable &kernels, const Layout &layout,
+                                                    format::Launch launch) {
+  std::vector<std::unique_ptr<DeviceMemory>> memory;
+  for (const Memory &it : layout.memories) {
+    TITAN_ASSIGN_OR_RETURN(memory.emplace_back(),
+                           device.allocate(format::Space::device, it.bytes()));
+    TITAN_RETURN_IF_ERROR(device.copyToDevice(memory.back()->data(), it.content));
+  }
+  std::vector<Operand> operands;
+  for (size_t i = 0; i < launch.buffers.size(); ++i) {
+    const size_t place = layout.ofOperand[i];
+    operands.push_back({memory[place]->data(), layout.memories[place].view});
+    launch.buffers[i] = static_cast<uint32_t>(i);
+  }
+  TITAN_ASSIGN_OR_RETURN(const std::unique_ptr<Queue> queue,
+                         device.createQueue(QueueKind::compute, 0));
+  TITAN_ASSIGN_OR_RETURN(const std::unique_ptr<Plan> plan,
+                         device.prepare(launch, operands, program, kernels));
+  TITAN_RETURN_IF_ERROR(queue->submit(*plan));
+  TITAN_RETURN_IF_ERROR(queue->synchronize());
+  std::vector<std::vector<std::byte>> after;
+  for (const auto &it : memory) {
+    after.emplace_back(static_cast<size_t>(it->size()));
+    TITAN_RETURN_IF_ERROR(device.copyToHost(after.back(), it->data()));
+  }
+  return after;
+}
+
+double valueAt(const std::byte *data, DType type, int64_t index) {
+  uint64_t bits = 0;
+  const int64_t element = byteSize(type);
+  std::memcpy(&bits, data + index * element, static_cast<size_t>(element));
+  if (type == DType::f32)
+    return static_cast<double>(std::bit_cast<float>(static_cast<uint32_t>(bits)));
+  if (type == DType::bf16)
+    return static_cast<double>(fromBFloat16(static_cast<uint16_t>(bits)));
+  return static_cast<double>(bits);
+}
+
+/// The largest deviation of a buffer, of its largest magnitude; infinite where only one is a
+/// number.
+double deviationOf(const std::byte *found, const std::byte *expected, const format::View &view) {
+  double difference = 0, magnitude = 1e-30;
+  for (int64_t i = 0; i < view.span(); ++i) {
+    const double a = valueAt(found, view.type, i), b = valueAt(expected, view.type, i);
+    if (std::isnan(a) != std::isnan(b) || (std::isinf(b) && a != b))
+      return HUGE_VAL;
+    if (!std::isfinite(b))
+      continue;
+    difference = std::max(difference, std::abs(a - b));
+    magnitude = std::max(magnitude, std::abs(b));
+  }
+  return difference / magnitude;
+}
+
+/// One kernel on both devices.
+class KernelCheck {
+public:
+  KernelCheck(const format::Program &cpuProgram, const format::Program &gpuProgram,
+              Device &cpuDevice, Device &gpuDevice, KernelTable &cpuKernels,
+              KernelTable &gpuKernels)
+      : cpuProgram(cpuProgram), gpuProgram(gpuProgram), cpuDevice(cpuDevice), gpuDevice(gpuDevice),
+        cpuKernels(cpuKernels), gpuKernels(gpuKernels) {}
+
+  /// Whether the kernel is right on numbers of that kind.
+  StatusOr<bool> run(size_t function, size_t instruction, bool signs) {
+    const auto &onCpu = cpuProgram.functions[function], &onGpu = gpuProgram.functions[function];
+    const auto &cpuLaunch = std::get<format::Launch>(onCpu.instructions[instruction]);
+    const auto &gpuLaunch = std::get<format::Launch>(onGpu.instructions[instruction]);
+    Layout cpu = layoutOf(cpuProgram, onCpu, cpuLaunch);
+    Layout gpu = layoutOf(gpuProgram, onGpu, gpuLaunch);
+    const std::string &name = gpuProgram.kernels[gpuLaunch.kernel].name;
+    if (withoutScratch(cpu) != withoutScratch(gpu))
+      return invalidArgument("kernel '" + name + "' has other operands in the program for CPUs");
+    int64_t bytes = 0;
+    for (size_t i = 0; i < gpu.memories.size(); ++i) {
+      bytes += gpu.memories[i].bytes();
+      if (bytes > kMostBytes) {
+        ++left;
+        return true;
+      }
+      fill(gpu.memories[i], i + 100 * function + 10000 * instruction + signs, signs);
+    }
+    for (size_t i = 0; i < cpu.memories.size(); ++i) {
+      if (cpu.memories[i].isScratch)
+        fill(cpu.memories[i], 0, false);
+      else
+        cpu.memories[i].content = gpu.memories[i].content;
+    }
+    TITAN_ASSIGN_OR_RETURN(const auto expected,
+                           runOn(cpuDevice, cpuProgram, cpuKernels, cpu, cpuLaunch));
+    TITAN_ASSIGN_OR_RETURN(const auto found,
+                           runOn(gpuDevice, gpuProgram, gpuKernels, gpu, gpuLaunch));
+    bool isRight = true;
+    for (size_t i = 0; i < gpu.memories.size(); ++i) {
+      const Memory &memory = gpu.memories[i];
+      if (memory.isScratch || !memory.isWritten)
+        continue;
+      const double deviation = deviationOf(found[i].data(), expected[i].data(), *memory.view);
+      const double tolerance = toleranceOf(memory.view->type);
+      worst = std::max(worst, deviation / tolerance);
+      if (deviation <= tolerance)
+        continue;
+      isRight = false;
+      std::printf("WRONG: kernel '%s' of function '%s', instruction %zu, place %zu (%s, %lld "
+                  "elements): %.2e, at most %.2e\n",
+                  name.c_str(), onGpu.name.c_str(), instruction, i,
+                  std::string(toString(memory.view->type)).c_str(),
+                  static_cast<long long>(memory.view->numElements()), deviation, tolerance);
+    }
+    return isRight;
+  }
+
+  double worst = 0; ///< of the tolerance
+  int left = 0;     ///< too large
+
+private:
+  static std::vector<std::pair<DType, int64_t>> withoutScratch(const Layout &layout) {
+    std::vector<std::pair<DType, int64_t>> list;
+    for (const Memory &it : layout.memories)
+      if (!it.isScratch)
+        list.emplace_back(it.view->type, it.view->span());
+    return list;
+  }
+
+  const format::Program &cpuProgram, &gpuProgram;
+  Device &cpuDevice, &gpuDevice;
+  KernelTable &cpuKernels, &gpuKernels;
+};
+
+} // namespace
+
+StatusOr<bool> checkKernels(const format::Program &cpuProgram, const format::Program &gpuProgram,
+                            Device &gpuDevice) {
+  cpu::CpuDevice cpuDevice(0);
+  TITAN_ASSIGN_OR_RETURN(const auto cpuKernels, cpuDevice.loadKernels(cpuProgram));
+  TITAN_ASSIGN_OR_RETURN(const auto gpuKernels, gpuDevice.loadKernels(gpuProgram));
+  if (cpuProgram.functions.size() != gpuProgram.functions.size())
+    return invalidArgument("the programs are of different jobs");
+  KernelCheck check(cpuProgram, gpuProgram, cpuDevice, gpuDevice, *cpuKernels, *gpuKernels);
+  std::set<uint32_t> seen;
+  int wrong = 0;
+  for (size_t f = 0; f < gpuProgram.functions.size(); ++f) {
+    const auto &instructions = gpuProgram.functions[f].instructions;
+    const auto &others = cpuProgram.functions[f].instructions;
+    for (size_t i = 0; i < instructions.size(); ++i) {
+      const auto *launch = std::get_if<format::Launch>(&instructions[i]);
+      if (!launch || !seen.insert(launch->kernel).second)
+        continue;
+      if (i >= others.size() || !std::holds_alternative<format::Launch>(others[i]))
+        return invalidArgument("the programs are of different jobs");
+      for (const bool signs : {false, true}) {
+        TITAN_ASSIGN_OR_RETURN(const bool isRight, check.run(f, i, signs));
+        wrong += !isRight;
+      }
+    }
+  }
+  std::printf("kernels: %zu, %d wrong, %d too large; worst deviation %.2f of its tolerance\n",
+              seen.size(), wrong, check.left / 2, check.worst);
+  return wrong == 0;
+}
+
+} // namespace titan::gpu
