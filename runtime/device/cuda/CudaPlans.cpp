@@ -13,7 +13,7 @@ namespace titan::cuda {
 namespace {
 
 constexpr unsigned kThreads = 256;
-constexpr unsigned kWarpsPerBlock = 4; ///< of the kernels of attention
+constexpr unsigned kWarpsPerBlock = gpu::kAttentionWarps; ///< of all kernels of attention
 
 /// A launch of a builtin kernel: a struct, then pointers or numbers of 8 bytes.
 class BuiltinPlan : public CudaPlan {
@@ -297,14 +297,17 @@ void setGrid(BuiltinPlan::Launch &launch, int64_t length, int64_t heads,
 /// Rows of a warp of the kernels on tensor cores.
 constexpr int64_t kFlashRows = 16;
 
-/// Whether the kernels on tensor cores can do it: they read rows of 64 or 128 elements of bfloat16
-/// as vectors of 16 bytes, and know no positions.
+/// Heads that there are kernels on tensor cores for.
+constexpr int64_t kFlashHeads[] = {16, 32, 64, 96, 128};
+
+/// Whether the kernels on tensor cores can do it: they read rows of bfloat16 as vectors of 16
+/// bytes, and know no positions.
 template <typename Op>
 bool fitsTensorCores(const Op &op, std::initializer_list<uint32_t> rows,
                      std::span<const Operand> operands) {
   const format::View &q = *operands[op.q].view;
-  if (q.type != DType::bf16 || (q.shape[3] != 64 && q.shape[3] != 128) ||
-      op.queryPositions != format::kNone)
+  if (q.type != DType::bf16 || op.queryPositions != format::kNone ||
+      std::find(std::begin(kFlashHeads), std::end(kFlashHeads), q.shape[3]) == std::end(kFlashHeads))
     return false;
   return std::all_of(rows.begin(), rows.end(), [&](uint32_t index) {
     const auto &strides = operands[index].view->strides;
@@ -313,11 +316,20 @@ bool fitsTensorCores(const Op &op, std::initializer_list<uint32_t> rows,
   });
 }
 
+/// The heads that a kernel without tensor cores is for: up to so many elements.
+int64_t paddedHead(int64_t dim) { return dim <= 64 ? 64 : dim <= 128 ? 128 : gpu::kMaxHeadDim; }
+
+/// Rows of a warp.
+int64_t rowsOf(int64_t dim, bool isFlash) {
+  return isFlash ? kFlashRows : gpu::attentionRows(static_cast<int>(dim));
+}
+
 /// The kernel of attention for tensor cores or without them; `part` is "query_grad_" and the like.
 StatusOr<FunctionHandle> findAttention(const CudaDevice &device, const std::string &part,
                                        bool isFlash, int64_t dim, const std::string &type) {
   return device.builtins().find(isFlash ? "titan_flash_" + part + std::to_string(dim)
-                                        : "titan_attention_" + part + type);
+                                        : "titan_attention_" + part +
+                                              std::to_string(paddedHead(dim)) + "_" + type);
 }
 
 StatusOr<std::unique_ptr<Plan>> prepareAttention(CudaDevice &device, const format::Attention &op,
@@ -333,7 +345,7 @@ StatusOr<std::unique_ptr<Plan>> prepareAttention(CudaDevice &device, const forma
                 {pointer(operands[op.q]), pointer(operands[op.k]), pointer(operands[op.v]),
                  pointerIfAny(operands, op.queryPositions), pointerIfAny(operands, op.keyPositions),
                  pointer(operands[op.out]), pointer(operands[op.lse])}),
-      shape.queries, shape.batch * shape.heads, kWarpsPerBlock, isFlash ? kFlashRows : 1);
+      shape.queries, shape.batch * shape.heads, kWarpsPerBlock, rowsOf(shape.dim, isFlash));
   return std::unique_ptr<Plan>(std::move(plan));
 }
 
@@ -387,13 +399,13 @@ StatusOr<std::unique_ptr<Plan>> prepareAttention(CudaDevice &device,
   std::vector<uint64_t> arguments = inputs;
   arguments.push_back(at(op.dq));
   setGrid(plan->add(queryGrad, shape, arguments), shape.queries, heads, kWarpsPerBlock,
-          isFlash ? kFlashRows : 1);
+          rowsOf(shape.dim, isFlash));
   plan->takesWorkspace(6);
   arguments = inputs;
   arguments.push_back(at(op.dk));
   arguments.push_back(at(op.dv));
   setGrid(plan->add(keyGrad, shape, arguments), shape.keys, shape.batch * shape.kvHeads,
-          isFlash ? 2 : kWarpsPerBlock, isFlash ? kFlashRows : 1);
+          isFlash ? 2 : kWarpsPerBlock, rowsOf(shape.dim, isFlash));
   plan->takesWorkspace(6);
   return std::unique_ptr<Plan>(std::move(plan));
 }

@@ -1,4 +1,4 @@
-// Attention on tensor cores: bfloat16, heads of 64 and 128, without positions. After
+// Attention on tensor cores: bfloat16, heads of 16, 32, 64, 96 and 128, without positions. After
 // FlashAttention-2 (Dao, 2023, arXiv:2307.08691), with three kernels whose blocks share nothing: no
 // atomics, so bits do not depend on scheduling.
 //
@@ -424,5 +424,8 @@ TITAN_DEVICE void keyGrad(const AttentionShape &shape, const BFloat16 *q, const 
     keyGrad<dim>(shape, q, k, v, lse, delta, dout, dk, dv);                                        \
   }
 
+TITAN_FLASH(16)
+TITAN_FLASH(32)
 TITAN_FLASH(64)
+TITAN_FLASH(96)
 TITAN_FLASH(128)

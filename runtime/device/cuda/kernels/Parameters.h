@@ -34,4 +34,9 @@ struct AttentionShape {
 /// The widest head that the kernels of attention take, in elements.
 inline constexpr int kMaxHeadDim = 256;
 
+/// Warps of a block of attention without tensor cores, and rows of each, for heads of up to 64, 128
+/// or 256 elements: what their rows and a tile leave of 48 KB of shared memory.
+inline constexpr int kAttentionWarps = 4;
+constexpr int attentionRows(int dim) { return dim <= 64 ? 8 : dim <= 128 ? 4 : 1; }
+
 } // namespace titan::gpu

@@ -316,6 +316,12 @@ INSTANTIATE_TEST_SUITE_P(Shapes, AttentionInstructionTest,
                                          AttentionCase{DType::bf16, 20, 70, 2, 2, 64, false, false},
                                          AttentionCase{DType::bf16, 67, 67, 2, 1, 128, true, false},
                                          AttentionCase{DType::bf16, 66, 5, 1, 1, 128, true, false},
+                                         AttentionCase{DType::bf16, 40, 40, 2, 1, 16, true, false},
+                                         AttentionCase{DType::bf16, 20, 33, 1, 1, 32, false, false},
+                                         AttentionCase{DType::bf16, 35, 35, 2, 1, 96, true, false},
+                                         // Without them.
+                                         AttentionCase{DType::bf16, 70, 70, 2, 1, 48, true, false},
+                                         AttentionCase{DType::f32, 70, 66, 2, 2, 100, true, false},
                                          AttentionCase{DType::bf16, 33, 20, 2, 1, 128, true, true},
                                          AttentionCase{DType::f32, 3, 4, 1, 1, 256, true, false}));
 
