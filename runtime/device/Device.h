@@ -109,10 +109,17 @@ public:
                                                   KernelTable &kernels) = 0;
 
   /// Prepared plans of the compute queue as one plan that does the same in one submit, or null
-  /// where that gains nothing. The plans have their workspaces, and outlive it.
-  virtual StatusOr<std::unique_ptr<Plan>> combine(std::span<Plan *const> plans) {
+  /// where that gains nothing. The plans have their workspaces, and outlive it. A failure that
+  /// shows later says that it was in `name`.
+  virtual StatusOr<std::unique_ptr<Plan>> combine(std::span<Plan *const> plans,
+                                                  const std::string &name) {
     return std::unique_ptr<Plan>();
   }
+
+  /// What the calling thread submits until endRange() stands under `name` on a profiler's timeline;
+  /// ranges nest.
+  virtual void beginRange(const char *name) {}
+  virtual void endRange() {}
 
   /// Copies between host memory and the device's, after all work submitted to compute queues before
   /// and before all that comes later. On return the host's memory is free, or filled; a failure of

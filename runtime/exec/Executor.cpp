@@ -37,6 +37,23 @@ std::string placeOf(const format::Function &function, size_t instruction) {
          std::string(format::mnemonic(function.instructions[instruction])) + ")";
 }
 
+std::string placeOf(const format::Function &function, size_t first, size_t last) {
+  return "function '" + function.name + "', instructions " + std::to_string(first) + " (" +
+         std::string(format::mnemonic(function.instructions[first])) + ") to " +
+         std::to_string(last) + " (" + std::string(format::mnemonic(function.instructions[last])) +
+         ")";
+}
+
+/// A range on a profiler's timeline.
+class ProfilerRange {
+public:
+  ProfilerRange(Device &device, const char *name) : device(device) { device.beginRange(name); }
+  ~ProfilerRange() { device.endRange(); }
+
+private:
+  Device &device;
+};
+
 bool isPersistent(const format::Variable &variable) {
   return variable.place.residualClass == kNone;
 }
@@ -262,9 +279,11 @@ Status Executor::combine(BoundFunction &function) {
       continue;
     }
     if (plans.size() > 1) {
-      TITAN_ASSIGN_OR_RETURN(std::unique_ptr<Plan> plan, target.combine(plans));
+      const size_t begin = i - plans.size();
+      const std::string name = placeOf(contents.functions[function.function], begin, i - 1);
+      TITAN_ASSIGN_OR_RETURN(std::unique_ptr<Plan> plan, target.combine(plans, name));
       if (plan)
-        function.combined.push_back({std::move(plan), i - plans.size(), i});
+        function.combined.push_back({std::move(plan), name, begin, i});
     }
     plans.clear();
   }
@@ -297,17 +316,21 @@ Status Executor::poison(const std::vector<Poison> &ranges) {
 }
 
 Status Executor::runFunction(const BoundFunction &function) {
+  const format::Function &source = contents.functions[function.function];
+  const ProfilerRange whole(target, source.name.c_str());
   auto combined = function.combined.begin();
   for (size_t i = 0; i < function.instructions.size();) {
     const bool isCombined = combined != function.combined.end() && combined->begin == i;
+    const ProfilerRange range(target, isCombined ? combined->name.c_str()
+                                                 : format::mnemonic(source.instructions[i]).data());
     const Status status =
         isCombined ? queue->submit(*combined->plan) : execute(function.instructions[i]);
     if (!status.ok())
-      return status.withContext(placeOf(contents.functions[function.function], i));
+      return status.withContext(placeOf(source, i));
     if (options.poison) {
       // Waits, so that a device's failure is found where it happened.
       if (const Status done = queue->synchronize(); !done.ok())
-        return done.withContext(placeOf(contents.functions[function.function], i));
+        return done.withContext(placeOf(source, i));
       TITAN_RETURN_IF_ERROR(poison(function.dead[i]));
     }
     i = isCombined ? (combined++)->end : i + 1;

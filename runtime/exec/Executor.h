@@ -126,6 +126,7 @@ private:
   /// Neighbors among the instructions that the device runs as one plan.
   struct CombinedPlan {
     std::unique_ptr<Plan> plan;
+    std::string name; ///< "function 'bwd', instructions 3 to 57"
     size_t begin = 0, end = 0;
   };
   /// A function with its buffers at their addresses.

@@ -11,9 +11,10 @@ namespace {
 
 class CudaQueue final : public Queue {
 public:
-  /// `isOwned`: the stream ends with the queue.
-  CudaQueue(const Driver &driver, Stream stream, bool isOwned)
-      : driver(driver), stream(stream), isOwned(isOwned) {}
+  /// A queue of `device`'s compute stream or, with `own`, of that, which ends with the queue.
+  CudaQueue(CudaDevice &device, Stream own)
+      : device(device), driver(device.api()), stream(own ? own : device.computeStream()),
+        isOwned(own) {}
   ~CudaQueue() override {
     if (isOwned)
       driver.cuStreamDestroy(stream);
@@ -21,11 +22,13 @@ public:
 
   Status submit(Plan &plan) override { return static_cast<CudaPlan &>(plan).enqueue(stream); }
   Status synchronize() override {
-    return driver.check(driver.cuStreamSynchronize(stream), "cuStreamSynchronize");
+    return isOwned ? driver.check(driver.cuStreamSynchronize(stream), "cuStreamSynchronize")
+                   : device.synchronize();
   }
   Stream handle() const { return stream; }
 
 private:
+  CudaDevice &device;
   const Driver &driver;
   Stream stream;
   bool isOwned;
@@ -67,13 +70,14 @@ public:
       driver.cuGraphExecDestroy(executable);
   }
 
-  Status capture(Stream stream, std::span<Plan *const> plans) {
+  /// `begin` is done first.
+  Status capture(Stream stream, FunctionRef<Status()> begin, std::span<Plan *const> plans) {
     // Relaxed: the driver may load a kernel when it meets it for the first time.
     TITAN_CUDA_CHECK(driver, cuStreamBeginCapture(stream, kRelaxedCapture));
-    Status status;
+    Status status = begin();
     for (Plan *plan : plans)
-      if (status = static_cast<CudaPlan *>(plan)->enqueue(stream); !status.ok())
-        break;
+      if (status.ok())
+        status = static_cast<CudaPlan *>(plan)->enqueue(stream);
     Graph graph = nullptr;
     const Status ended =
         driver.check(driver.cuStreamEndCapture(stream, &graph), "cuStreamEndCapture");
@@ -127,6 +131,8 @@ Status CudaDevice::start() {
   TITAN_CUDA_CHECK(driver, cuCtxSetCurrent(context));
   TITAN_CUDA_CHECK(driver, cuStreamCreateWithPriority(&stream, kNonBlocking, 0));
   TITAN_RETURN_IF_ERROR(createStaging());
+  TITAN_ASSIGN_OR_RETURN(mark, PinnedMemory::create(driver, sizeof(int32_t)));
+  profiler = Nvtx::ofProcess();
   TITAN_RETURN_IF_ERROR(kernels.load());
   TITAN_ASSIGN_OR_RETURN(blasLt, BlasLt::open(options.blasLt));
   return okStatus();
@@ -190,6 +196,7 @@ CudaDevice::~CudaDevice() {
     if (it.data)
       driver.cuMemFreeHost(it.data);
   }
+  mark.reset();
   blasLt.reset();
   kernels.unload();
   if (context)
@@ -210,10 +217,10 @@ int64_t CudaDevice::memoryUsed() const {
 
 StatusOr<std::unique_ptr<Queue>> CudaDevice::createQueue(QueueKind kind, int priority) {
   if (kind == QueueKind::compute)
-    return std::unique_ptr<Queue>(std::make_unique<CudaQueue>(driver, stream, false));
+    return std::unique_ptr<Queue>(std::make_unique<CudaQueue>(*this, nullptr));
   Stream own = nullptr;
   TITAN_CUDA_CHECK(driver, cuStreamCreateWithPriority(&own, kNonBlocking, priority));
-  return std::unique_ptr<Queue>(std::make_unique<CudaQueue>(driver, own, true));
+  return std::unique_ptr<Queue>(std::make_unique<CudaQueue>(*this, own));
 }
 
 StatusOr<std::unique_ptr<Event>> CudaDevice::createEvent() {
@@ -227,10 +234,35 @@ StatusOr<std::unique_ptr<DeviceMemory>> CudaDevice::allocate(format::Space space
                                         : PinnedMemory::create(driver, bytes);
 }
 
-StatusOr<std::unique_ptr<Plan>> CudaDevice::combine(std::span<Plan *const> plans) {
+StatusOr<std::unique_ptr<Plan>> CudaDevice::combine(std::span<Plan *const> plans,
+                                                    const std::string &name) {
   auto graph = std::make_unique<GraphPlan>(driver);
-  TITAN_RETURN_IF_ERROR(graph->capture(stream, plans));
+  combined.push_back(name);
+  TITAN_RETURN_IF_ERROR(graph->capture(stream, [this] { return enqueueMark(); }, plans));
   return std::unique_ptr<Plan>(std::move(graph));
+}
+
+/// Lets the GPU write the number of the latest combined plan into memory of the host, which can be
+/// read when the GPU has failed.
+Status CudaDevice::enqueueMark() {
+  TITAN_ASSIGN_OR_RETURN(const FunctionHandle function, kernels.find("titan_mark"));
+  DeviceAddress address = addressOf(mark->data());
+  auto number = static_cast<int32_t>(combined.size());
+  void *parameters[] = {&address, &number};
+  TITAN_CUDA_CHECK(driver,
+                   cuLaunchKernel(function, 1, 1, 1, 32, 1, 1, 0, stream, parameters, nullptr));
+  return okStatus();
+}
+
+Status CudaDevice::synchronize() {
+  const Status status = driver.check(driver.cuStreamSynchronize(stream), "cuStreamSynchronize");
+  int32_t number = 0;
+  std::memcpy(&number, mark->data(), sizeof(number));
+  if (status.ok() || number <= 0 || number > static_cast<int32_t>(combined.size()))
+    return status;
+  return {status.code(), status.message() + "; the GPU had begun " +
+                             combined[static_cast<size_t>(number) - 1] +
+                             "; --poison waits for each instruction and tells which it is"};
 }
 
 Status CudaDevice::copyToDevice(std::byte *to, std::span<const std::byte> host) {
@@ -254,7 +286,7 @@ Status CudaDevice::copyToHost(std::span<std::byte> host, const std::byte *from) 
     const size_t bytes = std::min(host.size(), static_cast<size_t>(kStagingBytes));
     TITAN_CUDA_CHECK(driver, cuEventSynchronize(buffer.done));
     TITAN_CUDA_CHECK(driver, cuMemcpyDtoHAsync(buffer.data, addressOf(from), bytes, stream));
-    TITAN_CUDA_CHECK(driver, cuStreamSynchronize(stream));
+    TITAN_RETURN_IF_ERROR(synchronize());
     std::memcpy(host.data(), buffer.data, bytes);
     from += bytes;
     host = host.subspan(bytes);

@@ -12,6 +12,7 @@
 #include "runtime/device/cuda/CudaPlugin.h"
 #include "runtime/device/cuda/DriverApi.h"
 #include "runtime/device/cuda/GemmSearch.h"
+#include "runtime/device/cuda/Nvtx.h"
 
 #include <array>
 #include <map>
@@ -83,12 +84,24 @@ public:
                                           std::span<const Operand> operands,
                                           const format::Program &program,
                                           KernelTable &kernels) override;
-  StatusOr<std::unique_ptr<Plan>> combine(std::span<Plan *const> plans) override;
+  StatusOr<std::unique_ptr<Plan>> combine(std::span<Plan *const> plans,
+                                          const std::string &name) override;
+  void beginRange(const char *name) override {
+    if (profiler)
+      profiler->begin(name);
+  }
+  void endRange() override {
+    if (profiler)
+      profiler->end();
+  }
   Status copyToDevice(std::byte *device, std::span<const std::byte> host) override;
   Status copyToHost(std::span<std::byte> host, const std::byte *device) override;
   Status fillBytes(std::byte *device, int64_t bytes, uint8_t value) override;
   void hostParallelFor(int64_t blocks, FunctionRef<void(int64_t begin, int64_t end)> body) override;
   int hostThreads() const override { return threads.size(); }
+
+  /// Waits for the compute stream. A failure of the GPU names the plans that it was in.
+  Status synchronize();
 
   const Driver &api() const { return driver; }
   const BuiltinKernels &builtins() const { return kernels; }
@@ -122,6 +135,7 @@ private:
   Status describeDevice();
   Status findPeers(int count);
   Status createStaging();
+  Status enqueueMark();
   /// Those that run here, the best first.
   StatusOr<std::vector<const format::Image *>> chooseImages(const format::Program &program) const;
   StatusOr<Module> loadImages(const format::Program &program) const;
@@ -134,6 +148,10 @@ private:
   std::vector<DeviceNumber> accessors; ///< the GPUs that may access this one's memory, itself first
   Context context = nullptr;
   Stream stream = nullptr;
+  const Nvtx *profiler = nullptr;    ///< null without one
+  std::vector<std::string> combined; ///< names of combined plans
+  std::unique_ptr<DeviceMemory>
+      mark; ///< of the host: the combined plan that the GPU has begun last
   std::unique_ptr<BlasLt> blasLt;
   GemmSearch search{*this};
   std::array<Staging, kStagingBuffers> staging;

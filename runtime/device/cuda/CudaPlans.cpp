@@ -307,7 +307,8 @@ bool fitsTensorCores(const Op &op, std::initializer_list<uint32_t> rows,
                      std::span<const Operand> operands) {
   const format::View &q = *operands[op.q].view;
   if (q.type != DType::bf16 || op.queryPositions != format::kNone ||
-      std::find(std::begin(kFlashHeads), std::end(kFlashHeads), q.shape[3]) == std::end(kFlashHeads))
+      std::find(std::begin(kFlashHeads), std::end(kFlashHeads), q.shape[3]) ==
+          std::end(kFlashHeads))
     return false;
   return std::all_of(rows.begin(), rows.end(), [&](uint32_t index) {
     const auto &strides = operands[index].view->strides;

@@ -210,8 +210,8 @@ TITAN_DEVICE void forward(const AttentionShape &shape, const T *q, const T *k, c
       lse[(own.batch * shape.heads + own.head) * shape.queries + query] =
           total[row] != 0 ? (best[row] + log2(total[row])) * kLn2 : -kInfinity;
   }
-  Tile::write(at(out, shape.out, own.batch, 0, own.head), shape.out, sums, own.first,
-              shape.queries, shape.dim);
+  Tile::write(at(out, shape.out, own.batch, 0, own.head), shape.out, sums, own.first, shape.queries,
+              shape.dim);
 }
 
 /// sum of out * dout of each query: what the gradient of its softmax subtracts. A warp for each.

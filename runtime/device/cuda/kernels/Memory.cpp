@@ -154,3 +154,8 @@ TITAN_KERNEL void titan_embedding_grad_bf16(EmbeddingShape shape, const BFloat16
 
 TITAN_KERNEL void titan_random4(float *to, long count) { fillRandom(to, count); }
 TITAN_KERNEL void titan_random2(BFloat16 *to, long count) { fillRandom(to, count); }
+
+TITAN_KERNEL void titan_mark(int32_t *place, int32_t number) {
+  if (threadInBlock() == 0)
+    *place = number;
+}

@@ -8,6 +8,7 @@
 using namespace titan;
 using namespace titan::cuda;
 using testing::HasSubstr;
+using testing::Not;
 
 namespace {
 
@@ -176,7 +177,7 @@ TEST_F(CudaDeviceTest, GraphDoesWhatItsPlansDo) {
   const StubControl stub = StubControl::open();
   const auto device = open();
   const Pieces pieces(*device);
-  auto graph = device->combine(pieces.pointers);
+  auto graph = device->combine(pieces.pointers, "function 'f'");
   ASSERT_TRUE(graph.ok()) << graph.status().message();
   EXPECT_EQ(pieces.read(*device), std::vector<float>(128, 0)) << "capturing runs nothing";
   auto queue = device->createQueue(QueueKind::compute, 0);
@@ -192,10 +193,11 @@ TEST_F(CudaDeviceTest, FailedCaptureEnds) {
   const auto device = open();
   const Pieces pieces(*device);
   stub.fail("cuMemsetD32Async", 2, kInvalidValue);
-  auto graph = device->combine(pieces.pointers);
+  auto graph = device->combine(pieces.pointers, "function 'f'");
   ASSERT_FALSE(graph.ok());
   EXPECT_THAT(graph.status().message(), HasSubstr("cuMemsetD32Async: CUDA_ERROR_INVALID_VALUE"));
-  EXPECT_TRUE(device->combine(pieces.pointers).ok()) << "the stream is no longer captured";
+  EXPECT_TRUE(device->combine(pieces.pointers, "function 'f'").ok())
+      << "the stream is no longer captured";
 }
 
 TEST_F(CudaDeviceTest, EventsOrderQueues) {
@@ -242,7 +244,23 @@ TEST_F(CudaDeviceTest, FailureOfAKernelShowsAtTheNextWait) {
   const Status status = (*queue)->synchronize();
   EXPECT_EQ(status.code(), StatusCode::internal);
   EXPECT_THAT(status.message(), HasSubstr("CUDA_ERROR_ILLEGAL_ADDRESS (700)"));
+  EXPECT_THAT(status.message(), Not(HasSubstr("had begun"))) << "no combined plan ran";
   EXPECT_FALSE(device->fillBytes((*memory)->data(), 4, 0).ok());
+}
+
+TEST_F(CudaDeviceTest, FailureNamesTheCombinedPlan) {
+  const auto device = open();
+  const Pieces pieces(*device);
+  auto first = device->combine(pieces.pointers, "function 'f', instructions 0 to 2");
+  auto second = device->combine(pieces.pointers, "function 'g', instructions 3 to 5");
+  auto third = device->combine(pieces.pointers, "function 'h', instructions 6 to 8");
+  ASSERT_TRUE(first.ok() && second.ok() && third.ok());
+  auto queue = device->createQueue(QueueKind::compute, 0);
+  ASSERT_TRUE((*queue)->submit(**first).ok() && (*queue)->submit(**second).ok());
+  ASSERT_TRUE((*queue)->synchronize().ok());
+  StubControl::open().fail("cuStreamSynchronize", 1, kIllegalAddress);
+  EXPECT_THAT((*queue)->synchronize().message(),
+              HasSubstr("; the GPU had begun function 'g', instructions 3 to 5; --poison waits"));
 }
 
 TEST_F(CudaDeviceTest, RefusesProgramsOfOtherTargets) {

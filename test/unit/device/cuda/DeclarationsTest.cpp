@@ -4,9 +4,11 @@
 #include <cublasLt.h>
 #include <cuda.h>
 #include <nccl.h>
+#include <nvtx3/nvToolsExt.h>
 
 #include "runtime/device/cuda/BlasLt.h"
 #include "runtime/device/cuda/Nccl.h"
+#include "runtime/device/cuda/Nvtx.h"
 
 #include <gtest/gtest.h>
 
@@ -46,6 +48,12 @@ constexpr bool sameSignature(R (*)(A...), S (*)(B...)) {
 #include "runtime/device/cuda/NcclFunctions.def"
 #undef TITAN_NCCL
 
+static_assert(sizeof(ours::NvtxCallbackTable) == sizeof(NvtxExportTableCallbacks));
+static_assert(offsetof(ours::NvtxCallbackTable, getModule) ==
+              offsetof(NvtxExportTableCallbacks, GetModuleFunctionTable));
+static_assert(sizeof(ours::NvtxVersionTable) == sizeof(NvtxExportTableVersionInfo));
+static_assert(offsetof(ours::NvtxVersionTable, version) ==
+              offsetof(NvtxExportTableVersionInfo, version));
 static_assert(sizeof(ours::NcclId) == sizeof(ncclUniqueId));
 static_assert(offsetof(ours::NcclConfig, magic) == offsetof(ncclConfig_t, magic));
 static_assert(offsetof(ours::NcclConfig, version) == offsetof(ncclConfig_t, version));
@@ -113,6 +121,19 @@ TEST(DeclarationsTest, ConstantsOfBlasLt) {
   EXPECT_EQ(ours::kLtAlignmentB, CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_B_BYTES);
   EXPECT_EQ(ours::kLtAlignmentC, CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_C_BYTES);
   EXPECT_EQ(ours::kLtAlignmentD, CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_D_BYTES);
+}
+
+TEST(DeclarationsTest, ConstantsOfNvtx) {
+  EXPECT_EQ(ours::kNvtxCore, static_cast<unsigned>(NVTX_CB_MODULE_CORE));
+  EXPECT_EQ(ours::kNvtxModules, static_cast<unsigned>(NVTX_CB_MODULE_SIZE));
+  EXPECT_EQ(ours::kNvtxRangePush, static_cast<unsigned>(NVTX_CBID_CORE_RangePushA));
+  EXPECT_EQ(ours::kNvtxRangePop, static_cast<unsigned>(NVTX_CBID_CORE_RangePop));
+  EXPECT_EQ(ours::kNvtxFunctions, static_cast<unsigned>(NVTX_CBID_CORE_SIZE));
+  EXPECT_EQ(ours::kNvtxFunctions, static_cast<unsigned>(NVTX_CBID_CORE2_SIZE));
+  EXPECT_GE(ours::kNvtxFunctions, static_cast<unsigned>(NVTX_CBID_OPENCL_SIZE));
+  EXPECT_EQ(ours::kNvtxCallbacks, static_cast<uint32_t>(NVTX_ETID_CALLBACKS));
+  EXPECT_EQ(ours::kNvtxVersionInfo, static_cast<uint32_t>(NVTX_ETID_VERSIONINFO));
+  EXPECT_EQ(ours::kNvtxVersion, static_cast<uint32_t>(NVTX_VERSION));
 }
 
 TEST(DeclarationsTest, ConstantsOfNccl) {
