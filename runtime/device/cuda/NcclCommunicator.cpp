@@ -67,15 +67,6 @@ NcclCommunicator::~NcclCommunicator() {
 // Channels
 //===----------------------------------------------------------------------===//
 
-Status NcclCommunicator::announce() {
-  auto channel = std::make_unique<NcclChannel>();
-  channel->key = key;
-  TITAN_RETURN_IF_ERROR(announce(*channel, group.ranks, index));
-  const std::lock_guard lock(mutex);
-  channels[size()] = std::move(channel);
-  return okStatus();
-}
-
 Status NcclCommunicator::announce(NcclChannel &channel, std::vector<int> jobRanks, int rank) {
   channel.jobRanks = std::move(jobRanks);
   channel.rank = rank;
@@ -89,20 +80,26 @@ Status NcclCommunicator::announce(NcclChannel &channel, std::vector<int> jobRank
   return context->store.set(channel.key, std::string_view(id.bytes, sizeof(id.bytes)));
 }
 
+/// Made when it is first asked for, with the mutex: a rank without collectives of the whole group
+/// does not meet it.
 StatusOr<NcclChannel *> NcclCommunicator::getChannel(const CollectiveOperation &operation) {
-  if (!isPointToPoint(operation.collective))
-    return channels[size()].get();
+  const bool isOfAll = !isPointToPoint(operation.collective);
   const bool sends = operation.collective == Collective::send;
   const int peer = static_cast<int>(operation.peer);
-  const int number = sends ? peer : -1 - peer;
+  const int number = isOfAll ? size() : sends ? peer : -1 - peer;
   if (const auto found = channels.find(number); found != channels.end())
     return found->second.get();
   auto channel = std::make_unique<NcclChannel>();
-  const int from = sends ? index : peer, to = sends ? peer : index;
-  channel->key = key + "/" + std::to_string(from) + "-" + std::to_string(to);
-  TITAN_RETURN_IF_ERROR(announce(
-      *channel, {group.ranks[static_cast<size_t>(from)], group.ranks[static_cast<size_t>(to)]},
-      sends ? 0 : 1));
+  channel->key = key;
+  if (isOfAll) {
+    TITAN_RETURN_IF_ERROR(announce(*channel, group.ranks, index));
+  } else {
+    const int from = sends ? index : peer, to = sends ? peer : index;
+    channel->key += "/" + std::to_string(from) + "-" + std::to_string(to);
+    TITAN_RETURN_IF_ERROR(announce(
+        *channel, {group.ranks[static_cast<size_t>(from)], group.ranks[static_cast<size_t>(to)]},
+        sends ? 0 : 1));
+  }
   return (channels[number] = std::move(channel)).get();
 }
 
@@ -132,7 +129,7 @@ Status NcclCommunicator::beginConnect(Clock::time_point deadline) {
 
 /// Whether nothing is in progress; a failure of the library.
 StatusOr<bool> NcclCommunicator::isSettled(NcclChannel &channel) {
-  if (context->failed.load() || !channel.handle)
+  if (context->failed.load())
     return poll();
   int state = kNcclSuccess;
   TITAN_RETURN_IF_ERROR(check(context->library->ncclCommGetAsyncError(channel.handle, &state),

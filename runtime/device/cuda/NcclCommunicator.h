@@ -33,8 +33,6 @@ public:
   Status poll() const override { return context->poll(); }
   void abort(const std::string &reason) override;
 
-  /// Lets the other ranks know how to find the group; waits for nobody.
-  Status announce();
   /// Begins to meet the other ranks of all channels; waits for those that have not announced them.
   Status beginConnect(EventCount::Clock::time_point deadline);
   Status finishConnect(EventCount::Clock::time_point deadline);
@@ -56,6 +54,7 @@ private:
   };
 
   StatusOr<NcclChannel *> getChannel(const CollectiveOperation &operation);
+  /// Lets the other ranks know how to find a channel; waits for nobody.
   Status announce(NcclChannel &channel, std::vector<int> jobRanks, int rank);
   Status issue(const Operation &operation, std::span<std::byte *const> bases);
   Status issuePair(const Operation &operation, const BufferPair &pair,

@@ -64,10 +64,8 @@ NcclPlane::createCommunicator(const CommunicatorGroup &group, const Communicator
                              " already");
     key += "/" + std::to_string(context->generations[key]++);
   }
-  auto communicator =
-      std::make_unique<NcclCommunicator>(context, group, member, options, std::move(key));
-  TITAN_RETURN_IF_ERROR(communicator->announce());
-  return std::unique_ptr<Communicator>(std::move(communicator));
+  return std::unique_ptr<Communicator>(
+      std::make_unique<NcclCommunicator>(context, group, member, options, std::move(key)));
 }
 
 Status NcclPlane::connect(std::chrono::milliseconds timeout) {
