@@ -7,9 +7,8 @@
 namespace titan::cuda {
 
 /// Device memory that the driver's virtual memory management gives: physical pages of one
-/// allocation, mapped in one piece, on the first of `gpus`, which all of these may access. NCCL may
-/// share it with other processes and, where the GPU can, with network cards. Zeroed in `stream`,
-/// which its end waits for.
+/// allocation, mapped in one piece, on the first of `gpus`, which all of these may access, and
+/// network cards where the GPU can. Zeroed in `stream`, which its end waits for.
 class MappedMemory final : public DeviceMemory {
 public:
   static StatusOr<std::unique_ptr<DeviceMemory>>
