@@ -217,6 +217,8 @@ void Emulator::executeFor(scf::ForOp op, const Mask &mask) {
     if (!any)
       break;
     execute(*op.getBody(), active);
+    if (!error.empty())
+      return;
     std::vector<Cells> yielded;
     for (Value value : op.getBody()->getTerminator()->getOperands())
       yielded.push_back(values[value]);
@@ -451,6 +453,8 @@ static Cell evaluate(Operation &op, llvm::ArrayRef<Cell> in, bool &isKnown) {
       .Case([&](math::ExpOp) { out.real = std::exp(in[0].real); })
       .Case([&](math::LogOp) { out.real = std::log(in[0].real); })
       .Case([&](math::SqrtOp) { out.real = std::sqrt(in[0].real); })
+      .Case([&](math::TanhOp) { out.real = std::tanh(in[0].real); })
+      .Case([&](math::ErfOp) { out.real = std::erf(in[0].real); })
       .Case([&](math::AbsFOp) { out.real = std::fabs(in[0].real); })
       .Default([&](Operation *) { isKnown = false; });
   return out;
