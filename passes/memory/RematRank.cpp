@@ -64,7 +64,9 @@ const RematFrontier &RematRank::getFrontier() const {
 }
 
 int64_t RematRank::getMostBytes() const {
-  return addUp(*choosePlans({.mode = RematMode::none})).bytes;
+  if (!mostBytes)
+    mostBytes = addUp(*choosePlans({.mode = RematMode::none})).bytes;
+  return *mostBytes;
 }
 
 std::optional<std::vector<RematPlan>> RematRank::choosePlans(const RematChoice &choice) const {

@@ -15,7 +15,7 @@ public:
   const std::vector<RematProblem> &getStages() const { return stages; }
 
   /// From least work to least bytes: bytes of all microbatches in flight, work of one microbatch of
-  /// each stage. Made when first asked for.
+  /// each stage. Made when first asked for, as are the next.
   const RematFrontier &getFrontier() const;
   /// Bytes of the mode none, and the least that a plan keeps.
   int64_t getMostBytes() const;
@@ -30,6 +30,7 @@ private:
   std::optional<int64_t> rank;
   std::vector<RematProblem> stages;
   mutable std::optional<RematFrontier> frontier;
+  mutable std::optional<int64_t> mostBytes;
 };
 
 /// Bytes and work of a rank's plans.
