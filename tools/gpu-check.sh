@@ -174,7 +174,8 @@ run() {
   rm -f "$here/device.txt"
   # pip's libraries are looked for in the Python that the machine has.
   [ -n "${VIRTUAL_ENV:-}" ] || VIRTUAL_ENV=$(python3 -c 'import sys; print(sys.prefix)')
-  export VIRTUAL_ENV
+  export VIRTUAL_ENV here
+  export -f batches benchmark # a row is a command that timeout starts
   reason=$("$here/bin/titan-run" "$here/jobs/untied-float32/model.tbin" 2>&1) # fails at its data at the latest
   if grep -q -E "driver is missing|CUDA_ERROR_NO_DEVICE" <<<"$reason"; then
     echo "$reason"
@@ -195,7 +196,7 @@ run() {
       $([ -z "$quick" ] || echo steps=1)
   done < <(goldens)
   [ -n "$quick" ] || while read -r name job rows seq vocabulary shapes options; do
-    row "$name bfloat16" 40 benchmark "$name" "$rows" "$seq" "$vocabulary" </dev/null
+    row "$name bfloat16" 40 bash -c 'benchmark "$@"' benchmark "$name" "$rows" "$seq" "$vocabulary" </dev/null
     row "$name PyTorch" 60 python3 "$here/test/gpu/torch_peer.py" "rows=$rows" "seq=$seq" "vocab=$vocabulary" \
       seconds=90 ${shapes//,/ } </dev/null
     row "$name where the time goes" 40 "$here/bin/GpuCheck" classes "$here/jobs/$name.tbin" </dev/null

@@ -76,9 +76,10 @@ static Status parseCosts(llvm::StringRef value, CostOptions &costs) {
                       .Default(nullptr);
     std::optional<Costs> found = parseNumbers(text);
     if (!cost || !found)
-      return invalidArgument(llvm::formatv("--cost: expects F, B, I or W with a positive number, "
-                                           "such as F=1,B=2, found '{0}'",
-                                           part));
+      return invalidArgument(
+          llvm::formatv("--cost: expects F, B, I or W with a number above 0 and below "
+                        "1e9, such as F=1,B=2, found '{0}'",
+                        part));
     *cost = std::move(*found);
   }
   return okStatus();
@@ -86,8 +87,8 @@ static Status parseCosts(llvm::StringRef value, CostOptions &costs) {
 
 static Status parseTransfer(llvm::StringRef value, double &transfer) {
   if (value.getAsDouble(transfer) || !(transfer >= 0 && transfer < 1e9))
-    return invalidArgument(
-        llvm::formatv("--transfer: expects a number from 0 on, such as 0.1, found '{0}'", value));
+    return invalidArgument(llvm::formatv(
+        "--transfer: expects a number from 0 to below 1e9, such as 0.1, found '{0}'", value));
   return okStatus();
 }
 

@@ -15,7 +15,7 @@ def Titan_RoleAttr : I32EnumAttr<"Role", "what a variable is for", [
   let cppNamespace = "::titan";
   let description = [{
     A *parameter* is trained, an *optimizer_state* is kept between steps beside it, a *gradient* is
-    summed over a step's microbatches, a *derived* value is computed once from constants. The host
+    summed over a step's microbatches, a *derived* value is computed from others. The host
     writes an *input* before a step and reads an *output* after it; a *counter* lives as long as
     the parameters.
   }];

@@ -175,11 +175,12 @@ LogicalResult TimelineChecker::checkSection(Region &section) {
   SmallVector<exec::ActionOp> actions(section.getOps<exec::ActionOp>());
   std::vector<SlotEntry> entries;
   // The latest start of a function for a microbatch of a stage, which its await ends.
-  llvm::DenseMap<std::pair<Attribute, std::pair<int64_t, int64_t>>, size_t> started;
+  using Transfer = std::tuple<int, Attribute, int64_t, int64_t>;
+  llvm::DenseMap<Transfer, size_t> started;
   for (exec::ActionOp action : actions) {
     SlotEntry &entry = entries.emplace_back(makeEntry(action));
-    const std::pair<Attribute, std::pair<int64_t, int64_t>> key{
-        action.getFunctionAttr(), {action.getStage(), action.getMicrobatch()}};
+    const Transfer key{static_cast<int>(action.getLetter()), action.getFunctionAttr(),
+                       action.getStage(), action.getMicrobatch()};
     if (entry.kind == SlotEntry::Kind::start)
       started[key] = entries.size() - 1;
     else if (entry.kind == SlotEntry::Kind::await)

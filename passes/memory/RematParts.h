@@ -13,7 +13,6 @@ class RematParts {
 public:
   explicit RematParts(RematGraph graph);
 
-  const RematGraph &getWhole() const { return whole; }
   size_t size() const { return parts.size(); }
   /// The graphs of the parts, each once, and which of them is a part's.
   const std::vector<RematGraph> &getGraphs() const { return graphs; }

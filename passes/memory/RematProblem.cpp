@@ -227,7 +227,8 @@ RematPlan choosePlan(const RematProblem &problem, const RematChoice &choice) {
   const RematPlan none = choosePlan(problem, {.mode = RematMode::none});
   const RematFrontier frontier(problem.graph);
   const int64_t least = frontier.getPoints().back().bytes;
-  const double allowed = choice.budget * static_cast<double>(none.bytes - least);
+  const double allowed =
+      choice.budget * static_cast<double>(std::max<int64_t>(0, none.bytes - least));
   return *frontier.planWithin(least + static_cast<int64_t>(allowed));
 }
 

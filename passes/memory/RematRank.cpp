@@ -65,7 +65,8 @@ const RematFrontier &RematRank::getFrontier() const {
 
 int64_t RematRank::getMostBytes() const {
   if (!mostBytes)
-    mostBytes = addUp(*choosePlans({.mode = RematMode::none})).bytes;
+    // What is found with halves is no exact minimum: the mode none may keep less than the least.
+    mostBytes = std::max(getLeastBytes(), addUp(*choosePlans({.mode = RematMode::none})).bytes);
   return *mostBytes;
 }
 
@@ -85,8 +86,10 @@ std::optional<std::vector<RematPlan>> RematRank::choosePlans(const RematChoice &
 /// Of each stage; as much as may be if its backward is to be in halves, but is not yet.
 static MicrobatchesInFlight countInFlight(const PerClass<int64_t> &counts, bool hasHalves) {
   auto count = [&](ResidualClass residuals) { return counts[static_cast<size_t>(residuals)]; };
-  if (!hasHalves)
-    return {.toBackward = *llvm::max_element(counts)};
+  if (!hasHalves) {
+    const int64_t most = *llvm::max_element(counts);
+    return {most, most, most};
+  }
   return {count(ResidualClass::forwardToInput), count(ResidualClass::forwardToWeight),
           count(ResidualClass::inputToWeight)};
 }

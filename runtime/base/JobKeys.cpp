@@ -346,7 +346,7 @@ void addParallelism(TableBuilder &t) {
       .choices = {"per_microbatch", "per_step"};
   t.used<parallel, &P::disableLossParallel>("disable_loss_parallel", kCompile,
                                             "tensor-parallel ranks exchange whole logits, a chunk "
-                                            "at a time, instead of two sums a token");
+                                            "at a time, instead of a maximum and two sums a token");
   t.inert("enable_async_tensor_parallel", false, "overlap in tensor parallelism");
   t.used<parallel, &P::pipelineParallelDegree>("pipeline_parallel_degree", kCompile,
                                                "ranks of a pipeline")

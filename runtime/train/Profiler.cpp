@@ -2,6 +2,7 @@
 
 #include "runtime/base/File.h"
 
+#include <nlohmann/json.hpp>
 #include <spdlog/fmt/fmt.h>
 
 #include <iterator>
@@ -24,11 +25,17 @@ std::string nameOf(const format::Action &action, const std::string &function) {
   }
 }
 
-/// A complete event; names of functions and letters need no escapes.
+/// In quotes: a program's names may hold anything.
+std::string quote(const std::string &name) {
+  using Json = nlohmann::json;
+  return Json(name).dump(-1, ' ', false, Json::error_handler_t::replace);
+}
+
+/// A complete event; its name is quoted.
 std::string event(std::string_view name, std::string_view category, int64_t begin, int64_t end,
                   int rank, const std::string &arguments) {
   constexpr double kMicrosecond = 1000;
-  return fmt::format(",\n{{\"name\":\"{}\",\"cat\":\"{}\",\"ph\":\"X\",\"ts\":{:.3f},\"dur\":{:.3f}"
+  return fmt::format(",\n{{\"name\":{},\"cat\":\"{}\",\"ph\":\"X\",\"ts\":{:.3f},\"dur\":{:.3f}"
                      ",\"pid\":{},\"tid\":0,\"args\":{{{}}}}}",
                      name, category, static_cast<double>(begin) / kMicrosecond,
                      static_cast<double>(end - begin) / kMicrosecond, rank, arguments);
@@ -41,8 +48,10 @@ Profiler::Profiler(const JobConfig &job, int rank, size_t entriesPerStep)
       folder(std::filesystem::path(job.job.dumpFolder) / section.saveTracesFolder), rank(rank) {
   if (!section.enableProfiling)
     return;
-  steps.reserve(static_cast<size_t>(section.profilerActive));
-  entries.reserve(static_cast<size_t>(section.profilerActive) * entriesPerStep);
+  constexpr int64_t kReservedSteps = 64; // of more, memory grows as they come
+  const auto reserved = static_cast<size_t>(std::min(section.profilerActive, kReservedSteps));
+  steps.reserve(reserved);
+  entries.reserve(reserved * entriesPerStep);
 }
 
 std::vector<TracedEntry> *Profiler::beginStep(int64_t step) {
@@ -71,15 +80,15 @@ Status Profiler::write(int64_t last, const format::Program &program) const {
                   rank);
   for (size_t i = 0; i < steps.size(); ++i) {
     const Step &step = steps[i];
-    text += event(fmt::format("step {}", step.number), "step", step.begin, step.end, rank,
+    text += event(quote(fmt::format("step {}", step.number)), "step", step.begin, step.end, rank,
                   fmt::format("\"step\":{}", step.number));
     const size_t end = i + 1 < steps.size() ? steps[i + 1].firstEntry : entries.size();
     for (size_t j = step.firstEntry; j < end; ++j) {
       const auto &[action, begin, finish] = entries[j];
       const std::string &function = program.functions[action->function].name;
-      text += event(nameOf(*action, function), toString(action->letter), begin, finish, rank,
-                    fmt::format("\"step\":{},\"function\":\"{}\",\"stage\":{},\"microbatch\":{}",
-                                step.number, function, action->stage, action->microbatch));
+      text += event(quote(nameOf(*action, function)), toString(action->letter), begin, finish, rank,
+                    fmt::format("\"step\":{},\"function\":{},\"stage\":{},\"microbatch\":{}",
+                                step.number, quote(function), action->stage, action->microbatch));
     }
   }
   text += "\n]}\n";

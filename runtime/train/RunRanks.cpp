@@ -221,7 +221,10 @@ Status runRank(const format::Program &program, const JobConfig &job, const Train
   own.beginStep = [&monitor](int64_t step) { monitor.beginStep(step); };
   TITAN_ASSIGN_OR_RETURN(std::unique_ptr<Trainer> trainer,
                          Trainer::create(program, *device.device, job, logger, own));
-  return work(*trainer);
+  const Status status = work(*trainer);
+  if (!status.ok() && device.gpuPlane)
+    device.gpuPlane->abort(status.message()); // whose end waits for the others otherwise
+  return status;
 }
 
 Status runRanks(const format::Program &program, const JobConfig &job, const TrainerOptions &options,

@@ -127,19 +127,21 @@ double valueAt(const std::byte *data, DType type, int64_t index) {
 }
 
 /// The largest deviation of a buffer, of its largest magnitude; infinite where only one is a
-/// number.
+/// number, or nothing is.
 double deviationOf(const std::byte *found, const std::byte *expected, const format::View &view) {
   double difference = 0, magnitude = 1e-30;
+  bool hasNumbers = false;
   for (int64_t i = 0; i < view.span(); ++i) {
     const double a = valueAt(found, view.type, i), b = valueAt(expected, view.type, i);
     if (std::isnan(a) != std::isnan(b) || (std::isinf(b) && a != b))
       return HUGE_VAL;
     if (!std::isfinite(b))
       continue;
+    hasNumbers = true;
     difference = std::max(difference, std::abs(a - b));
     magnitude = std::max(magnitude, std::abs(b));
   }
-  return difference / magnitude;
+  return hasNumbers ? difference / magnitude : HUGE_VAL;
 }
 
 /// One kernel on both devices.

@@ -304,7 +304,7 @@ void Block::runWarp(size_t first, size_t last) {
 }
 
 void Block::run(const uint32_t *block) {
-  std::memset(shared.data(), 0xff, shared.size());
+  std::fill(shared.begin(), shared.end(), std::byte{0xff});
   for (size_t i = 0; i < threads.size(); ++i) {
     Thread &thread = threads[i];
     thread.next = 0;

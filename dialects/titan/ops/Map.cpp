@@ -44,12 +44,19 @@ LogicalResult MapOp::verify() {
 
 LogicalResult MapOp::verifyRegions() {
   auto scalars = [](TypeRange tensors) { return llvm::map_to_vector(tensors, getScalarType); };
+  auto refuse = [&](const char *what, TypeRange wanted, TypeRange found) {
+    return emitOpError() << what << ", here (" << wanted << "), found (" << found << ")";
+  };
   Block &block = getBody().front();
-  if (block.getArgumentTypes() != TypeRange(scalars(getOperandTypes())))
-    return emitOpError("expects one block argument per operand, of the type it is computed in");
-  if (block.getTerminator()->getOperandTypes() != TypeRange(scalars(getResultTypes())))
-    return emitOpError("expects the region to yield scalars of the types that the results are "
-                       "computed in");
+  const SmallVector<Type> taken = scalars(getOperandTypes()), yielded = scalars(getResultTypes());
+  TypeRange returned = block.getTerminator()->getOperandTypes();
+  if (block.getArgumentTypes() != TypeRange(taken))
+    return refuse("expects one block argument per operand, of the type it is computed in", taken,
+                  block.getArgumentTypes());
+  if (returned != TypeRange(yielded))
+    return refuse("expects the region to yield scalars of the types that the results are "
+                  "computed in",
+                  yielded, returned);
   for (Operation &op : block.without_terminator())
     if (!isMapScalarOp(&op))
       return op.emitOpError("stands in a titan.map, which may hold ") << listMapScalarOps();

@@ -12,14 +12,19 @@ using namespace mlir;
 namespace titan {
 
 bool isMapScalarOp(Operation *op) {
-  return isa<arith::ConstantOp, arith::AddFOp, arith::SubFOp, arith::MulFOp, arith::DivFOp,
-             arith::NegFOp, arith::MinimumFOp, arith::MaximumFOp, arith::CmpFOp, arith::SelectOp,
-             math::AbsFOp, math::ExpOp, math::LogOp, math::SqrtOp, math::TanhOp, math::ErfOp>(op);
+  if (!isa<arith::ConstantOp, arith::AddFOp, arith::SubFOp, arith::MulFOp, arith::DivFOp,
+           arith::NegFOp, arith::MinimumFOp, arith::MaximumFOp, arith::CmpFOp, arith::SelectOp,
+           math::AbsFOp, math::ExpOp, math::LogOp, math::SqrtOp, math::TanhOp, math::ErfOp>(op))
+    return false;
+  // Booleans are compared and constant, and choose: of a choice of booleans canonicalization makes
+  // ops of integers.
+  Type type = op->getResult(0).getType();
+  return isa<FloatType>(type) || (type.isInteger(1) && isa<arith::ConstantOp, arith::CmpFOp>(op));
 }
 
 StringRef listMapScalarOps() {
   return "arith.constant, addf, subf, mulf, divf, negf, minimumf, maximumf, cmpf, select, "
-         "math.absf, exp, log, sqrt, tanh, erf";
+         "math.absf, exp, log, sqrt, tanh, erf, of float scalars";
 }
 
 int64_t countMapScalarFlops(Operation *op) { return isa<arith::ConstantOp>(op) ? 0 : 1; }

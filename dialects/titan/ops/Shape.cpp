@@ -190,9 +190,8 @@ LogicalResult OneHotOp::verify() {
 LogicalResult MaskColumnsOp::verify() {
   if (tensorType(getInput()).getRank() == 0)
     return emitOpError() << "expects a tensor with columns, found " << getInput().getType();
-  if (static_cast<int64_t>(getEnd()) < 1)
-    return emitOpError() << "expects to end after at least 1 column, found "
-                         << static_cast<int64_t>(getEnd());
+  if (const auto end = static_cast<int64_t>(getEnd()); end < 1 || end > INT32_MAX)
+    return emitOpError() << "expects to end after 1 to " << INT32_MAX << " columns, found " << end;
   return success();
 }
 

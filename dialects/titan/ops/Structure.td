@@ -49,8 +49,8 @@ def Titan_VariableOp : Titan_Op<"variable", [Symbol]> {
         init #titan.truncated_normal<mean = 0.0, std = 0.02, lower = -2.0, upper = 2.0>
     ```
 
-    `placement` says how long the variable is kept once it is gathered from storage; without it
-    titan-propagate-shardings does.
+    `placement` says how long the variable is kept once it is gathered from storage, where
+    titan-propagate-shardings' own `placement` is per_function; any other overrides it.
 
     The last `padding` rows, in the first dimension, are there for ranks to have equally many: they are
     zero and no part of what users know by the name.

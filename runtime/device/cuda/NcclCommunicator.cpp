@@ -160,6 +160,29 @@ Status NcclCommunicator::finishConnect(Clock::time_point deadline) {
   return okStatus();
 }
 
+Status NcclCommunicator::beginExchange() {
+  const std::lock_guard lock(mutex);
+  if (context->failed.load())
+    return poll();
+  const Nccl &nccl = *context->library;
+  std::byte *probe = context->probe->data();
+  for (auto &[peer, channel] : channels) {
+    if (peer == size() || channel->isPaired)
+      continue;
+    TITAN_RETURN_IF_ERROR(check(nccl.ncclGroupStart(), "ncclGroupStart", *channel));
+    const int result =
+        channel->rank == 0
+            ? nccl.ncclSend(probe, 1, kNcclUint8, 1, channel->handle, channel->stream)
+            : nccl.ncclRecv(probe + 1, 1, kNcclUint8, 0, channel->handle, channel->stream);
+    const Status ended = check(nccl.ncclGroupEnd(), "ncclGroupEnd", *channel);
+    TITAN_RETURN_IF_ERROR(check(result, "the first exchange", *channel));
+    TITAN_RETURN_IF_ERROR(ended);
+    channel->isPaired = true;
+    channel->isConnected = false;
+  }
+  return okStatus();
+}
+
 /// Waits for the end of a call that does not block; with the mutex.
 Status NcclCommunicator::settle(NcclChannel &channel) {
   return waitUntil(Clock::now() + options.timeout, [&] { return isSettled(channel); });
@@ -268,6 +291,10 @@ Status NcclCommunicator::start(OperationId id, std::span<std::byte *const> bases
   Status status = issue(operation, bases);
   if (status.ok())
     status = settle(channel);
+  if (status.code() == StatusCode::deadlineExceeded && status.message().empty())
+    status = {StatusCode::deadlineExceeded, "waited " + std::to_string(options.timeout.count()) +
+                                                " ms for " +
+                                                findMissing(channel, operation.sequence)};
   if (!status.ok()) {
     context->fail(status.withContext(describe(operation)));
     return poll();

@@ -12,6 +12,7 @@ struct NcclChannel {
   int rank = 0;              ///< among them
   NcclHandle handle = nullptr;
   bool isConnected = false;
+  bool isPaired = false; ///< two ranks have begun their first exchange
   Stream stream = nullptr;
   EventHandle ready = nullptr; ///< the compute stream has come to the latest start
   uint64_t sequence = 0;       ///< of the latest start
@@ -36,6 +37,9 @@ public:
   /// Begins to meet the other ranks of all channels; waits for those that have not announced them.
   Status beginConnect(EventCount::Clock::time_point deadline);
   Status finishConnect(EventCount::Clock::time_point deadline);
+  /// NCCL connects two ranks in their first exchange, for which both hosts wait: it is begun here
+  /// and finishConnect waits for it, so that no start has to.
+  Status beginExchange();
   /// Looks for failures, operations that take too long, and channels to end after a failure; of the
   /// watchdog.
   void watch();

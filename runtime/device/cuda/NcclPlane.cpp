@@ -27,8 +27,9 @@ Status NcclContext::poll() const {
 StatusOr<std::unique_ptr<DataPlane>> NcclPlane::open(CudaDevice &device,
                                                      const KeyValueStore &store) {
   TITAN_ASSIGN_OR_RETURN(std::unique_ptr<Nccl> nccl, Nccl::open(device.ncclLibrary()));
-  return std::unique_ptr<DataPlane>(
-      new NcclPlane(std::make_shared<NcclContext>(device, store, std::move(nccl))));
+  auto context = std::make_shared<NcclContext>(device, store, std::move(nccl));
+  TITAN_ASSIGN_OR_RETURN(context->probe, device.allocate(format::Space::device, 2));
+  return std::unique_ptr<DataPlane>(new NcclPlane(std::move(context)));
 }
 
 NcclPlane::NcclPlane(std::shared_ptr<NcclContext> context)
@@ -73,6 +74,10 @@ Status NcclPlane::connect(std::chrono::milliseconds timeout) {
   const auto deadline = EventCount::Clock::now() + timeout;
   for (NcclCommunicator *communicator : context->communicators)
     TITAN_RETURN_IF_ERROR(communicator->beginConnect(deadline));
+  for (NcclCommunicator *communicator : context->communicators)
+    TITAN_RETURN_IF_ERROR(communicator->finishConnect(deadline));
+  for (NcclCommunicator *communicator : context->communicators)
+    TITAN_RETURN_IF_ERROR(communicator->beginExchange());
   for (NcclCommunicator *communicator : context->communicators)
     TITAN_RETURN_IF_ERROR(communicator->finishConnect(deadline));
   return okStatus();

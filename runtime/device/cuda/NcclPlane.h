@@ -44,6 +44,7 @@ struct NcclContext {
   CudaDevice &device;
   const KeyValueStore store;
   const std::unique_ptr<Nccl> library;
+  std::unique_ptr<DeviceMemory> probe; ///< a byte to send and one to receive
   std::atomic<bool> failed{false};
   EventCount changed; ///< wakes the watchdog
 

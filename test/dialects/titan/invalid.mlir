@@ -501,7 +501,7 @@ func.func @f(%x: tensor<f32>) {
 // -----
 
 func.func @f(%x: tensor<4x3xf32>) {
-  // expected-error @+1 {{expects to end after at least 1 column, found 0}}
+  // expected-error @+1 {{expects to end after 1 to 2147483647 columns, found 0}}
   %r = titan.mask_columns %x end 0 value 0.0 : tensor<4x3xf32>
   return
 }
@@ -626,7 +626,7 @@ func.func @f(%x: tensor<4xf32>, %y: tensor<2xf32>, %s: tensor<f32>) {
 // -----
 
 func.func @f(%x: tensor<4xf32>, %y: tensor<2xf32>, %s: tensor<f32>) {
-  // expected-error @+1 {{expects the region to yield scalars of the types that the results are computed in}}
+  // expected-error @+1 {{expects the region to yield scalars of the types that the results are computed in, here ('f64'), found ('f32')}}
   %r = titan.map (%a = %x) : (tensor<4xf32>) -> tensor<4xf64> {
     titan.yield %a : f32
   }
@@ -647,10 +647,21 @@ func.func @f(%x: tensor<4xf32>, %y: tensor<2xf32>, %s: tensor<f32>) {
 // -----
 
 func.func @f(%x: tensor<4xbf16>) {
-  // expected-error @+1 {{expects one block argument per operand, of the type it is computed in}}
+  // expected-error @+1 {{expects one block argument per operand, of the type it is computed in, here ('f32'), found ('bf16')}}
   %r = "titan.map"(%x) ({
   ^bb0(%a: bf16):
     titan.yield %a : bf16
   }) : (tensor<4xbf16>) -> tensor<4xbf16>
+  return
+}
+
+// -----
+
+func.func @f(%x: tensor<4xf32>) {
+  %r = titan.map (%a = %x) : (tensor<4xf32>) -> tensor<4xf32> {
+    // expected-error @+1 {{stands in a titan.map, which may hold arith.constant, addf, subf, mulf, divf, negf, minimumf, maximumf, cmpf, select, math.absf, exp, log, sqrt, tanh, erf, of float scalars}}
+    %three = arith.constant 3 : i32
+    titan.yield %a : f32
+  }
   return
 }
