@@ -139,10 +139,6 @@ void PlanApplier::addNewResiduals() {
     give(value, index);
     ++index;
   }
-  BitVector shifted(halves.front().function.getNumArguments());
-  for (unsigned old : obsolete.set_bits())
-    shifted.set(old);
-  obsolete = std::move(shifted);
 }
 
 /// In the order of the ops, so that each is computed right before its first reader.

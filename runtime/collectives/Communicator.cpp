@@ -45,8 +45,7 @@ Status checkReduction(const CollectiveOperation &operation) {
 }
 
 Status checkPeer(const CollectiveOperation &operation, int size, int rank) {
-  const bool pointToPoint =
-      operation.collective == Collective::send || operation.collective == Collective::receive;
+  const bool pointToPoint = isPointToPoint(operation.collective);
   if (!pointToPoint && operation.collective != Collective::broadcast)
     return operation.peer == -1 ? okStatus()
                                 : invalidArgument("has no peer, found " + number(operation.peer));
@@ -142,6 +141,25 @@ Status checkStart(bool inFlight, size_t basesWanted, size_t basesFound) {
   return okStatus();
 }
 
+Status checkAwait(bool inFlight, OperationId id, Collective collective, const std::string &group) {
+  if (inFlight)
+    return okStatus();
+  return invalidArgument(group + ": operation " + std::to_string(id) + " (" +
+                         std::string(toString(collective)) + ") is not in flight");
+}
+
+Status tooManyInFlight(const std::string &operation, size_t most) {
+  return invalidArgument(operation + ": at most " + std::to_string(most) +
+                         " operations are in flight, and the oldest is not awaited yet");
+}
+
+int sequenceOf(const CollectiveOperation &operation, int size) {
+  const int peer = static_cast<int>(operation.peer);
+  return operation.collective == Collective::send      ? peer
+         : operation.collective == Collective::receive ? -1 - peer
+                                                       : size;
+}
+
 Status checkOperation(const CollectiveOperation &operation, int size, int rank) {
   const std::string name(toString(operation.collective));
   TITAN_RETURN_IF_ERROR(checkReduction(operation).withContext(name));
@@ -155,8 +173,7 @@ Status checkOperation(const CollectiveOperation &operation, int size, int rank) 
 uint64_t signatureOf(const CollectiveOperation &operation) {
   std::string text;
   auto add = [&](int64_t value) { text.append(reinterpret_cast<const char *>(&value), 8); };
-  const bool pointToPoint =
-      operation.collective == Collective::send || operation.collective == Collective::receive;
+  const bool pointToPoint = isPointToPoint(operation.collective);
   add(static_cast<int64_t>(pointToPoint ? Collective::send : operation.collective));
   add(static_cast<int64_t>(operation.reduction));
   add(pointToPoint ? -1 : operation.peer);
@@ -167,7 +184,8 @@ uint64_t signatureOf(const CollectiveOperation &operation) {
   return hash64(text);
 }
 
-StatusOr<int> checkGroup(const CommunicatorGroup &group, int rank, int size) {
+StatusOr<int> checkGroup(const CommunicatorGroup &group, const CommunicatorOptions &options,
+                         int rank, int size) {
   const std::string name = "group '" + group.name + "'";
   if (group.id < 0 || group.id > kMaxGroupId)
     return invalidArgument(name + ": the id is from 0 to " + number(kMaxGroupId) + ", found " +
@@ -184,7 +202,17 @@ StatusOr<int> checkGroup(const CommunicatorGroup &group, int rank, int size) {
   if (found == group.ranks.end())
     return invalidArgument(name + ": rank " + number(rank) + " is none of its ranks " +
                            listOf(group.ranks, ", "));
+  if (options.maxInFlight < 1)
+    return invalidArgument(name + ": at least 1 operation is in flight, found " +
+                           number(options.maxInFlight));
   return static_cast<int>(found - group.ranks.begin());
+}
+
+Status claimId(std::set<int> &ids, const CommunicatorGroup &group, int rank) {
+  if (ids.insert(group.id).second)
+    return okStatus();
+  return invalidArgument("group '" + group.name + "': rank " + number(rank) +
+                         " has a communicator with id " + number(group.id) + " already");
 }
 
 std::string describeGroup(const CommunicatorGroup &group) {

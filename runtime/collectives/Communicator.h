@@ -25,6 +25,7 @@
 #include <cstring>
 #include <functional>
 #include <memory>
+#include <set>
 #include <span>
 #include <string>
 #include <vector>
@@ -80,6 +81,10 @@ struct CollectiveOperation {
   std::vector<BufferPair> pairs = {};
 };
 
+inline bool isPointToPoint(format::Collective collective) {
+  return collective == format::Collective::send || collective == format::Collective::receive;
+}
+
 /// Bytes at the sources and destinations of one rank: what the larger side of all pairs holds.
 int64_t bytesOf(const CollectiveOperation &operation);
 
@@ -93,12 +98,6 @@ uint64_t signatureOf(const CollectiveOperation &operation);
 
 /// How many bases the addresses refer to: one more than the largest index.
 size_t numBases(const CollectiveOperation &operation);
-
-/// Sets `bytes` at memory of the host.
-inline Status fillHost(std::byte *data, int64_t bytes, uint8_t value) {
-  std::memset(data, value, static_cast<size_t>(bytes));
-  return okStatus();
-}
 
 /// Names an operation of one communicator; ids count from 0 in the order of prepare().
 using OperationId = int;
@@ -197,21 +196,37 @@ public:
   /// Ok, or the failure that ended all communicators of a plane whose await() does not tell.
   virtual Status poll() const { return okStatus(); }
 
-  /// Sets bytes of what the plane's operations move, after all work of the rank's device so far.
-  virtual Status fill(std::byte *data, int64_t bytes, uint8_t value) = 0;
+  /// Sets bytes of what the plane's operations move, after all work of the rank's device so far:
+  /// memory of the host, unless a plane says otherwise.
+  virtual Status fill(std::byte *data, int64_t bytes, uint8_t value) {
+    std::memset(data, value, static_cast<size_t>(bytes));
+    return okStatus();
+  }
 
   /// Ends all communicators of this plane, also those made later; from any thread. The plane's own
   /// end then waits for nobody.
   virtual void abort(const std::string &reason) = 0;
 };
 
-/// Fails as createCommunicator() does, and otherwise returns the index of `rank` in the group.
-StatusOr<int> checkGroup(const CommunicatorGroup &group, int rank, int size);
+/// Fails as createCommunicator() does, but for ids in use, and otherwise returns the index of
+/// `rank` in the group.
+StatusOr<int> checkGroup(const CommunicatorGroup &group, const CommunicatorOptions &options,
+                         int rank, int size);
+/// Adds the group's id to those that a rank uses; fails if it is one of them.
+Status claimId(std::set<int> &ids, const CommunicatorGroup &group, int rank);
 
 /// What holds in every implementation. That an id is one of the `prepared` operations of `group`:
 Status checkId(OperationId id, size_t prepared, const std::string &group);
 /// and that an operation may be started: it is not in flight, and gets the bases that it refers to.
 Status checkStart(bool inFlight, size_t basesWanted, size_t basesFound);
+/// One that would be more than `most` in flight; named as by describeOperation().
+Status tooManyInFlight(const std::string &operation, size_t most);
+/// And that one may be awaited: it is in flight.
+Status checkAwait(bool inFlight, OperationId id, format::Collective collective,
+                  const std::string &group);
+/// Which of a rank's operations in a group follow each other: those of one number. A peer that is
+/// sent to, -1 - a peer that is received from, or the size of the group for all others.
+int sequenceOf(const CollectiveOperation &operation, int size);
 
 /// "dp_shard of ranks 0, 2"; long lists are cut.
 std::string describeGroup(const CommunicatorGroup &group);

@@ -32,16 +32,18 @@ int countInFlight(const format::Program &program) {
   return kMaxInFlight + static_cast<int>(most);
 }
 
-std::string placeOf(const format::Function &function, size_t instruction) {
-  return "function '" + function.name + "', instruction " + std::to_string(instruction) + " (" +
+std::string numbered(const format::Function &function, size_t instruction) {
+  return std::to_string(instruction) + " (" +
          std::string(format::mnemonic(function.instructions[instruction])) + ")";
 }
 
+std::string placeOf(const format::Function &function, size_t instruction) {
+  return "function '" + function.name + "', instruction " + numbered(function, instruction);
+}
+
 std::string placeOf(const format::Function &function, size_t first, size_t last) {
-  return "function '" + function.name + "', instructions " + std::to_string(first) + " (" +
-         std::string(format::mnemonic(function.instructions[first])) + ") to " +
-         std::to_string(last) + " (" + std::string(format::mnemonic(function.instructions[last])) +
-         ")";
+  return "function '" + function.name + "', instructions " + numbered(function, first) + " to " +
+         numbered(function, last);
 }
 
 /// A range on a profiler's timeline.

@@ -172,8 +172,6 @@ Status ProcessRank::run(const std::filesystem::path &file, const format::Program
       const std::unique_ptr<RankMonitor> monitor,
       RankMonitor::create(job, launch.rank, launch.worldSize, FaultInjector::Kill::process));
   RankPlace place;
-  place.rank = launch.rank;
-  place.size = launch.worldSize;
   place.localRank = launch.localRank;
   const int threads = threadsOf(job, launch);
   std::unique_ptr<DataPlane> plane;

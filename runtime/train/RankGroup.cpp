@@ -55,7 +55,6 @@ Status RankGroup::reduce(Communicator &communicator, OperationId operation, std:
 Status RankGroup::meet(std::chrono::milliseconds timeout) {
   if (!plane)
     return okStatus();
-  TITAN_RETURN_IF_ERROR(plane->connect(timeout));
   TITAN_ASSIGN_OR_RETURN(const std::unique_ptr<DeviceMemory> memory,
                          device.allocate(format::Space::device, sizeof(int32_t)));
   TITAN_ASSIGN_OR_RETURN(const std::unique_ptr<Communicator> meeting,
@@ -64,6 +63,7 @@ Status RankGroup::meet(std::chrono::milliseconds timeout) {
   TITAN_ASSIGN_OR_RETURN(
       const OperationId operation,
       meeting->prepare(reduction(format::Reduction::max, DType::i32, memory->data(), 1)));
+  TITAN_RETURN_IF_ERROR(plane->connect(timeout));
   int32_t nothing = 0;
   return reduce(*meeting, operation, memory->data(),
                 std::as_writable_bytes(std::span(&nothing, 1)));

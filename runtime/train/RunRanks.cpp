@@ -20,22 +20,6 @@ int threadsPerRank(const JobConfig &job, int ranks) {
   return ranks == 1 ? 0 : std::max(1, cores / ranks);
 }
 
-KeyValueStore storeOf(const RankPlace &place) {
-  KeyValueStore store;
-  store.rank = place.rank;
-  store.size = place.size;
-  if (World *const world = place.world) {
-    store.set = [world](std::string_view key, std::string_view value) {
-      return world->set(key, value);
-    };
-    store.get = [world](std::string_view key, std::chrono::milliseconds timeout) {
-      return world->get(key, timeout);
-    };
-    store.add = [world](std::string_view key, int64_t amount) { return world->add(key, amount); };
-  }
-  return store;
-}
-
 /// What a rank computes on, and how it reaches the others.
 struct RankDevice {
   CudaPlugin plugin; ///< of a GPU
@@ -57,7 +41,8 @@ struct RankDevice {
     options.ordinal = place.localRank;
     options.gpusOfProcess = place.ranksOfProcess;
     options.threads = threads;
-    options.store = storeOf(place);
+    if (place.world)
+      options.store = storeOf(*place.world);
     options.searchesGemms = true;
     if (!programFile.empty())
       options.gemmFolder = programFile.string() + ".gemms";
@@ -185,8 +170,8 @@ Status LocalRanks::runOne(int index, int threads, RankWork work) {
   Logger nobody = Logger::silent();
   Rank &rank = *ranks[static_cast<size_t>(index)];
   RankPlace place;
-  place.rank = place.localRank = index;
-  place.size = place.ranksOfProcess = static_cast<int>(ranks.size());
+  place.localRank = index;
+  place.ranksOfProcess = static_cast<int>(ranks.size());
   place.plane = rank.plane.get();
   if (worlds) {
     TITAN_ASSIGN_OR_RETURN(rank.world, worlds->join(index));

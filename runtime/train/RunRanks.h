@@ -20,7 +20,6 @@ Status runRanks(const format::Program &program, const JobConfig &job, const Trai
 
 /// Where a rank stands among those of its job, and how it reaches them.
 struct RankPlace {
-  int rank = 0, size = 1;
   int localRank = 0; ///< among those of this host
   int ranksOfProcess = 1;
   /// Of a program for CPUs; null for the only rank of its job.

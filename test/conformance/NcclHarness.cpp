@@ -19,7 +19,7 @@ constexpr int kMaxRanks = 9;
 /// The GPUs of the process, opened when they are first used; they outlive every plane.
 class Gpus {
 public:
-  int count() const { return available; }
+  int count() const { return static_cast<int>(devices.size()); }
   CudaDevice &operator[](int ordinal) { return *devices[static_cast<size_t>(ordinal)]; }
 
   static Gpus &all() {
@@ -39,11 +39,9 @@ private:
         break;
       devices.push_back(*std::move(device));
     }
-    available = static_cast<int>(devices.size());
   }
 
   std::vector<std::unique_ptr<CudaDevice>> devices;
-  int available = 0;
 };
 
 /// A communicator whose await() is done when the GPU is.
@@ -96,10 +94,6 @@ public:
     return std::unique_ptr<Communicator>(
         std::make_unique<WaitingCommunicator>(std::move(made), *inner, device));
   }
-  Status poll() const override { return inner->poll(); }
-  Status fill(std::byte *data, int64_t bytes, uint8_t value) override {
-    return inner->fill(data, bytes, value);
-  }
   void abort(const std::string &reason) override { inner->abort(reason); }
 
 private:
@@ -117,29 +111,19 @@ public:
     const auto group = *LocalGroup::create(ranks, {});
     std::vector<std::thread> threads;
     for (int rank = 0; rank < ranks; ++rank)
-      threads.emplace_back([&, rank] { runRank(*group, rank, ranks, body); });
+      threads.emplace_back([&, rank] { runRank(*group, rank, body); });
     for (std::thread &thread : threads)
       thread.join();
   }
   bool knowsWhoIsAwaited() const override { return false; }
 
 private:
-  static void runRank(LocalGroup &group, int rank, int ranks,
-                      FunctionRef<void(DataPlane &plane)> body) {
+  static void runRank(LocalGroup &group, int rank, FunctionRef<void(DataPlane &plane)> body) {
     CudaDevice &device = Gpus::all()[rank];
     ASSERT_EQ(device.api().cuCtxSetCurrent(device.currentContext()), cuda::kSuccess);
     const std::unique_ptr<World> world = *group.join(rank);
-    KeyValueStore store;
-    store.rank = rank;
-    store.size = ranks;
-    store.set = [&](std::string_view key, std::string_view value) {
-      return world->set(key, value);
-    };
-    store.get = [&](std::string_view key, std::chrono::milliseconds timeout) {
-      return world->get(key, timeout);
-    };
     {
-      auto plane = cuda::NcclPlane::open(device, store);
+      auto plane = cuda::NcclPlane::open(device, storeOf(*world));
       ASSERT_TRUE(plane.ok()) << plane.status().message();
       WaitingPlane waiting(*std::move(plane), device);
       body(waiting);

@@ -205,9 +205,8 @@ int cublasLtMatmulAlgoGetHeuristic(LtHandle, LtOperation operation, LtLayout a, 
 
 int cublasLtMatmulAlgoCheck(LtHandle, LtOperation operation, LtLayout a, LtLayout b, LtLayout,
                             LtLayout d, const LtAlgorithm *algorithm, LtChoice *choice) {
-  if (algorithm->data[4] == kAlgorithms - 1)
-    return kLtNotSupported;
-  if (algorithm->data[0] != kMark || algorithm->data[4] >= kAlgorithms ||
+  // The last one does not run.
+  if (algorithm->data[0] != kMark || algorithm->data[4] >= kAlgorithms - 1 ||
       !fits(*operation, *a, *b, *d))
     return kLtNotSupported;
   *choice = {};

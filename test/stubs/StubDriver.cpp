@@ -253,31 +253,29 @@ Result cuMemcpyHtoDAsync(DeviceAddress to, const void *from, size_t bytes, Strea
   TITAN_ENTER(true);
   if (!it.isValid(to, bytes) || !it.isValid(reinterpret_cast<uint64_t>(from), bytes))
     return kInvalidValue;
-  return it.enqueue(stream, std::function<void()>([=] { std::memcpy(pointer(to), from, bytes); }));
+  return it.enqueue(stream, [=] { std::memcpy(pointer(to), from, bytes); });
 }
 
 Result cuMemcpyDtoHAsync(void *to, DeviceAddress from, size_t bytes, Stream stream) {
   TITAN_ENTER(true);
   if (!it.isValid(from, bytes) || !it.isValid(reinterpret_cast<uint64_t>(to), bytes))
     return kInvalidValue;
-  return it.enqueue(stream, std::function<void()>([=] { std::memcpy(to, pointer(from), bytes); }));
+  return it.enqueue(stream, [=] { std::memcpy(to, pointer(from), bytes); });
 }
 
 Result cuMemcpyDtoDAsync(DeviceAddress to, DeviceAddress from, size_t bytes, Stream stream) {
   TITAN_ENTER(true);
   if (!it.isValid(to, bytes) || !it.isValid(from, bytes))
     return kInvalidValue;
-  return it.enqueue(
-      stream, std::function<void()>([=] { std::memmove(pointer(to), pointer(from), bytes); }));
+  return it.enqueue(stream, [=] { std::memmove(pointer(to), pointer(from), bytes); });
 }
 
 template <typename T>
 static Result fill(DeviceAddress address, T value, size_t count, Stream stream) {
   if (address % sizeof(T) || !stub().isValid(address, count * sizeof(T)))
     return kInvalidValue;
-  return stub().enqueue(stream, std::function<void()>([=] {
-                          std::fill_n(static_cast<T *>(pointer(address)), count, value);
-                        }));
+  return stub().enqueue(stream,
+                        [=] { std::fill_n(static_cast<T *>(pointer(address)), count, value); });
 }
 
 Result cuMemsetD8Async(DeviceAddress address, unsigned char value, size_t count, Stream stream) {

@@ -84,9 +84,8 @@ Result cuLaunchKernel(FunctionHandle function, unsigned gridX, unsigned gridY, u
   for (size_t i = 0; i < kernel.parameters.size(); ++i)
     std::memcpy(launch.parameters.data() + kernel.parameters[i].offset, parameters[i],
                 kernel.parameters[i].bytes);
-  return it.enqueue(stream, std::function<void()>([&kernel, launch = std::move(launch)] {
-                      stub::runPtx(kernel, launch);
-                    }));
+  return it.enqueue(stream,
+                    [&kernel, launch = std::move(launch)] { stub::runPtx(kernel, launch); });
 }
 
 } // namespace titan::cuda::stubs

@@ -33,7 +33,6 @@ struct Part {
   std::vector<Call> calls;
   Stream stream = nullptr;
   uint64_t position = 0;
-  bool isHere = false;
 };
 
 struct Meeting {
@@ -122,8 +121,6 @@ void requireAccess(const Clique &clique, const void *data, size_t bytes) {
             "a buffer is no memory that the GPUs of its ranks can access");
 }
 
-using Contents = std::vector<std::vector<std::byte>>; ///< by rank
-
 /// The number of the n-th send of `from` to `to`, or receive of `to` from `from`.
 const Call *findCall(const Part &part, Kind kind, int peer, size_t n) {
   for (const Call &call : part.calls)
@@ -152,7 +149,7 @@ void combine(const Clique &clique, const std::vector<const Call *> &calls) {
   const Call &first = *calls.front();
   const auto ranks = calls.size();
   const size_t read = first.kind == Kind::reduceScatter ? first.count * ranks : first.count;
-  Contents sources(ranks);
+  std::vector<std::vector<std::byte>> sources(ranks);
   for (size_t i = 0; i < ranks; ++i) {
     const Call &call = *calls[i];
     require(call.kind == first.kind && call.count == first.count && call.type == first.type &&
@@ -241,7 +238,6 @@ int issue(Group &issued) {
   Part &part = meeting->parts[rank];
   part.calls = std::move(issued.calls);
   part.stream = issued.stream;
-  part.isHere = true;
   const int result = titanStubEnqueueShared(
       issued.stream,
       [clique, it = meeting, rank, isAborted = communicator->isAborted] {

@@ -97,11 +97,15 @@ struct Stub {
   /// All work of the current context's streams.
   void waitForAll(std::unique_lock<std::recursive_mutex> &lock);
   Result enqueue(StreamObject *stream, StubWork work);
-  Result enqueue(StreamObject *stream, std::function<void()> work) {
-    return enqueue(stream, StubWork([work = std::move(work)] {
-                     work();
-                     return true;
-                   }));
+  /// Work that returns nothing is done at once.
+  template <typename Work> Result enqueue(StreamObject *stream, Work work) {
+    if constexpr (std::is_void_v<std::invoke_result_t<Work &>>)
+      return enqueue(stream, StubWork([work = std::move(work)]() mutable {
+                       work();
+                       return true;
+                     }));
+    else
+      return enqueue(stream, StubWork(std::move(work)));
   }
 };
 

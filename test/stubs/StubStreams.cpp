@@ -42,10 +42,10 @@ Result cuStreamWaitEvent(Stream stream, EventHandle event, unsigned) {
   const uint64_t position = event->position;
   if (!source)
     return kSuccess;
-  return it.enqueue(stream, StubWork([source, position] {
-                      // A stream that has ended has done its work.
-                      return !stub().streams.contains(source) || stub().drain(*source, position);
-                    }));
+  return it.enqueue(stream, [source, position] {
+    // A stream that has ended has done its work.
+    return !stub().streams.contains(source) || stub().drain(*source, position);
+  });
 }
 
 Result cuStreamBeginCapture(Stream stream, int) {
@@ -124,11 +124,11 @@ Result cuGraphLaunch(ExecutableGraph executable, Stream stream) {
   TITAN_ENTER(true);
   if (!it.executables.contains(executable))
     return kInvalidHandle;
-  return it.enqueue(stream, std::function<void()>([executable] {
-                      for (const StubWork &work : executable->work)
-                        if (!work())
-                          throw std::runtime_error("a graph waits for what is not in it");
-                    }));
+  return it.enqueue(stream, [executable] {
+    for (const StubWork &work : executable->work)
+      if (!work())
+        throw std::runtime_error("a graph waits for what is not in it");
+  });
 }
 
 Result cuGraphExecDestroy(ExecutableGraph executable) {

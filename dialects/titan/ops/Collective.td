@@ -34,16 +34,14 @@ def Titan_ReshardOp : Titan_Op<"reshard", [
   let hasFolder = 1;
 }
 
-class Titan_CollectiveOp<string mnemonic, list<Trait> traits = []>
-    : Titan_Op<mnemonic, !listconcat([
+// `overrides`: methods of the collective interface that the op has of its own.
+class Titan_CollectiveOp<string mnemonic, list<string> overrides = []>
+    : Titan_Op<mnemonic, [
         Pure, DeclareOpInterfaceMethods<SymbolUserOpInterface>,
-        DeclareOpInterfaceMethods<Titan_CollectiveOpInterface>,
-        DeclareOpInterfaceMethods<Titan_CostOpInterface>], traits)>;
+        DeclareOpInterfaceMethods<Titan_CollectiveOpInterface, overrides>,
+        DeclareOpInterfaceMethods<Titan_CostOpInterface>]>;
 
-def Titan_AllGatherOp : Titan_Op<"all_gather", [
-    Pure, DeclareOpInterfaceMethods<SymbolUserOpInterface>,
-    DeclareOpInterfaceMethods<Titan_CollectiveOpInterface, ["isKeptForBackward"]>,
-    DeclareOpInterfaceMethods<Titan_CostOpInterface>]> {
+def Titan_AllGatherOp : Titan_CollectiveOp<"all_gather", ["isKeptForBackward"]> {
   let summary = "the ranks' parts one after another along a dimension, on every rank";
   let description = [{
     `placement` is that of the reshard that it came from: what is gathered per_microbatch in the

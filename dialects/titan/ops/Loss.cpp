@@ -22,21 +22,20 @@ static LogicalResult verifyNumClasses(Operation *op, IntegerAttr numClasses, int
   return error << ", found " << numClasses.getInt();
 }
 
-LogicalResult CrossEntropyOp::verify() {
-  if (failed(verifyLabels(*this, tensorType(getLogits()), tensorType(getLabels()))))
+template <typename Op> static LogicalResult verifyCrossEntropy(Op op) {
+  auto logits = tensorType(op.getLogits());
+  if (failed(verifyLabels(op, logits, tensorType(op.getLabels()))))
     return failure();
-  return verifyNumClasses(*this, getNumClassesAttr(), tensorType(getLogits()).getShape().back(),
-                          /*isPart=*/false);
+  return verifyNumClasses(op, op.getNumClassesAttr(), logits.getShape().back(), /*isPart=*/false);
 }
+
+LogicalResult CrossEntropyOp::verify() { return verifyCrossEntropy(*this); }
 
 LogicalResult CrossEntropyGradOp::verify() {
   if (!isSameTensor(getDlogits().getType(), getLogits().getType()))
     return emitOpError() << "dlogits " << getDlogits().getType() << " is not of the logits' type "
                          << getLogits().getType();
-  if (failed(verifyLabels(*this, tensorType(getLogits()), tensorType(getLabels()))))
-    return failure();
-  return verifyNumClasses(*this, getNumClassesAttr(), tensorType(getLogits()).getShape().back(),
-                          /*isPart=*/false);
+  return verifyCrossEntropy(*this);
 }
 
 static LogicalResult verifyHead(Operation *op, RankedTensorType input, RankedTensorType weight,

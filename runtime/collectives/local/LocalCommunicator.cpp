@@ -74,9 +74,7 @@ Status LocalCommunicator::start(OperationId id, std::span<std::byte *const> base
   Endpoint &endpoint = *operation.endpoint;
   const void *&occupant = endpoint.occupants[endpoint.started % endpoint.occupants.size()];
   if (occupant)
-    return invalidArgument(describe(operation) + ": at most " +
-                           std::to_string(endpoint.occupants.size()) +
-                           " operations are in flight, and the oldest is not awaited yet");
+    return tooManyInFlight(describe(operation), endpoint.occupants.size());
   occupant = &operation;
   operation.inFlight = true;
   operation.sequence = ++endpoint.started;
@@ -134,9 +132,8 @@ Status LocalCommunicator::timeOut(Operation &operation) {
 Status LocalCommunicator::await(OperationId id) {
   TITAN_RETURN_IF_ERROR(find(id));
   Operation &operation = *operations[static_cast<size_t>(id)];
-  if (!operation.inFlight)
-    return invalidArgument(group->describe() + ": operation " + std::to_string(id) + " (" +
-                           std::string(toString(operation.spec.collective)) + ") is not in flight");
+  TITAN_RETURN_IF_ERROR(
+      checkAwait(operation.inFlight, id, operation.spec.collective, group->describe()));
   Meeting &meeting = operation.endpoint->channel->meeting(operation.sequence);
   const EventCount::Clock::time_point deadline = EventCount::Clock::now() + options.timeout;
   for (;;) {

@@ -68,17 +68,10 @@ public:
 
   StatusOr<std::unique_ptr<Communicator>>
   createCommunicator(const CommunicatorGroup &group, const CommunicatorOptions &options) override {
-    TITAN_ASSIGN_OR_RETURN(const int member, checkGroup(group, index, size()));
-    if (options.maxInFlight < 1)
-      return invalidArgument("group '" + group.name +
-                             "': at least 1 operation is in flight, found " +
-                             std::to_string(options.maxInFlight));
+    TITAN_ASSIGN_OR_RETURN(const int member, checkGroup(group, options, index, size()));
     {
       const std::lock_guard lock(usedIds->mutex);
-      if (!usedIds->ids.insert(group.id).second)
-        return invalidArgument("group '" + group.name + "': rank " + std::to_string(index) +
-                               " has a communicator with id " + std::to_string(group.id) +
-                               " already");
+      TITAN_RETURN_IF_ERROR(claimId(usedIds->ids, group, index));
     }
     auto release = [used = usedIds, id = group.id] {
       const std::lock_guard lock(used->mutex);
@@ -93,9 +86,6 @@ public:
         *std::move(joined), member, options, std::move(release)));
   }
 
-  Status fill(std::byte *data, int64_t bytes, uint8_t value) override {
-    return fillHost(data, bytes, value);
-  }
   void abort(const std::string &reason) override { world->abort(reason); }
 
 private:

@@ -21,10 +21,6 @@ constexpr int64_t kReduceBlock = int64_t{1} << 14;    // elements
 constexpr int64_t kHelpedElements = int64_t{1} << 17; // from here on the other threads help
 constexpr std::chrono::microseconds kShortestSleep{20}, kLongestSleep{500};
 
-bool isPointToPoint(Collective collective) {
-  return collective == Collective::send || collective == Collective::receive;
-}
-
 } // namespace
 
 Status checkMpi(int code, const char *call) {
@@ -64,11 +60,7 @@ StatusOr<OperationId> MpiCommunicator::prepare(const CollectiveOperation &operat
   added->spec = operation;
   added->plan = planMessages(operation, size(), index, context->options.maxMessageBytes);
   added->owner = this;
-  const int peer = static_cast<int>(operation.peer);
-  const int counter = operation.collective == Collective::send      ? peer
-                      : operation.collective == Collective::receive ? -1 - peer
-                                                                    : size();
-  std::unique_ptr<uint64_t> &counted = sequences[counter];
+  std::unique_ptr<uint64_t> &counted = sequences[sequenceOf(operation, size())];
   if (!counted)
     counted = std::make_unique<uint64_t>(0);
   added->sequences = counted.get();
@@ -142,9 +134,7 @@ Status MpiCommunicator::start(OperationId id, std::span<std::byte *const> bases)
   if (Status status = checkStart(operation.inFlight, operation.bases, bases.size()); !status.ok())
     return status.withContext(describe(operation));
   if (inFlightHere >= options.maxInFlight)
-    return invalidArgument(describe(operation) + ": at most " +
-                           std::to_string(options.maxInFlight) +
-                           " operations are in flight, and the oldest is not awaited yet");
+    return tooManyInFlight(describe(operation), static_cast<size_t>(options.maxInFlight));
   for (size_t i = 0; i < operation.spec.pairs.size(); ++i) {
     operation.sources[i] = operation.spec.pairs[i].source.resolve(bases);
     operation.destinations[i] = operation.spec.pairs[i].destination.resolve(bases);
@@ -275,9 +265,7 @@ Status MpiCommunicator::failedAwait(Operation &operation) {
 Status MpiCommunicator::await(OperationId id) {
   TITAN_RETURN_IF_ERROR(find(id));
   Operation &operation = *operations[static_cast<size_t>(id)];
-  if (!operation.inFlight)
-    return invalidArgument(description + ": operation " + std::to_string(id) + " (" +
-                           std::string(toString(operation.spec.collective)) + ") is not in flight");
+  TITAN_RETURN_IF_ERROR(checkAwait(operation.inFlight, id, operation.spec.collective, description));
   const EventCount::Clock::time_point deadline = EventCount::Clock::now() + options.timeout;
   std::chrono::microseconds sleep = kShortestSleep;
   for (;;) {

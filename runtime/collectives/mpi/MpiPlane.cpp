@@ -37,25 +37,15 @@ public:
 
   StatusOr<std::unique_ptr<Communicator>>
   createCommunicator(const CommunicatorGroup &group, const CommunicatorOptions &options) override {
-    TITAN_ASSIGN_OR_RETURN(const int member, checkGroup(group, rank(), size()));
-    if (options.maxInFlight < 1)
-      return invalidArgument("group '" + group.name +
-                             "': at least 1 operation is in flight, found " +
-                             std::to_string(options.maxInFlight));
+    TITAN_ASSIGN_OR_RETURN(const int member, checkGroup(group, options, rank(), size()));
     {
       const std::lock_guard lock(context->mutex);
-      if (!context->ids.insert(group.id).second)
-        return invalidArgument("group '" + group.name + "': rank " + std::to_string(rank()) +
-                               " has a communicator with id " + std::to_string(group.id) +
-                               " already");
+      TITAN_RETURN_IF_ERROR(claimId(context->ids, group, rank()));
     }
     return std::unique_ptr<Communicator>(
         std::make_unique<MpiCommunicator>(context, group, member, options));
   }
 
-  Status fill(std::byte *data, int64_t bytes, uint8_t value) override {
-    return fillHost(data, bytes, value);
-  }
   void abort(const std::string &reason) override {
     const std::lock_guard lock(context->mutex);
     context->anyFailed = true;

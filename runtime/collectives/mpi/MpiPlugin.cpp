@@ -27,9 +27,6 @@ public:
   createCommunicator(const CommunicatorGroup &group, const CommunicatorOptions &options) override {
     return inner->createCommunicator(group, options);
   }
-  Status fill(std::byte *data, int64_t bytes, uint8_t value) override {
-    return inner->fill(data, bytes, value);
-  }
   void abort(const std::string &reason) override { inner->abort(reason); }
 
 private:

@@ -7,12 +7,6 @@
 namespace titan::cuda {
 namespace {
 
-/// Of cublasLtGetVersion, which counts 12.1.3 as 120103.
-std::string versionText(size_t version) {
-  return std::to_string(version / 10000) + "." + std::to_string(version % 10000 / 100) + "." +
-         std::to_string(version % 100);
-}
-
 int64_t alignmentOf(DeviceAddress address) {
   int64_t alignment = 256;
   while (address % static_cast<DeviceAddress>(alignment) != 0)
@@ -64,8 +58,8 @@ StatusOr<std::unique_ptr<BlasLt>> BlasLt::open(const std::string &name) {
   std::unique_ptr<BlasLt> blas(new BlasLt(*std::move(library)));
   TITAN_RETURN_IF_ERROR(blas->resolve());
   if (const size_t version = blas->cublasLtGetVersion(); version < kOldestBlasLt)
-    return unavailable("cuBLASLt is of version " + versionText(version) + "; needed is " +
-                       versionText(kOldestBlasLt) + " or newer");
+    return unavailable("cuBLASLt is of version " + libraryVersion(version) + "; needed is " +
+                       libraryVersion(kOldestBlasLt) + " or newer");
   TITAN_RETURN_IF_ERROR(blas->check(blas->cublasLtCreate(&blas->handle), "cublasLtCreate"));
   return blas;
 }
@@ -93,7 +87,7 @@ Status BlasLt::check(int status, const char *what) const {
                        std::to_string(status) + ")");
 }
 
-std::string BlasLt::describeVersion() const { return versionText(cublasLtGetVersion()); }
+std::string BlasLt::describeVersion() const { return libraryVersion(cublasLtGetVersion()); }
 
 StatusOr<LtLayout> BlasLt::createLayout(const LtProblem::Matrix &matrix, int64_t batch) const {
   LtLayout layout = nullptr;

@@ -111,12 +111,8 @@ public:
   Status fillRandom(std::byte *device, int64_t elements, int64_t elementBytes);
   Stream computeStream() const { return stream; }
   Context currentContext() const { return context; }
-  const KeyValueStore &store() const { return options.store; }
-  const std::string &ncclLibrary() const { return options.nccl; }
+  const CudaOptions &settings() const { return options; }
   const std::string &deviceName() const { return name; }
-  bool searchesGemms() const { return options.searchesGemms; }
-  const std::filesystem::path &gemmFolder() const { return options.gemmFolder; }
-  const std::function<void(const std::string &)> &noteFunction() const { return options.note; }
   int processors() const { return multiprocessors; }
 
 private:

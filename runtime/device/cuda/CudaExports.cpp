@@ -25,5 +25,5 @@ TITAN_EXPORT void titanCudaOpen(const titan::GpuOptions &options, titan::Status 
 TITAN_EXPORT void titanCudaConnect(titan::Device &device, titan::Status &status,
                                    std::unique_ptr<titan::DataPlane> &plane) {
   auto &gpu = static_cast<titan::cuda::CudaDevice &>(device);
-  give(titan::cuda::NcclPlane::open(gpu, gpu.store()), status, plane);
+  give(titan::cuda::NcclPlane::open(gpu, gpu.settings().store), status, plane);
 }

@@ -24,6 +24,16 @@ struct KeyValueStore {
   std::function<StatusOr<int64_t>(std::string_view key, int64_t amount)> add;
 };
 
+/// That of a World, which outlives it. A template: the plugin needs no World.
+template <typename World> KeyValueStore storeOf(World &world) {
+  return {world.rank(), world.size(),
+          [&world](std::string_view key, std::string_view value) { return world.set(key, value); },
+          [&world](std::string_view key, std::chrono::milliseconds timeout) {
+            return world.get(key, timeout);
+          },
+          [&world](std::string_view key, int64_t amount) { return world.add(key, amount); }};
+}
+
 struct GpuOptions {
   int ordinal = 0; ///< of the GPU, among those that the driver shows
   /// How many of those, from the first, belong to ranks of this process: each may then access the

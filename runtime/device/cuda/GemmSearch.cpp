@@ -135,12 +135,12 @@ std::string GemmSearch::keyOf(const LtProblem &problem) const {
 }
 
 std::filesystem::path GemmSearch::fileOf(const std::string &key) const {
-  return device.gemmFolder() / (hex(hash64(key)) + ".txt");
+  return device.settings().gemmFolder / (hex(hash64(key)) + ".txt");
 }
 
 void GemmSearch::note(const std::string &text) const {
-  if (device.noteFunction())
-    device.noteFunction()(text);
+  if (device.settings().note)
+    device.settings().note(text);
 }
 
 //===----------------------------------------------------------------------===//
@@ -150,7 +150,7 @@ void GemmSearch::note(const std::string &text) const {
 StatusOr<std::unique_ptr<LtPlan>> GemmSearch::plan(const LtProblem &problem,
                                                    const GemmOperands &operands) {
   const BlasLt &blas = device.blas();
-  if (!device.searchesGemms()) {
+  if (!device.settings().searchesGemms) {
     TITAN_ASSIGN_OR_RETURN(const std::vector<LtChoice> choices,
                            blas.choices(problem, kMaxWorkspace, 1));
     return blas.plan(problem, choices.front(), kMaxWorkspace);
@@ -167,7 +167,7 @@ StatusOr<std::unique_ptr<LtPlan>> GemmSearch::plan(const LtProblem &problem,
 /// The first rank that comes to a problem searches, and tells the others.
 StatusOr<LtChoice> GemmSearch::find(const LtProblem &problem, const GemmOperands &operands,
                                     const std::string &key) {
-  const KeyValueStore &store = device.store();
+  const KeyValueStore &store = device.settings().store;
   if (store.size == 1)
     return readOrMeasure(problem, operands, key);
   const std::string name = "titan/gemm/" + hex(hash64(key));
@@ -185,7 +185,7 @@ StatusOr<LtChoice> GemmSearch::find(const LtProblem &problem, const GemmOperands
 
 StatusOr<LtChoice> GemmSearch::readOrMeasure(const LtProblem &problem, const GemmOperands &operands,
                                              const std::string &key) {
-  const bool isKept = !device.gemmFolder().empty();
+  const bool isKept = !device.settings().gemmFolder.empty();
   std::error_code error;
   if (const auto file = fileOf(key); isKept && std::filesystem::exists(file, error)) {
     const auto text = readFile(file);
@@ -196,7 +196,7 @@ StatusOr<LtChoice> GemmSearch::readOrMeasure(const LtProblem &problem, const Gem
   }
   if (measured++ == 0)
     note("matrix products: the fastest algorithm for each shape is searched" +
-         (isKept ? ", and kept in " + device.gemmFolder().string() : std::string()));
+         (isKept ? ", and kept in " + device.settings().gemmFolder.string() : std::string()));
   TITAN_ASSIGN_OR_RETURN(const LtChoice choice, measure(problem, operands));
   if (isKept)
     if (const Status status = writeFileAtomically(fileOf(key), writeGemmChoice(key, choice));

@@ -83,4 +83,9 @@ StatusOr<DynamicLibrary> openCudaLibrary(std::span<const std::string> names,
                                "folder in LD_LIBRARY_PATH");
 }
 
+std::string libraryVersion(size_t version) {
+  return std::to_string(version / 10000) + "." + std::to_string(version % 10000 / 100) + "." +
+         std::to_string(version % 100);
+}
+
 } // namespace titan::cuda

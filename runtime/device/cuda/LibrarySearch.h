@@ -20,4 +20,7 @@ std::vector<std::string> cudaLibraryFolders(const std::string &component,
 StatusOr<DynamicLibrary> openCudaLibrary(std::span<const std::string> names,
                                          const std::string &component);
 
+/// A version as cuBLASLt and NCCL count: 120103 is 12.1.3.
+std::string libraryVersion(size_t version);
+
 } // namespace titan::cuda

@@ -4,11 +4,6 @@
 
 namespace titan::cuda {
 
-static std::string versionText(int version) {
-  return std::to_string(version / 10000) + "." + std::to_string(version % 10000 / 100) + "." +
-         std::to_string(version % 100);
-}
-
 int ncclType(DType type) {
   switch (type) {
   case DType::f32:
@@ -32,7 +27,7 @@ StatusOr<std::unique_ptr<Nccl>> Nccl::open(const std::string &name) {
   const std::string names[] = {name.empty() ? kNcclLibrary : name};
   auto library = openCudaLibrary(names, "nccl");
   if (!library.ok())
-    return library.status().withContext("NCCL " + versionText(kOldestNccl) +
+    return library.status().withContext("NCCL " + libraryVersion(kOldestNccl) +
                                         " or newer, which connects GPUs, is missing");
   std::unique_ptr<Nccl> nccl(new Nccl(*std::move(library)));
 #define TITAN_NCCL(result, name, parameters)                                                       \
@@ -44,8 +39,8 @@ StatusOr<std::unique_ptr<Nccl>> Nccl::open(const std::string &name) {
   TITAN_RETURN_IF_ERROR(
       nccl->check(nccl->ncclGetVersion(&nccl->version), "ncclGetVersion", nullptr));
   if (nccl->version < kOldestNccl)
-    return unavailable("NCCL is of version " + versionText(nccl->version) + "; needed is " +
-                       versionText(kOldestNccl) + " or newer");
+    return unavailable("NCCL is of version " + libraryVersion(nccl->version) + "; needed is " +
+                       libraryVersion(kOldestNccl) + " or newer");
   return nccl;
 }
 
@@ -63,6 +58,6 @@ Status Nccl::check(int result, const char *what, NcclHandle communicator) const 
                                     : internalError(message);
 }
 
-std::string Nccl::describeVersion() const { return versionText(version); }
+std::string Nccl::describeVersion() const { return libraryVersion(version); }
 
 } // namespace titan::cuda

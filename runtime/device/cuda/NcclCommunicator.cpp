@@ -19,10 +19,6 @@ constexpr milliseconds kLongestSleep(2);
 /// Above that of kernels; the driver takes the highest that it has.
 constexpr int kPriority = -5;
 
-bool isPointToPoint(Collective collective) {
-  return collective == Collective::send || collective == Collective::receive;
-}
-
 milliseconds until(EventCount::Clock::time_point deadline) {
   return std::max(milliseconds(0),
                   std::chrono::duration_cast<milliseconds>(deadline - EventCount::Clock::now()));
@@ -86,7 +82,7 @@ StatusOr<NcclChannel *> NcclCommunicator::getChannel(const CollectiveOperation &
   const bool isOfAll = !isPointToPoint(operation.collective);
   const bool sends = operation.collective == Collective::send;
   const int peer = static_cast<int>(operation.peer);
-  const int number = isOfAll ? size() : sends ? peer : -1 - peer;
+  const int number = sequenceOf(operation, size());
   if (const auto found = channels.find(number); found != channels.end())
     return found->second.get();
   auto channel = std::make_unique<NcclChannel>();
@@ -273,9 +269,7 @@ Status NcclCommunicator::start(OperationId id, std::span<std::byte *const> bases
   if (Status status = checkStart(operation.inFlight, operation.bases, bases.size()); !status.ok())
     return status.withContext(describe(operation));
   if (inFlight >= options.maxInFlight)
-    return invalidArgument(describe(operation) + ": at most " +
-                           std::to_string(options.maxInFlight) +
-                           " operations are in flight, and the oldest is not awaited yet");
+    return tooManyInFlight(describe(operation), static_cast<size_t>(options.maxInFlight));
   if (!channel.isConnected) {
     const auto deadline = Clock::now() + options.timeout;
     TITAN_RETURN_IF_ERROR(beginConnect(deadline));
@@ -300,9 +294,10 @@ Status NcclCommunicator::start(OperationId id, std::span<std::byte *const> bases
     return poll();
   }
   TITAN_CUDA_CHECK(driver, cuEventRecord(operation.done, channel.stream));
-  if (std::none_of(operations.begin(), operations.end(),
-                   [](const auto &it) { return it->isPending; }))
+  if (numPending == 0)
     progress = Clock::now();
+  // The watchdog may not have seen yet that it was done the last time.
+  numPending += operation.isPending ? 0 : 1;
   operation.inFlight = operation.isPending = true;
   ++inFlight;
   return okStatus();
@@ -367,9 +362,7 @@ Status NcclCommunicator::issuePair(const Operation &operation, const BufferPair 
 Status NcclCommunicator::await(OperationId id) {
   TITAN_RETURN_IF_ERROR(checkId(id, operations.size(), description));
   Operation &operation = *operations[static_cast<size_t>(id)];
-  if (!operation.inFlight)
-    return invalidArgument(description + ": operation " + std::to_string(id) + " (" +
-                           std::string(toString(operation.spec.collective)) + ") is not in flight");
+  TITAN_RETURN_IF_ERROR(checkAwait(operation.inFlight, id, operation.spec.collective, description));
   const std::lock_guard lock(mutex);
   operation.inFlight = false;
   --inFlight;
@@ -416,6 +409,7 @@ const NcclCommunicator::Operation *NcclCommunicator::findOverdue() {
       continue;
     }
     it->isPending = false;
+    --numPending;
     progress = now;
   }
   return oldest && now - progress > options.timeout ? oldest : nullptr;

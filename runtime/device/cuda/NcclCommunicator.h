@@ -86,6 +86,7 @@ private:
   std::map<int, std::unique_ptr<NcclChannel>> channels;
   std::vector<std::unique_ptr<Operation>> operations;
   int inFlight = 0;
+  int numPending = 0;         ///< operations that are pending
   Clock::time_point progress; ///< when an operation last ended, or began alone
 };
 

@@ -26,7 +26,7 @@ Status NcclContext::poll() const {
 
 StatusOr<std::unique_ptr<DataPlane>> NcclPlane::open(CudaDevice &device,
                                                      const KeyValueStore &store) {
-  TITAN_ASSIGN_OR_RETURN(std::unique_ptr<Nccl> nccl, Nccl::open(device.ncclLibrary()));
+  TITAN_ASSIGN_OR_RETURN(std::unique_ptr<Nccl> nccl, Nccl::open(device.settings().nccl));
   auto context = std::make_shared<NcclContext>(device, store, std::move(nccl));
   TITAN_ASSIGN_OR_RETURN(context->probe, device.allocate(format::Space::device, 2));
   return std::unique_ptr<DataPlane>(new NcclPlane(std::move(context)));
@@ -48,10 +48,7 @@ std::string NcclPlane::describe() const {
 
 StatusOr<std::unique_ptr<Communicator>>
 NcclPlane::createCommunicator(const CommunicatorGroup &group, const CommunicatorOptions &options) {
-  TITAN_ASSIGN_OR_RETURN(const int member, checkGroup(group, rank(), size()));
-  if (options.maxInFlight < 1)
-    return invalidArgument("group '" + group.name + "': at least 1 operation is in flight, found " +
-                           std::to_string(options.maxInFlight));
+  TITAN_ASSIGN_OR_RETURN(const int member, checkGroup(group, options, rank(), size()));
   Hasher hasher;
   for (const int each : group.ranks)
     hasher.update(static_cast<uint64_t>(each));
@@ -59,10 +56,7 @@ NcclPlane::createCommunicator(const CommunicatorGroup &group, const Communicator
       "titan/nccl/" + std::to_string(group.id) + "/" + std::to_string(hasher.digest());
   {
     const std::lock_guard lock(context->mutex);
-    if (!context->ids.insert(group.id).second)
-      return invalidArgument("group '" + group.name + "': rank " + std::to_string(rank()) +
-                             " has a communicator with id " + std::to_string(group.id) +
-                             " already");
+    TITAN_RETURN_IF_ERROR(claimId(context->ids, group, rank()));
     key += "/" + std::to_string(context->generations[key]++);
   }
   return std::unique_ptr<Communicator>(

@@ -31,11 +31,6 @@ TITAN_DEVICE float flipLane(float value, int mask) {
   return __builtin_bit_cast(
       float, __nvvm_shfl_sync_bfly_i32(-1, __builtin_bit_cast(int, value), mask, kWarp - 1));
 }
-/// The value of lane `lane`.
-TITAN_DEVICE float fromLane(float value, int lane) {
-  return __builtin_bit_cast(
-      float, __nvvm_shfl_sync_idx_i32(-1, __builtin_bit_cast(int, value), lane, kWarp - 1));
-}
 // Partners combine the same two values, so all lanes get the same bits.
 TITAN_DEVICE float warpSum(float value) {
   for (int mask = kWarp / 2; mask > 0; mask /= 2)

@@ -140,11 +140,7 @@ TEST_F(GemmSearchTest, OneRankSearchesForAll) {
       const std::unique_ptr<World> world = *group->join(rank);
       CudaOptions own = options;
       own.note = {};
-      own.store.rank = rank;
-      own.store.size = 2;
-      own.store.set = [&](auto key, auto value) { return world->set(key, value); };
-      own.store.get = [&](auto key, auto timeout) { return world->get(key, timeout); };
-      own.store.add = [&](auto key, auto amount) { return world->add(key, amount); };
+      own.store = storeOf(*world);
       prepare(own);
       EXPECT_TRUE(world->leave(std::chrono::minutes(1)).ok());
     });
