@@ -5,6 +5,7 @@
 #include "runtime/device/cuda/CudaPlugin.h"
 #include "runtime/world/LocalWorld.h"
 
+#include <condition_variable>
 #include <mutex>
 #include <random>
 #include <thread>
@@ -80,6 +81,7 @@ private:
 
   Status runOne(int index, int threads, RankWork work);
   void end(int index, const Status &status);
+  void awaitAll();
   std::string describeAbsent(int failed) const;
   std::string dumpAll() const;
 
@@ -91,6 +93,8 @@ private:
   std::shared_ptr<LocalGroup> worlds; ///< of GPUs
 
   std::mutex mutex; ///< of the rest
+  std::condition_variable changed;
+  size_t ended = 0; ///< ranks
   Status failure;   ///< the first that says why
   Status silent;    ///< of ranks that tell nobody, and echoes of other failures
 };
@@ -144,7 +148,11 @@ std::string LocalRanks::dumpAll() const {
 void LocalRanks::end(int index, const Status &status) {
   const std::lock_guard lock(mutex);
   Rank &rank = *ranks[static_cast<size_t>(index)];
+  if (rank.ended)
+    return;
   rank.ended = true;
+  ++ended;
+  changed.notify_all();
   if (status.ok() || !failure.ok())
     return;
   const Status named = status.withContext("rank " + std::to_string(index));
@@ -165,6 +173,11 @@ void LocalRanks::end(int index, const Status &status) {
     other->monitor->release();
 }
 
+void LocalRanks::awaitAll() {
+  std::unique_lock lock(mutex);
+  changed.wait(lock, [this] { return ended == ranks.size(); });
+}
+
 Status LocalRanks::runOne(int index, int threads, RankWork work) {
   // What all ranks would say is said once.
   Logger nobody = Logger::silent();
@@ -173,6 +186,10 @@ Status LocalRanks::runOne(int index, int threads, RankWork work) {
   place.localRank = index;
   place.ranksOfProcess = static_cast<int>(ranks.size());
   place.plane = rank.plane.get();
+  place.beforeFreeing = [this, index](const Status &status) {
+    end(index, status);
+    awaitAll();
+  };
   if (worlds) {
     TITAN_ASSIGN_OR_RETURN(rank.world, worlds->join(index));
     place.world = rank.world.get();
@@ -207,8 +224,12 @@ Status runRank(const format::Program &program, const JobConfig &job, const Train
   TITAN_ASSIGN_OR_RETURN(std::unique_ptr<Trainer> trainer,
                          Trainer::create(program, *device.device, job, logger, own));
   const Status status = work(*trainer);
-  if (!status.ok() && device.gpuPlane)
+  if (status.ok())
+    return status;
+  if (device.gpuPlane)
     device.gpuPlane->abort(status.message()); // whose end waits for the others otherwise
+  if (place.beforeFreeing)
+    place.beforeFreeing(status);
   return status;
 }
 

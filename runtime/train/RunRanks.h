@@ -5,6 +5,8 @@
 #include "runtime/train/Trainer.h"
 #include "runtime/world/World.h"
 
+#include <functional>
+
 namespace titan {
 
 /// What is done with the trainer of each rank.
@@ -26,6 +28,9 @@ struct RankPlace {
   DataPlane *plane = nullptr;
   /// Of a program for GPUs, which makes its own data plane; null for the only rank.
   World *world = nullptr;
+  /// Called with why the rank ends early, while its memory is still there: a peer of the same
+  /// process may be reading it. May be empty.
+  std::function<void(const Status &)> beforeFreeing;
 };
 
 /// Runs one rank in the calling thread.
