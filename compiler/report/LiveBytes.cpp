@@ -1,5 +1,7 @@
 #include "compiler/report/LiveBytes.h"
 
+#include "passes/memory/MemoryHistory.h"
+
 namespace titan {
 
 std::vector<int64_t> LiveCount::take() const {
@@ -8,17 +10,6 @@ std::vector<int64_t> LiveCount::take() const {
   for (size_t i = 0; i < bytes.size(); ++i)
     bytes[i] = current += changes[i];
   return bytes;
-}
-
-void LiveBytes::splitAt(int64_t byte) {
-  auto next = lives.lower_bound(byte);
-  if (next == lives.begin())
-    return;
-  auto before = std::prev(next);
-  if (before->second.end <= byte)
-    return;
-  lives.emplace_hint(next, byte, before->second);
-  before->second.end = byte;
 }
 
 /// Adds a life that ends at the instruction, in pieces where it overwrites some of the bytes.
@@ -59,8 +50,8 @@ void LiveBytes::write(ByteSpan range, size_t instruction, LiveCount &count) {
   writer = instruction;
   int64_t &end = justWritten[range.begin];
   end = std::max(end, range.end);
-  splitAt(range.begin);
-  splitAt(range.end);
+  splitAt(lives, range.begin);
+  splitAt(lives, range.end);
   int64_t unread = range.end - range.begin;
   auto life = lives.lower_bound(range.begin);
   while (life != lives.end() && life->first < range.end) {

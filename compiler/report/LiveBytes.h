@@ -46,7 +46,6 @@ private:
     int64_t end;     ///< of its bytes
     size_t lastRead; ///< instruction
   };
-  void splitAt(int64_t byte);
   void addLife(ByteSpan range, size_t instruction);
 
   std::map<int64_t, Life> lives;          ///< by first byte; disjoint

@@ -68,7 +68,8 @@ ShardingRule getPointwiseRule(Operation *op) {
   TensorFactors dimensions;
   for (int64_t size : shape)
     dimensions.push_back({rule.addFactor(size)});
-  rule.operands.assign(op->getNumOperands(), dimensions);
+  for (Type type : op->getOperandTypes())
+    rule.operands.push_back(cast<RankedTensorType>(type).getRank() ? dimensions : TensorFactors());
   rule.results.assign(op->getNumResults(), dimensions);
   return rule;
 }

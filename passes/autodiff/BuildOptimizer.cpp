@@ -185,7 +185,7 @@ private:
       const Totals totals = {load(builder, loc, names::kGradientNorm, scalar),
                              load(builder, loc, names::kValidTokens, scalar),
                              load(builder, loc, names::kFinite, scalar)};
-      updateParameters(builder, rank, loadReduced(builder, rank), totals);
+      updateParameters(builder, rank, loadGradients(builder, rank), totals);
     }
   }
 
@@ -194,35 +194,23 @@ private:
     return getSharding(gradient.getType()) != getSharding(parameter.getType());
   }
 
-  static std::string getReducedName(VariableOp parameter) {
-    return (names::kReducedPrefix + parameter.getSymName()).str();
-  }
-
   /// A pipeline reads gradients twice, for the norm and by the optimizer, and reduces them before
-  /// the first: the second finds the sums in variables.
+  /// the first: the second finds the sums in variables, which are the gradients from here on.
   void keepReduced(OpBuilder &builder, ModuleOp module, std::optional<int64_t> rank,
                    ArrayRef<Value> values) {
     for (auto [parameter, gradient] : llvm::zip(parameters, gradients)) {
       if (!isOn(gradient, rank))
         continue;
-      if (isUnreduced(parameter, gradient)) {
-        createVariable(module, parameter.getLoc(), getReducedName(parameter), Role::derived,
-                       cast<RankedTensorType>(parameter.getType()));
-        StoreOp::create(builder, parameter.getLoc(), values.front(), getReducedName(parameter));
-      }
+      Value sum = values.front();
       values = values.drop_front();
+      if (!isUnreduced(parameter, gradient))
+        continue;
+      const std::string name = (names::kReducedPrefix + parameter.getSymName()).str();
+      gradient = createVariable(module, parameter.getLoc(), name, Role::derived,
+                                cast<RankedTensorType>(parameter.getType()));
+      owners[name] = *rank;
+      StoreOp::create(builder, parameter.getLoc(), sum, name);
     }
-  }
-
-  SmallVector<Value> loadReduced(OpBuilder &builder, std::optional<int64_t> rank) {
-    SmallVector<Value> values;
-    for (auto [parameter, gradient] : llvm::zip(parameters, gradients))
-      if (isOn(gradient, rank))
-        values.push_back(
-            isUnreduced(parameter, gradient)
-                ? load(builder, gradient.getLoc(), getReducedName(parameter), parameter.getType())
-                : loadGradient(builder, parameter, gradient));
-    return values;
   }
 
   SmallVector<Value> loadGradients(OpBuilder &builder, std::optional<int64_t> rank) {

@@ -48,7 +48,9 @@ public:
       obsolete.resize(half.function.getNumArguments());
       (void)half.function.eraseArguments(obsolete); // fails for functions without a body only
     }
-    setResults(forward, results, attributes);
+    unreturned.resize(forward.getNumResults());
+    returned->eraseOperands(unreturned);
+    (void)forward.eraseResults(unreturned);
     eraseDeadOps(forward.getBody().front());
   }
 
@@ -58,8 +60,7 @@ private:
   static void recompute(Half &half);
   void handOver();
   void give(Value value, unsigned index);
-  static void setResults(func::FuncOp function, ArrayRef<Value> results,
-                         ArrayRef<DictionaryAttr> attributes);
+  static DictionaryAttr addResult(func::FuncOp function, Value value);
 
   const RematProblem &problem;
   const RematPlan &plan;
@@ -67,9 +68,8 @@ private:
   Operation *returned;
   SmallVector<Half, 2> halves;
   llvm::DenseSet<Value> kept, carried;
-  SmallVector<Value> results;             ///< of the forward: what it sends, then the residuals
-  SmallVector<DictionaryAttr> attributes; ///< of the results
-  BitVector obsolete;                     ///< arguments of the backward, of both halves alike
+  BitVector unreturned; ///< results of the forward that it returns no longer
+  BitVector obsolete;   ///< arguments of the backward, of both halves alike
 };
 
 } // namespace
@@ -83,15 +83,6 @@ static bool isGatheredToKeep(Value value) {
   return collective && collective.isKeptForBackward();
 }
 
-static SmallVector<DictionaryAttr> getResultAttributes(func::FuncOp function) {
-  SmallVector<DictionaryAttr> attributes;
-  for (unsigned i = 0; i < function.getNumResults(); ++i) {
-    DictionaryAttr known = function.getResultAttrDict(i);
-    attributes.push_back(known ? known : DictionaryAttr::get(function.getContext()));
-  }
-  return attributes;
-}
-
 /// The backward has the value as an argument. A second half has it only if the plan says so: what
 /// it does not read needs no memory until then.
 void PlanApplier::give(Value value, unsigned index) {
@@ -103,27 +94,33 @@ void PlanApplier::give(Value value, unsigned index) {
 /// Residuals that stay keep their places and what is known of their layout.
 void PlanApplier::keepOldResiduals() {
   obsolete.resize(halves.front().function.getNumArguments());
+  unreturned.resize(returned->getNumOperands());
   const unsigned numSent = problem.functions.numSent;
-  const SmallVector<DictionaryAttr> known = getResultAttributes(forward);
-  for (auto [i, value] : llvm::enumerate(returned->getOperands())) {
+  for (unsigned i = numSent; i < returned->getNumOperands(); ++i) {
+    Value value = returned->getOperand(i);
     const unsigned index = forward.getNumArguments() + i - numSent;
-    const bool stays = (kept.contains(value) || isGatheredToKeep(value)) &&
-                       !halves.front().mapping.contains(value);
-    if (i < numSent || stays) {
-      results.push_back(value);
-      attributes.push_back(known[i]);
-    }
-    if (i < numSent)
-      continue;
-    if (stays)
+    if ((kept.contains(value) || isGatheredToKeep(value)) &&
+        !halves.front().mapping.contains(value)) {
       give(value, index);
-    else
+    } else {
+      unreturned.set(i);
       obsolete.set(index);
+    }
     for (Half &half : halves)
       if (BlockArgument argument = half.function.getArgument(index);
           half.mapping.lookupOrNull(value) != argument)
         half.missing[argument] = value;
   }
+}
+
+/// Returns what is known of the layout of the new last result.
+DictionaryAttr PlanApplier::addResult(func::FuncOp function, Value value) {
+  Operation *end = function.getBody().front().getTerminator();
+  const DictionaryAttr attributes =
+      getLocalAttributes(function->getParentOfType<ModuleOp>(), value.getType());
+  end->insertOperands(end->getNumOperands(), value);
+  (void)function.insertResult(function.getNumResults(), value.getType(), attributes);
+  return attributes;
 }
 
 /// New residuals stand behind the old ones, all of which are still there.
@@ -132,10 +129,9 @@ void PlanApplier::addNewResiduals() {
   for (Value value : problem.values) {
     if (!kept.contains(value) || halves.front().mapping.contains(value))
       continue;
-    results.push_back(value);
-    attributes.push_back(getLocalAttributes(forward->getParentOfType<ModuleOp>(), value.getType()));
+    const DictionaryAttr attributes = addResult(forward, value);
     for (Half &half : halves)
-      (void)half.function.insertArgument(index, value.getType(), attributes.back(), value.getLoc());
+      (void)half.function.insertArgument(index, value.getType(), attributes, value.getLoc());
     give(value, index);
     ++index;
   }
@@ -154,30 +150,17 @@ void PlanApplier::recompute(Half &half) {
 /// The first half returns what it has computed again and the second one is to have.
 void PlanApplier::handOver() {
   func::FuncOp first = halves.front().function;
-  Operation *end = first.getBody().front().getTerminator();
-  SmallVector<Value> handed(end->getOperands());
-  SmallVector<DictionaryAttr> known = getResultAttributes(first);
-  OpBuilder builder(end);
+  OpBuilder builder(first.getBody().front().getTerminator());
   for (Value value : problem.values) {
     if (!carried.contains(value) || kept.contains(value) || isa<BlockArgument>(value))
       continue;
-    handed.push_back(cloneWithOperands(builder, value, halves.front().mapping));
-    known.push_back(getLocalAttributes(first->getParentOfType<ModuleOp>(), value.getType()));
+    const DictionaryAttr attributes =
+        addResult(first, cloneWithOperands(builder, value, halves.front().mapping));
     func::FuncOp second = halves.back().function;
     const unsigned index = second.getNumArguments();
-    (void)second.insertArgument(index, value.getType(), known.back(), value.getLoc());
+    (void)second.insertArgument(index, value.getType(), attributes, value.getLoc());
     halves.back().mapping.map(value, second.getArgument(index));
   }
-  setResults(first, handed, known);
-}
-
-void PlanApplier::setResults(func::FuncOp function, ArrayRef<Value> results,
-                             ArrayRef<DictionaryAttr> attributes) {
-  Operation *end = function.getBody().front().getTerminator();
-  end->setOperands(results);
-  function.setType(FunctionType::get(function.getContext(), function.getArgumentTypes(),
-                                     end->getOperandTypes()));
-  function_interface_impl::setAllResultAttrDicts(function, attributes);
 }
 
 void applyPlan(const RematProblem &problem, const RematPlan &plan) {

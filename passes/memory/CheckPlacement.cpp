@@ -144,7 +144,7 @@ bool PlacementChecker::mayShare(Operation *op, unsigned result, unsigned operand
   const ResultPlacement how = getPlacement(op->getResult(result));
   if (how.kind == Kind::around && how.operands[0] == operand)
     return isPart(op->getOperand(operand), op->getResult(result), how.rankPart);
-  return how.kind == Kind::inPlace && llvm::is_contained(how.operands, operand);
+  return how.kind == Kind::inPlace && how.operands[0] == operand;
 }
 
 LogicalResult PlacementChecker::checkOverlaps(Operation *op) {

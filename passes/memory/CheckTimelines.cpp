@@ -1,6 +1,7 @@
 #include "passes/memory/CheckTimelines.h"
 
 #include "dialects/exec/Accesses.h"
+#include "dialects/interfaces/Cost.h"
 #include "passes/memory/SlotHistory.h"
 
 #include <limits>
@@ -67,9 +68,8 @@ public:
   }
 
   LogicalResult check(exec::TimelineOp timeline) {
-    for (Region *section :
-         {&timeline.getPrologue(), &timeline.getBodyRegion(), &timeline.getEpilogue()})
-      if (failed(checkSection(*section)))
+    for (Region &section : timeline->getRegions())
+      if (failed(checkSection(section)))
         return failure();
     return success();
   }
@@ -139,8 +139,7 @@ std::vector<SlotInput> TimelineChecker::getInputs() {
     const auto found = classes.find(variable.getBaseAttr().getAttr());
     if (variable.getRole() != exec::Role::Input || found == classes.end())
       continue;
-    auto type = cast<ShapedType>(variable.getType());
-    const int64_t bytes = type.getNumElements() * exec::getElementBytes(type.getElementType());
+    const int64_t bytes = getByteSize(variable.getType());
     for (int64_t slot = 0; slot < static_cast<int64_t>(found->second.getSlots()); ++slot)
       inputs.push_back(
           {getRange(found->second, slot, variable.getOffset(), variable.getOffset() + bytes),

@@ -13,14 +13,6 @@ MemoryHistory::Pieces &MemoryHistory::spaceOf(uint64_t space) {
 }
 
 /// Makes a piece begin at `at`.
-void MemoryHistory::split(Pieces &pieces, int64_t at) {
-  auto found = std::prev(pieces.upper_bound(at));
-  if (found->first == at)
-    return;
-  pieces.emplace(at, found->second);
-  found->second.end = at;
-}
-
 std::vector<std::pair<int64_t, MemoryHistory::Piece>>
 MemoryHistory::piecesOf(const ByteRange &range) const {
   std::vector<std::pair<int64_t, Piece>> result;
@@ -46,8 +38,8 @@ MemoryHistory::piecesOf(const ByteRange &range) const {
 void MemoryHistory::write(Value value, ByteRange range, Writer writer) {
   if (range.begin < range.end) {
     Pieces &pieces = spaceOf(range.space);
-    split(pieces, range.begin);
-    split(pieces, range.end);
+    splitAt(pieces, range.begin);
+    splitAt(pieces, range.end);
     pieces.erase(pieces.lower_bound(range.begin), pieces.lower_bound(range.end));
     pieces.emplace(range.begin, Piece{range.end, ++stamps, writer});
   }

@@ -20,6 +20,19 @@ struct ByteRange {
   }
 };
 
+/// Makes the piece that holds the byte, if there is one, begin there. Pieces are disjoint, by their
+/// first byte; each has its `end`.
+template <typename Piece> void splitAt(std::map<int64_t, Piece> &pieces, int64_t byte) {
+  auto next = pieces.lower_bound(byte);
+  if (next == pieces.begin())
+    return;
+  auto before = std::prev(next);
+  if (before->second.end <= byte)
+    return;
+  pieces.emplace_hint(next, byte, before->second);
+  before->second.end = byte;
+}
+
 /// Every byte remembers the last write to it. Defining a value takes down which writes its bytes
 /// come from; the value is intact as long as they are the same. That proves a plan, however it was
 /// made: a value that was given memory of another one too early is no longer intact when it is
@@ -73,7 +86,6 @@ private:
   };
 
   Pieces &spaceOf(uint64_t space);
-  static void split(Pieces &pieces, int64_t at);
   std::vector<std::pair<int64_t, Piece>> piecesOf(const ByteRange &range) const;
 
   std::unordered_map<uint64_t, Pieces> spaces;

@@ -174,9 +174,8 @@ private:
 /// filled into every place: CSE has made equal zeros one, which all others would be copied from.
 void cloneConstants(func::FuncOp function) {
   auto isAssembled = [](Operation &op) {
-    auto buffering = dyn_cast<BufferingOpInterface>(op);
-    return buffering && op.getNumResults() == 1 &&
-           buffering.getPlacement(0).kind == ResultPlacement::Kind::assembled;
+    return op.getNumResults() == 1 &&
+           getPlacement(op.getResult(0)).kind == ResultPlacement::Kind::assembled;
   };
   for (Operation &op : function.getOps()) {
     if (!isa<StoreOp>(op) && !isAssembled(op))

@@ -45,18 +45,18 @@ RematParts::RematParts(RematGraph graph) : whole(std::move(graph)) {
   buildGraphs();
 }
 
-/// Whether it depends on other choices what the value costs. If its op never runs again, what is
-/// needed as long as a value can be costs the same whatever is chosen.
-bool RematParts::isChoice(const RematValue &value) const {
-  const bool isNeededAnyway = whole.isSplit() ? value.isNeededByWeights : value.isNeeded;
-  if (value.producer < 0)
-    return value.bytesHanded > 0 && !isNeededAnyway;
-  return whole.ops[value.producer].mayRerun || !isNeededAnyway;
-}
-
 /// Ops and values belong together where one's choice depends on the other's.
 void RematParts::split() {
   const size_t numOps = whole.ops.size();
+  const auto needs = whole.isSplit() ? &RematValue::isNeededByWeights : &RematValue::isNeeded;
+  // Whether it depends on other choices what the value costs. If its op never runs again, what is
+  // needed as long as a value can be costs the same whatever is chosen.
+  auto isChoice = [&](const RematValue &value) {
+    const bool isNeededAnyway = value.*needs;
+    if (value.producer < 0)
+      return value.bytesHanded > 0 && !isNeededAnyway;
+    return whole.ops[value.producer].mayRerun || !isNeededAnyway;
+  };
   DisjointSets sets(numOps + whole.values.size());
   std::vector<bool> isPart(whole.values.size());
   for (size_t value = 0; value < whole.values.size(); ++value) {

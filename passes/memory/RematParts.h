@@ -26,7 +26,6 @@ private:
     std::vector<unsigned> ops, values; ///< their numbers in the whole
     size_t graph = 0;
   };
-  bool isChoice(const RematValue &value) const;
   void split();
   void buildGraphs();
 

@@ -50,6 +50,11 @@ private:
   Wide getCost(const RematPlan &plan) const {
     return static_cast<Wide>(plan.bytes) * bytePrice + static_cast<Wide>(plan.work) * workPrice;
   }
+  /// What it costs to have the value unless its op runs again.
+  Wide getValueCost(const RematValue &value, int64_t bytes) const {
+    return value.producer < 0 || value.mayKeep ? static_cast<Wide>(bytes) * bytePrice
+                                               : MinimumCut::kInfinite;
+  }
   void setOpCosts(HalfProblem &half, bool inWeights, const Hold *hold) const;
   std::vector<bool> cut(const HalfProblem &half) const;
   std::vector<bool> chooseInput(const std::vector<bool> &carried, const Hold *hold = nullptr) const;
@@ -147,11 +152,11 @@ std::vector<bool> PlanSearch::chooseInput(const std::vector<bool> &carried,
   HalfProblem half;
   for (size_t i = 0; i < graph.values.size(); ++i) {
     const RematValue &value = graph.values[i];
-    const int64_t bytes = carried[i] ? value.bytesToWeights - value.bytesHanded : value.bytes;
+    const int64_t bytes = value.producer < 0 ? 0
+                          : carried[i]       ? value.bytesToWeights - value.bytesHanded
+                                             : value.bytes;
     half.isNeeded.push_back(value.isNeeded || carried[i]);
-    half.valueCost.push_back(value.producer < 0 ? 0
-                             : value.mayKeep    ? static_cast<Wide>(bytes) * bytePrice
-                                                : MinimumCut::kInfinite);
+    half.valueCost.push_back(getValueCost(value, bytes));
   }
   setOpCosts(half, /*inWeights=*/false, hold);
   return cut(half);
@@ -168,9 +173,7 @@ std::vector<bool> PlanSearch::chooseWeights(const std::vector<bool> &rerun,
     const int64_t bytes =
         isMade ? value.bytesHanded : value.bytesToWeights - (inInput[i] ? value.bytes : 0);
     half.isNeeded.push_back(value.isNeededByWeights);
-    half.valueCost.push_back(value.producer < 0 || value.mayKeep
-                                 ? static_cast<Wide>(bytes) * bytePrice
-                                 : MinimumCut::kInfinite);
+    half.valueCost.push_back(getValueCost(value, bytes));
   }
   setOpCosts(half, /*inWeights=*/true, hold);
   return cut(half);
@@ -186,9 +189,7 @@ std::vector<bool> PlanSearch::chooseForBoth() const {
   HalfProblem both;
   for (const RematValue &value : graph.values) {
     both.isNeeded.push_back(value.isNeeded || value.isNeededByWeights);
-    both.valueCost.push_back(value.producer < 0 ? 0
-                             : value.mayKeep ? static_cast<Wide>(value.bytesToWeights) * bytePrice
-                                             : MinimumCut::kInfinite);
+    both.valueCost.push_back(getValueCost(value, value.producer < 0 ? 0 : value.bytesToWeights));
   }
   for (const RematOp &op : graph.ops)
     both.opCost.push_back(op.mayRerun ? static_cast<Wide>(op.work + op.workInWeights) * workPrice

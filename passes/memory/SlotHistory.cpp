@@ -108,8 +108,8 @@ private:
   /// Gives the range new contents, piece by piece, from the old ones or null.
   template <typename Change> void replace(const ByteRange &range, Change change) {
     Pieces &pieces = spaces[range.space];
-    split(pieces, range.begin);
-    split(pieces, range.end);
+    splitAt(pieces, range.begin);
+    splitAt(pieces, range.end);
     int64_t at = range.begin;
     for (auto piece = pieces.lower_bound(at); at < range.end;) {
       const bool isHole = piece == pieces.end() || piece->first > at;
@@ -124,17 +124,6 @@ private:
       ++piece;
       at = end;
     }
-  }
-
-  static void split(Pieces &pieces, int64_t at) {
-    auto next = pieces.upper_bound(at);
-    if (next == pieces.begin())
-      return;
-    auto piece = std::prev(next);
-    if (piece->first == at || piece->second.end <= at)
-      return;
-    pieces.emplace_hint(next, at, piece->second);
-    piece->second.end = at;
   }
 
   const std::vector<SlotEntry> &entries;

@@ -159,23 +159,14 @@ void BackwardSplitter::buildWeights() {
 
 /// Takes the second half out of the first.
 void BackwardSplitter::shrinkFirst() {
-  SmallVector<Value> results(end->getOperands());
-  SmallVector<DictionaryAttr> attributes;
-  for (unsigned i = 0; i < results.size(); ++i) {
-    DictionaryAttr given = function.getResultAttrDict(i);
-    attributes.push_back(given ? given : DictionaryAttr::get(function.getContext()));
-  }
   for (Value value : handed) {
-    results.push_back(value);
-    attributes.push_back(getLocalAttributes(module, value.getType()));
+    end->insertOperands(end->getNumOperands(), value);
+    (void)function.insertResult(function.getNumResults(), value.getType(),
+                                getLocalAttributes(module, value.getType()));
   }
   for (Operation &op : llvm::make_early_inc_range(llvm::reverse(block)))
     if (moved.contains(&op))
       op.erase();
-  end->setOperands(results);
-  function.setType(FunctionType::get(function.getContext(), function.getArgumentTypes(),
-                                     end->getOperandTypes()));
-  function_interface_impl::setAllResultAttrDicts(function, attributes);
   eraseDeadOps(block);
 }
 

@@ -107,19 +107,12 @@ struct HeadChunks {
 
   template <typename Op>
   HeadChunks(OpBuilder &builder, Op op, int64_t chunks)
-      : HeadChunks(builder, op.getLoc(), op.getInput(), op.getLabels(), op.getWeight(),
-                   {op.getFirstClass(), op.getClassAxesAttr(), op.getNumClassesAttr()},
-                   op.getWholeLogits(), chunks) {}
-
-  HeadChunks(OpBuilder &builder, Location loc, Value inputValue, Value labelsValue, Value weight,
-             ClassPart part, bool wholeLogits, int64_t chunks)
-      : builder(builder), loc(loc), weight(weight), part(part),
-        exchanges(wholeLogits && part.axes) {
-    auto type = tensorType(inputValue);
-    tokens = tensorType(labelsValue).getNumElements();
-    rowsPerChunk = (tokens + chunks - 1) / std::max<int64_t>(1, chunks);
-    input = reshape(inputValue, {tokens, type.getShape().back()});
-    labels = reshape(labelsValue, {tokens});
+      : builder(builder), loc(op.getLoc()), weight(op.getWeight()),
+        part{op.getFirstClass(), op.getClassAxesAttr(), op.getNumClassesAttr()},
+        exchanges(op.getWholeLogits() && part.axes), tokens(op.getNumTokens()),
+        rowsPerChunk((tokens + chunks - 1) / std::max<int64_t>(1, chunks)) {
+    input = reshape(op.getInput(), {tokens, tensorType(op.getInput()).getShape().back()});
+    labels = reshape(op.getLabels(), {tokens});
   }
 
   Value reshape(Value value, ArrayRef<int64_t> shape) {

@@ -110,13 +110,7 @@ LogicalResult MapOp::evaluate(ReferenceContext &, ArrayRef<const HostTensor *> o
   return success();
 }
 
-ShardingRule MapOp::getShardingRule() {
-  ShardingRule rule = getPointwiseRule(*this);
-  for (auto [factors, input] : llvm::zip_equal(rule.operands, getInputs()))
-    if (isOneNumber(*this, input))
-      factors.clear();
-  return rule;
-}
+ShardingRule MapOp::getShardingRule() { return getPointwiseRule(*this); }
 
 //===----------------------------------------------------------------------===//
 // Vector-Jacobian product

@@ -79,7 +79,6 @@ public:
   Value constant(Type type, double value) {
     return arith::ConstantOp::create(builder, loc, builder.getFloatAttr(type, value));
   }
-  Value add(Value a, Value b) { return arith::AddFOp::create(builder, loc, a, b); }
   Value sub(Value a, Value b) { return arith::SubFOp::create(builder, loc, a, b); }
   Value mul(Value a, Value b) { return arith::MulFOp::create(builder, loc, a, b); }
   Value div(Value a, Value b) { return arith::DivFOp::create(builder, loc, a, b); }

@@ -38,15 +38,6 @@ LogicalResult AdamUpdateOp::evaluate(ReferenceContext &, ArrayRef<const HostTens
 // Per element: 1 for the scaled gradient, 3 and 4 for the moments, 2 for the decay, 7 for the step.
 int64_t AdamUpdateOp::getFlops() { return 17 * tensorType(getParameter()).getNumElements(); }
 
-ShardingRule AdamUpdateOp::getShardingRule() {
-  ShardingRule rule;
-  TensorFactors tensor;
-  for (int64_t extent : tensorType(getParameter()).getShape())
-    tensor.push_back({rule.addFactor(extent)});
-  rule.operands.append(4, tensor);
-  rule.operands.append(9, {});
-  rule.results.assign(3, tensor);
-  return rule;
-}
+ShardingRule AdamUpdateOp::getShardingRule() { return getPointwiseRule(*this); }
 
 } // namespace titan
