@@ -312,9 +312,9 @@ void addKeyGradients(const Task &task, int64_t key, int64_t keys, int64_t query)
                                   ? tile<kNarrowRows, 1, Left::inPlace>
                                   : selectTile<Left::inPlace>(count, width / kLanes);
       function(depth, scratch.weights + weightsAt, kWeightStride, scratch.outGradRows + from, width,
-               scratch.vGrad + to, paddedDim, true, scratch.outGradRows + from);
+               scratch.vGrad + to, paddedDim, true, scratch.outGradRows + from, 0);
       function(depth, scratch.scoreGrads + weightsAt, kWeightStride, scratch.queryRows + from,
-               width, scratch.kGrad + to, paddedDim, true, scratch.queryRows + from);
+               width, scratch.kGrad + to, paddedDim, true, scratch.queryRows + from, 0);
     }
   }
 }

@@ -126,7 +126,7 @@ inline int64_t keyPanelStride(int64_t dim) { return kPanel * dim + 16; }
 inline void panelScores(int64_t dim, const float *panel, int64_t keys, const float *queries,
                         float *scores, int64_t stride) {
   selectTile<Left::packed>(keys, kTileVectors)(dim, panel, 0, queries, kGroup, scores, stride,
-                                               false, queries);
+                                               false, queries, 0);
 }
 
 /// Replaces the scores of keys that a query does not see.
@@ -154,7 +154,7 @@ inline void addWeightedRows(int64_t dim, const float *values, int64_t valueKeys,
     int64_t rows = std::min<int64_t>(kTileRows, dim - row);
     selectTile<Left::packed>(rows, kTileVectors)(keys, values + row * valueKeys + firstKey * rows,
                                                  0, weights, stride, result + row * kGroup, kGroup,
-                                                 accumulate, weights);
+                                                 accumulate, weights, 0);
   }
 }
 

@@ -1,7 +1,7 @@
 // Our own GEMM, one version per instruction set: B is packed once by all threads into panels as
-// wide as the register tile; then chunks of rows of C are handed out, each packing its rows of A.
-// The scheme is that of K. Goto and R. van de Geijn, "Anatomy of High-Performance Matrix
-// Multiplication", 2008.
+// wide as the register tile, where its rows are used often enough; then chunks of rows of C are
+// handed out, each packing its rows of A. The scheme is that of K. Goto and R. van de Geijn,
+// "Anatomy of High-Performance Matrix Multiplication", 2008.
 
 // AVX2 and AVX-512 have a tile; oneDNN serves the rest. (Highway wants a baseline besides.)
 #define HWY_DISABLED_TARGETS (~(HWY_AVX2 | HWY_AVX3 | HWY_EMU128 | HWY_SCALAR))
@@ -39,6 +39,10 @@ constexpr int64_t kInPlaceColumns = 768;
 /// AVX-512 CPUs have second-level caches in which a chunk's rows in place stay as well as packed
 /// ones, unless their stride, a multiple of this many floats, puts them all into a few sets.
 constexpr int64_t kCompetingStride = 2048;
+/// Up to this many rows of a weight gradient a panel of B is used too rarely to pay for packing it,
+/// unless its stride, a multiple of this many floats, puts its rows into a few cache sets.
+constexpr int64_t kInPlaceRows = 768;
+constexpr int64_t kCompetingPanelStride = 512;
 /// Panels of B that are packed together where their columns are adjacent.
 constexpr int kPanelsTogether = 4;
 /// Keeps panels of A from competing for the same cache sets.
@@ -65,8 +69,9 @@ struct Block {
   float *c;
   bool accumulate;
   float *packedB;
-  float *packedA; ///< a buffer per worker
-  bool inPlace;
+  float *packedA;        ///< a buffer per worker
+  bool inPlace;          ///< A
+  bool hasPanelsInPlace; ///< B
   DepthBlocks depths;
 
   int64_t panels() const { return ceilDiv(n, kTileColumns); }
@@ -81,6 +86,33 @@ struct Block {
   float *packedPanel(int64_t depthBlock, int64_t panel) const {
     return packedB + depthBlock * depths.depth * panels() * kTileColumns +
            panel * kTileColumns * depthOf(depthBlock);
+  }
+};
+
+/// A panel of B of one depth block, packed or in place.
+struct Panel {
+  const float *data;
+  int64_t stride;
+
+  Panel(const Block &block, int64_t depthBlock, int64_t panel)
+      : data(block.packedPanel(depthBlock, panel)), stride(block.panelVectors(panel) * kLanes) {
+    if (!block.hasPanelsInPlace)
+      return;
+    stride = block.shape.ldb;
+    data = block.b + depthBlock * block.depths.depth * stride + panel * kTileColumns;
+  }
+
+  /// Where what the n-th tile before this panel prefetches of it begins; null when others have all.
+  /// Packed, it is a run of lines; in place, a line of each of some rows.
+  const float *prefetched(const Block &block, int64_t depth, int64_t tile) const {
+    if (block.hasPanelsInPlace) {
+      const int64_t column = tile / kTileUnroll * kLineFloats;
+      return column < kTileColumns
+                 ? data + tile % kTileUnroll * (depth / kTileUnroll) * stride + column
+                 : nullptr;
+    }
+    const int64_t offset = tile * tilePrefetchFloats(depth);
+    return offset < depth * kTileColumns ? data + offset : nullptr;
   }
 };
 
@@ -131,7 +163,7 @@ void packB(ThreadPool &pool, const Block &block) {
 void edgeTile(TileFunction function, int64_t rows, int64_t width, int64_t k, const float *a,
               int64_t lda, const float *b, int64_t ldb, float *c, int64_t ldc, bool accumulate) {
   alignas(64) float result[kTileRows * kTileColumns];
-  function(k, a, lda, b, ldb, result, kTileColumns, false, b);
+  function(k, a, lda, b, ldb, result, kTileColumns, false, b, 0);
   for (int64_t i = 0; i < rows; ++i)
     for (int64_t j = 0; j < width; ++j)
       c[i * ldc + j] = result[i * kTileColumns + j] + (accumulate ? c[i * ldc + j] : 0.0f);
@@ -152,25 +184,25 @@ void computeChunk(const Block &block, int64_t row, int64_t rows, int64_t firstPa
     bool accumulate = block.accumulate || depthBlock > 0;
     for (int64_t panel = firstPanel; panel < lastPanel; ++panel) {
       int64_t vectors = block.panelVectors(panel), width = block.panelWidth(panel);
-      const float *b = block.packedPanel(depthBlock, panel);
+      const Panel b(block, depthBlock, panel);
+      const Panel coming = panel + 1 < lastPanel
+                               ? Panel(block, depthBlock, panel + 1)
+                               : Panel(block, (depthBlock + 1) % block.depths.count, firstPanel);
+      const int64_t comingStride = block.hasPanelsInPlace ? coming.stride : kLineFloats;
       float *c = block.c + row * shape.ldc + panel * kTileColumns;
-      const float *coming =
-          panel + 1 < lastPanel
-              ? block.packedPanel(depthBlock, panel + 1)
-              : block.packedPanel((depthBlock + 1) % block.depths.count, firstPanel);
       for (int64_t i = 0; i < rows; i += kTileRows, c += kTileRows * shape.ldc) {
         int64_t tileRows = std::min<int64_t>(kTileRows, rows - i);
         const float *a = block.inPlace ? block.a + (row + i) * shape.lda + k0
                                        : packedA + i / kTileRows * panelStride;
         TileFunction function = block.inPlace ? selectTile<Left::inPlace>(tileRows, vectors)
                                               : selectTile<Left::packed>(tileRows, vectors);
-        int64_t fetched = i / kTileRows * tilePrefetchFloats(depth);
-        const float *next = fetched < depth * kTileColumns ? coming + fetched : b;
+        const float *next = coming.prefetched(block, depth, i / kTileRows);
         if (width == vectors * kLanes)
-          function(depth, a, shape.lda, b, vectors * kLanes, c, shape.ldc, accumulate, next);
+          function(depth, a, shape.lda, b.data, b.stride, c, shape.ldc, accumulate,
+                   next ? next : b.data, next ? comingStride : 0);
         else
-          edgeTile(function, tileRows, width, depth, a, shape.lda, b, vectors * kLanes, c,
-                   shape.ldc, accumulate);
+          edgeTile(function, tileRows, width, depth, a, shape.lda, b.data, b.stride, c, shape.ldc,
+                   accumulate);
       }
     }
   }
@@ -184,7 +216,8 @@ int64_t unitRows(int64_t rows, int workers) {
 }
 
 void computeBlock(ThreadPool &pool, const Block &block) {
-  packB(pool, block);
+  if (!block.hasPanelsInPlace)
+    packB(pool, block);
   const int64_t handedOut = unitRows(block.shape.m, pool.size());
   // Few rows for many threads: columns are divided too.
   int64_t units = ceilDiv(block.shape.m, handedOut);
@@ -211,10 +244,16 @@ bool usesRowsInPlace(const GemmShape &shape) {
   return shape.n <= kInPlaceColumns || (HWY_TARGET == HWY_AVX3 && !compete);
 }
 
+bool usesPanelsInPlace(const GemmShape &shape) {
+  return shape.transA && !shape.transB && shape.m <= kInPlaceRows && shape.n % kLanes == 0 &&
+         shape.ldb % kCompetingPanelStride != 0;
+}
+
 struct Buffers {
   float *packedB, *packedA;
   Buffers(Workspace &space, const GemmShape &shape, int threads) {
     int64_t n = ceilDiv(std::min(shape.n, kPackedWidth), kTileColumns) * kTileColumns;
+    // Panels in place need none, but a larger product asks for the room of its parts once.
     packedB = space.take<float>(std::min(shape.k, kPackedDepth) * n);
     packedA = space.take<float>(threads * packedRowBlockFloats());
   }
@@ -232,6 +271,7 @@ void gemmTiled(ThreadPool &pool, const GemmShape &shape, const float *a, const f
                Workspace space) {
   Buffers buffers(space, shape, pool.size());
   bool inPlace = !shape.transA && usesRowsInPlace(shape);
+  bool panelsInPlace = usesPanelsInPlace(shape);
   for (int64_t matrix = 0; matrix < shape.batch; ++matrix) {
     const float *matrixA = a + matrix * shape.strideA, *matrixB = b + matrix * shape.strideB;
     float *matrixC = c + matrix * shape.strideC;
@@ -248,6 +288,7 @@ void gemmTiled(ThreadPool &pool, const GemmShape &shape, const float *a, const f
                     buffers.packedB,
                     buffers.packedA,
                     inPlace,
+                    panelsInPlace,
                     DepthBlocks(depth)};
         computeBlock(pool, block);
       }

@@ -47,12 +47,12 @@ inline constexpr int64_t tilePrefetchFloats(int64_t k) { return k / kTileUnroll 
 /// sums[rows][vectors] = A B, where B is [k] rows of stride ldb. Every element is one chain of
 /// fused multiply-adds in the order of k, whatever the tile's size: so the bits of a result do not
 /// depend on how a matrix is cut into tiles. What the caller reads after it, from `next` on, is
-/// brought into the second-level cache meanwhile: no hardware prefetcher sees where the next panel
-/// lies.
+/// brought into the second-level cache meanwhile, a line every kTileUnroll steps, nextStride floats
+/// apart: no hardware prefetcher sees where the next panel lies.
 template <int rows, int vectors, Left left>
 HWY_INLINE void tileSums(int64_t k, const float *HWY_RESTRICT a, int64_t lda,
                          const float *HWY_RESTRICT b, int64_t ldb, const float *next,
-                         FloatVector (&sums)[rows][vectors]) {
+                         int64_t nextStride, FloatVector (&sums)[rows][vectors]) {
   const FloatTag d;
   HWY_UNROLL(16)
   for (int i = 0; i < rows; ++i)
@@ -99,7 +99,7 @@ HWY_INLINE void tileSums(int64_t k, const float *HWY_RESTRICT a, int64_t lda,
       step(u);
     a += kTileUnroll * rows;
     __builtin_prefetch(next, 0, 2);
-    next += kLineFloats;
+    next += nextStride;
   }
   for (; p < k; ++p) {
     step(0);
@@ -108,11 +108,11 @@ HWY_INLINE void tileSums(int64_t k, const float *HWY_RESTRICT a, int64_t lda,
 }
 
 /// C[rows, vectors * kLanes] = A B, or += with `accumulate`. A caller with nothing to prefetch
-/// passes b for `next`.
+/// passes b for `next`, and 0 for its stride.
 template <int rows, int vectors, Left left>
 HWY_NOINLINE void tile(int64_t k, const float *HWY_RESTRICT a, int64_t lda,
                        const float *HWY_RESTRICT b, int64_t ldb, float *HWY_RESTRICT c, int64_t ldc,
-                       bool accumulate, const float *next) {
+                       bool accumulate, const float *next, int64_t nextStride) {
   const FloatTag d;
   FloatVector sums[rows][vectors];
   // C is far away when it is added to, and nothing else hides that: the products do not depend on
@@ -124,7 +124,7 @@ HWY_NOINLINE void tile(int64_t k, const float *HWY_RESTRICT a, int64_t lda,
     for (int j = 0; j < vectors * kLanes; j += kLineFloats)
       hwy::Prefetch(c + i * ldc + j);
   }
-  tileSums<rows, vectors, left>(k, a, lda, b, ldb, next, sums);
+  tileSums<rows, vectors, left>(k, a, lda, b, ldb, next, nextStride, sums);
   HWY_UNROLL(16)
   for (int i = 0; i < rows; ++i)
     HWY_UNROLL(8)
@@ -135,7 +135,8 @@ HWY_NOINLINE void tile(int64_t k, const float *HWY_RESTRICT a, int64_t lda,
 }
 
 using TileFunction = void (*)(int64_t k, const float *a, int64_t lda, const float *b, int64_t ldb,
-                              float *c, int64_t ldc, bool accumulate, const float *next);
+                              float *c, int64_t ldc, bool accumulate, const float *next,
+                              int64_t nextStride);
 
 template <int vectors, Left left> TileFunction tileOfRows(int64_t rows) {
   static_assert(kTileRows == 6);
