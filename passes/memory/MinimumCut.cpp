@@ -5,24 +5,27 @@
 namespace titan {
 
 unsigned MinimumCut::addNode() {
-  outgoing.emplace_back();
+  outgoing.push_back(-1);
   return static_cast<unsigned>(outgoing.size() - 1);
 }
 
+void MinimumCut::append(unsigned from, unsigned to, Capacity capacity) {
+  edges.push_back({to, outgoing[from], capacity});
+  outgoing[from] = static_cast<int>(edges.size() - 1);
+}
+
 void MinimumCut::addEdge(unsigned from, unsigned to, Capacity capacity) {
-  outgoing[from].push_back(static_cast<unsigned>(edges.size()));
-  edges.push_back({to, capacity});
-  outgoing[to].push_back(static_cast<unsigned>(edges.size()));
-  edges.push_back({from, 0});
+  append(from, to, capacity);
+  append(to, from, 0);
 }
 
 /// Distances from the source along edges that are not full; false if the sink is out of reach.
 bool MinimumCut::buildLevels() {
   levels.assign(outgoing.size(), -1);
   levels[kSource] = 0;
-  std::vector<unsigned> queue{kSource};
-  for (size_t at = 0; at < queue.size(); ++at)
-    for (unsigned index : outgoing[queue[at]]) {
+  queue.assign(1, kSource);
+  for (size_t at = 0; at < queue.size() && levels[kSink] < 0; ++at)
+    for (int index = outgoing[queue[at]]; index >= 0; index = edges[index].following) {
       const Edge &edge = edges[index];
       if (edge.left > 0 && levels[edge.to] < 0) {
         levels[edge.to] = levels[queue[at]] + 1;
@@ -37,13 +40,12 @@ MinimumCut::Capacity MinimumCut::push(unsigned node, Capacity limit) {
   if (node == kSink)
     return limit;
   Capacity sent = 0;
-  for (size_t &at = next[node]; at < outgoing[node].size(); ++at) {
-    const unsigned index = outgoing[node][at];
-    Edge &edge = edges[index];
+  for (int &at = next[node]; at >= 0; at = edges[at].following) {
+    Edge &edge = edges[at];
     if (edge.left > 0 && levels[edge.to] == levels[node] + 1) {
       const Capacity part = push(edge.to, std::min(limit - sent, edge.left));
       edge.left -= part;
-      edges[index ^ 1].left += part;
+      edges[at ^ 1].left += part;
       sent += part;
     }
     if (sent == limit)
@@ -54,7 +56,7 @@ MinimumCut::Capacity MinimumCut::push(unsigned node, Capacity limit) {
 
 std::vector<bool> MinimumCut::findSourceSide() {
   while (buildLevels()) {
-    next.assign(outgoing.size(), 0);
+    next = outgoing;
     push(kSource, kInfinite);
   }
   std::vector<bool> side(levels.size());

@@ -1,7 +1,6 @@
 // The minimum cut of a directed graph with capacities.
 #pragma once
 
-#include <cstddef>
 #include <cstdint>
 #include <vector>
 
@@ -29,17 +28,20 @@ public:
 private:
   struct Edge {
     unsigned to;
+    int following; ///< the next edge that leaves the same node, -1 after the last
     Capacity left; ///< capacity minus flow
   };
 
+  void append(unsigned from, unsigned to, Capacity capacity);
   bool buildLevels();
   Capacity push(unsigned node, Capacity limit);
 
   /// An edge and its reverse stand at 2i and 2i + 1.
   std::vector<Edge> edges;
-  std::vector<std::vector<unsigned>> outgoing = std::vector<std::vector<unsigned>>(2);
+  std::vector<int> outgoing = {-1, -1}; ///< the first edge that leaves each node
   std::vector<int> levels;
-  std::vector<size_t> next; ///< the first edge of each node that may still lead on
+  std::vector<int> next; ///< the first edge of each node that may still lead on
+  std::vector<unsigned> queue;
 };
 
 } // namespace titan
