@@ -1,5 +1,6 @@
 #include "runtime/train/RunCommand.h"
 
+#include "runtime/device/cuda/CudaPlugin.h"
 #include "runtime/format/Dump.h"
 #include "runtime/format/ProgramFile.h"
 #include "runtime/train/ProcessRanks.h"
@@ -120,6 +121,8 @@ Status runProgram(Run &run, ProcessRank *process, int worldSize,
     print = format::dumpProgram(program);
     return okStatus();
   }
+  if (isForGpus(program))
+    widenGpuQueues();
   for (const std::string &note : run.job.notes)
     logger.info("{}", note);
   TrainerOptions options;

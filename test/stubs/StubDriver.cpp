@@ -6,7 +6,8 @@
 // written too early, or a wait that is missing, shows.
 //
 // Environment: TITAN_STUB_GPUS (how many, 1), TITAN_STUB_CAPABILITY (120: 12.0), TITAN_STUB_DRIVER
-// (13000), TITAN_STUB_MEMORY (bytes, 8 GiB, of all GPUs together).
+// (13000), TITAN_STUB_MEMORY (bytes, 8 GiB, of all GPUs together), TITAN_STUB_CONNECTIONS (hardware
+// queues that cuInit asks for, 1).
 #include "test/stubs/StubState.h"
 
 #include <cstdlib>
@@ -23,7 +24,11 @@ static constexpr size_t kGranularity = size_t{2} << 20;
 
 Result cuInit(unsigned flags) {
   TITAN_ENTER(false);
-  return flags == 0 ? (setting("TITAN_STUB_GPUS", 1) > 0 ? kSuccess : kNoDevice) : kInvalidValue;
+  // The driver reads its own variable here.
+  if (flags != 0 ||
+      setting("CUDA_DEVICE_MAX_CONNECTIONS", 8) < setting("TITAN_STUB_CONNECTIONS", 1))
+    return kInvalidValue;
+  return setting("TITAN_STUB_GPUS", 1) > 0 ? kSuccess : kNoDevice;
 }
 
 Result cuDriverGetVersion(int *version) {

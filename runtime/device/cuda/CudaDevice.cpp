@@ -162,6 +162,9 @@ Status CudaDevice::describeDevice() {
 /// NCCL moves data between GPUs of one process straight from buffer to buffer.
 Status CudaDevice::findPeers(int count) {
   accessors = {device};
+  // A process that has one rank has one GPU, whatever it is shown: it leaves the others alone.
+  if (count == 1)
+    return okStatus();
   for (int ordinal = 0; ordinal < count; ++ordinal) {
     DeviceNumber peer = 0;
     int can = 0;

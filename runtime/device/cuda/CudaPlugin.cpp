@@ -1,12 +1,18 @@
 // The side of the CUDA plugin that every program has: it opens the plugin.
 #include "runtime/device/cuda/CudaPlugin.h"
 
+#include <cstdlib>
+
 namespace titan {
 
 static constexpr PluginDescription kPlugin = {
     "libtitan_cuda.so", kCudaVersionSymbol, kCudaInterfaceVersion,
     "; programs for GPUs run through this plugin of Titan: build the target titan_cuda, or compile "
     "the job with --target=cpu"};
+
+void widenGpuQueues() {
+  ::setenv("CUDA_DEVICE_MAX_CONNECTIONS", "32", /*replace=*/0); // the most that there are
+}
 
 StatusOr<CudaPlugin> openCudaDevice(const GpuOptions &options) {
   TITAN_ASSIGN_OR_RETURN(DynamicLibrary library, DynamicLibrary::openPlugin(kPlugin));

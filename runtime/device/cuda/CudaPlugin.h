@@ -58,6 +58,12 @@ struct CudaPlugin {
   StatusOr<std::unique_ptr<DataPlane>> connect() const;
 };
 
+/// Lets each stream of a GPU have a queue of its own in hardware: of the driver's 8, streams share
+/// some, and a transfer could wait in one behind a transfer that itself waits for its peer. For the
+/// environment, where what the user has set stays; before the process opens a GPU, and while no
+/// other thread reads the environment.
+void widenGpuQueues();
+
 /// Opens a GPU. Errors (unavailable) say what is missing: the plugin, the driver, a GPU, or a
 /// library. A device is used by one thread at a time, the one that opened it.
 StatusOr<CudaPlugin> openCudaDevice(const GpuOptions &options);

@@ -79,8 +79,8 @@ StatusOr<DynamicLibrary> openCudaLibrary(std::span<const std::string> names,
   std::string message = "tried " + tried;
   for (const std::string &folder : folders)
     message += (&folder == &folders.front() ? "; looked in " : ", ") + folder;
-  return unavailable(message + "; install CUDA's libraries, or pip's nvidia-cublas, or name their "
-                               "folder in LD_LIBRARY_PATH");
+  return unavailable(message + "; install it, with a CUDA toolkit or as pip's nvidia-" + component +
+                     "-cu12 or -cu13, or name its folder in LD_LIBRARY_PATH");
 }
 
 std::string libraryVersion(size_t version) {

@@ -45,13 +45,13 @@ NcclCommunicator::NcclCommunicator(std::shared_ptr<NcclContext> context, Communi
     : context(std::move(context)), group(std::move(group)), index(rank),
       options(std::move(options)), description(describeGroup(this->group)), key(std::move(key)) {
   const std::lock_guard lock(this->context->mutex);
-  this->context->communicators.insert(this);
+  this->context->communicators[this->group.id] = this;
 }
 
 NcclCommunicator::~NcclCommunicator() {
   {
     const std::lock_guard lock(context->mutex);
-    context->communicators.erase(this);
+    context->communicators.erase(group.id);
     context->ids.erase(group.id);
   }
   endChannels();
@@ -82,26 +82,32 @@ StatusOr<NcclChannel *> NcclCommunicator::getChannel(const CollectiveOperation &
   const bool isOfAll = !isPointToPoint(operation.collective);
   const bool sends = operation.collective == Collective::send;
   const int peer = static_cast<int>(operation.peer);
-  const int number = sequenceOf(operation, size());
-  if (const auto found = channels.find(number); found != channels.end())
+  const int from = isOfAll ? size() : sends ? index : peer;
+  const int to = isOfAll ? size() : sends ? peer : index;
+  if (const auto found = channels.find({from, to}); found != channels.end())
     return found->second.get();
   auto channel = std::make_unique<NcclChannel>();
   channel->key = key;
   if (isOfAll) {
     TITAN_RETURN_IF_ERROR(announce(*channel, group.ranks, index));
   } else {
-    const int from = sends ? index : peer, to = sends ? peer : index;
     channel->key += "/" + std::to_string(from) + "-" + std::to_string(to);
     TITAN_RETURN_IF_ERROR(announce(
         *channel, {group.ranks[static_cast<size_t>(from)], group.ranks[static_cast<size_t>(to)]},
         sends ? 0 : 1));
   }
-  return (channels[number] = std::move(channel)).get();
+  return (channels[{from, to}] = std::move(channel)).get();
+}
+
+/// Whether the channel has begun to meet its other ranks; the watchdog ends channels.
+bool NcclCommunicator::hasBegun(const NcclChannel &channel) {
+  const std::lock_guard lock(mutex);
+  return channel.handle || channel.isConnected;
 }
 
 Status NcclCommunicator::beginConnect(Clock::time_point deadline) {
-  for (auto &[peer, channel] : channels) {
-    if (channel->handle || channel->isConnected)
+  for (auto &[ends, channel] : channels) {
+    if (hasBegun(*channel))
       continue;
     auto text = context->store.get(channel->key, until(deadline));
     if (!text.ok())
@@ -134,54 +140,60 @@ StatusOr<bool> NcclCommunicator::isSettled(NcclChannel &channel) {
   return state != kNcclInProgress;
 }
 
+/// Waits until nothing is in progress. The mutex is free meanwhile: the watchdog looks on, and may
+/// end the channel.
+Status NcclCommunicator::settle(NcclChannel &channel, Clock::time_point deadline) {
+  return waitUntil(deadline, [&]() -> StatusOr<bool> {
+    const std::lock_guard lock(mutex);
+    return isSettled(channel);
+  });
+}
+
+/// Waits for the other ranks of a channel while programs are loaded.
+Status NcclCommunicator::awaitPeers(NcclChannel &channel, Clock::time_point deadline) {
+  const Status status = settle(channel, deadline);
+  if (status.code() != StatusCode::deadlineExceeded)
+    return status.withContext(description);
+  context->fail({StatusCode::deadlineExceeded, "rank " + std::to_string(context->store.rank) +
+                                                   " connects to " + description + ": waited for " +
+                                                   findMissing(channel, 0)});
+  return poll();
+}
+
 Status NcclCommunicator::finishConnect(Clock::time_point deadline) {
-  for (auto &[peer, channel] : channels) {
+  for (auto &[ends, channel] : channels) {
     if (channel->isConnected)
       continue;
-    const Status status = waitUntil(deadline, [&]() -> StatusOr<bool> {
-      const std::lock_guard lock(mutex);
-      return isSettled(*channel);
-    });
-    if (status.code() == StatusCode::deadlineExceeded) {
-      const Status late = {StatusCode::deadlineExceeded,
-                           "rank " + std::to_string(context->store.rank) + " connects to " +
-                               description + ": waited for " + findMissing(*channel, 0)};
-      context->fail(late);
-      return poll();
-    }
-    TITAN_RETURN_IF_ERROR(status.withContext(description));
+    TITAN_RETURN_IF_ERROR(awaitPeers(*channel, deadline));
     const std::lock_guard lock(mutex);
     channel->isConnected = true;
   }
   return okStatus();
 }
 
-Status NcclCommunicator::beginExchange() {
-  const std::lock_guard lock(mutex);
-  if (context->failed.load())
-    return poll();
+Status NcclCommunicator::exchangeFirst(Clock::time_point deadline) {
   const Nccl &nccl = *context->library;
   std::byte *probe = context->probe->data();
-  for (auto &[peer, channel] : channels) {
-    if (peer == size() || channel->isPaired)
+  for (auto &[ends, channel] : channels) {
+    if (ends.first == size() || channel->isPaired)
       continue;
-    TITAN_RETURN_IF_ERROR(check(nccl.ncclGroupStart(), "ncclGroupStart", *channel));
-    const int result =
-        channel->rank == 0
-            ? nccl.ncclSend(probe, 1, kNcclUint8, 1, channel->handle, channel->stream)
-            : nccl.ncclRecv(probe + 1, 1, kNcclUint8, 0, channel->handle, channel->stream);
-    const Status ended = check(nccl.ncclGroupEnd(), "ncclGroupEnd", *channel);
-    TITAN_RETURN_IF_ERROR(check(result, "the first exchange", *channel));
-    TITAN_RETURN_IF_ERROR(ended);
+    {
+      const std::lock_guard lock(mutex);
+      if (context->failed.load())
+        return poll();
+      TITAN_RETURN_IF_ERROR(check(nccl.ncclGroupStart(), "ncclGroupStart", *channel));
+      const int result =
+          channel->rank == 0
+              ? nccl.ncclSend(probe, 1, kNcclUint8, 1, channel->handle, channel->stream)
+              : nccl.ncclRecv(probe + 1, 1, kNcclUint8, 0, channel->handle, channel->stream);
+      const Status ended = check(nccl.ncclGroupEnd(), "ncclGroupEnd", *channel);
+      TITAN_RETURN_IF_ERROR(check(result, "the first exchange", *channel));
+      TITAN_RETURN_IF_ERROR(ended);
+    }
+    TITAN_RETURN_IF_ERROR(awaitPeers(*channel, deadline));
     channel->isPaired = true;
-    channel->isConnected = false;
   }
   return okStatus();
-}
-
-/// Waits for the end of a call that does not block; with the mutex.
-Status NcclCommunicator::settle(NcclChannel &channel) {
-  return waitUntil(Clock::now() + options.timeout, [&] { return isSettled(channel); });
 }
 
 /// Names the ranks that have not come as far as this one, by what they say when they too have
@@ -202,7 +214,7 @@ std::string NcclCommunicator::findMissing(const NcclChannel &channel, uint64_t s
 }
 
 void NcclCommunicator::abortChannels() {
-  for (auto &[peer, channel] : channels)
+  for (auto &[ends, channel] : channels)
     if (NcclHandle handle = std::exchange(channel->handle, nullptr))
       context->library->ncclCommAbort(handle);
 }
@@ -223,7 +235,7 @@ void NcclCommunicator::endChannels() {
   const Driver &driver = context->driver();
   const auto deadline = Clock::now() + kEndTime;
   std::vector<NcclChannel *> ending;
-  for (auto &[peer, channel] : channels)
+  for (auto &[ends, channel] : channels)
     if (channel->handle && channel->isConnected && !context->failed.load() &&
         finalize(*channel, deadline).ok())
       ending.push_back(channel.get());
@@ -231,7 +243,7 @@ void NcclCommunicator::endChannels() {
     if (waitUntil(deadline, [&] { return isSettled(*channel); }).ok())
       context->library->ncclCommDestroy(std::exchange(channel->handle, nullptr));
   abortChannels();
-  for (auto &[peer, channel] : channels) {
+  for (auto &[ends, channel] : channels) {
     if (channel->ready)
       driver.cuEventDestroy(channel->ready);
     if (channel->stream)
@@ -275,16 +287,9 @@ Status NcclCommunicator::start(OperationId id, std::span<std::byte *const> bases
     TITAN_RETURN_IF_ERROR(beginConnect(deadline));
     TITAN_RETURN_IF_ERROR(finishConnect(deadline));
   }
-  const std::lock_guard lock(mutex);
-  if (context->failed.load())
-    return poll();
-  const Driver &driver = context->driver();
-  operation.sequence = ++channel.sequence;
-  TITAN_CUDA_CHECK(driver, cuEventRecord(channel.ready, context->device.computeStream()));
-  TITAN_CUDA_CHECK(driver, cuStreamWaitEvent(channel.stream, channel.ready, 0));
-  Status status = issue(operation, bases);
+  Status status = enqueue(operation, bases);
   if (status.ok())
-    status = settle(channel);
+    status = settle(channel, Clock::now() + options.timeout);
   if (status.code() == StatusCode::deadlineExceeded && status.message().empty())
     status = {StatusCode::deadlineExceeded, "waited " + std::to_string(options.timeout.count()) +
                                                 " ms for " +
@@ -293,7 +298,26 @@ Status NcclCommunicator::start(OperationId id, std::span<std::byte *const> bases
     context->fail(status.withContext(describe(operation)));
     return poll();
   }
-  TITAN_CUDA_CHECK(driver, cuEventRecord(operation.done, channel.stream));
+  return record(operation);
+}
+
+/// Puts an operation behind what the compute stream has to do so far.
+Status NcclCommunicator::enqueue(Operation &operation, std::span<std::byte *const> bases) {
+  NcclChannel &channel = *operation.channel;
+  const Driver &driver = context->driver();
+  const std::lock_guard lock(mutex);
+  if (context->failed.load())
+    return poll();
+  operation.sequence = ++channel.sequence;
+  TITAN_CUDA_CHECK(driver, cuEventRecord(channel.ready, context->device.computeStream()));
+  TITAN_CUDA_CHECK(driver, cuStreamWaitEvent(channel.stream, channel.ready, 0));
+  return issue(operation, bases);
+}
+
+/// Lets the watchdog know of an operation that is in its stream.
+Status NcclCommunicator::record(Operation &operation) {
+  const std::lock_guard lock(mutex);
+  TITAN_CUDA_CHECK(context->driver(), cuEventRecord(operation.done, operation.channel->stream));
   if (numPending == 0)
     progress = Clock::now();
   // The watchdog may not have seen yet that it was done the last time.
@@ -419,7 +443,7 @@ void NcclCommunicator::watch() {
   std::unique_lock lock(mutex);
   if (context->failed.load())
     return abortChannels();
-  for (auto &[peer, channel] : channels)
+  for (auto &[ends, channel] : channels)
     if (channel->isConnected)
       if (const auto settled = isSettled(*channel); !settled.ok())
         context->fail(settled.status().withContext(description));

@@ -12,7 +12,7 @@ struct NcclChannel {
   int rank = 0;              ///< among them
   NcclHandle handle = nullptr;
   bool isConnected = false;
-  bool isPaired = false; ///< two ranks have begun their first exchange
+  bool isPaired = false; ///< two ranks have had their first exchange
   Stream stream = nullptr;
   EventHandle ready = nullptr; ///< the compute stream has come to the latest start
   uint64_t sequence = 0;       ///< of the latest start
@@ -37,9 +37,9 @@ public:
   /// Begins to meet the other ranks of all channels; waits for those that have not announced them.
   Status beginConnect(EventCount::Clock::time_point deadline);
   Status finishConnect(EventCount::Clock::time_point deadline);
-  /// NCCL connects two ranks in their first exchange, for which both hosts wait: it is begun here
-  /// and finishConnect waits for it, so that no start has to.
-  Status beginExchange();
+  /// NCCL connects two ranks in their first exchange, for which both hosts wait: here, one channel
+  /// after another in an order that all ranks have, so that no start has to.
+  Status exchangeFirst(EventCount::Clock::time_point deadline);
   /// Looks for failures, operations that take too long, and channels to end after a failure; of the
   /// watchdog.
   void watch();
@@ -63,8 +63,12 @@ private:
   Status issue(const Operation &operation, std::span<std::byte *const> bases);
   Status issuePair(const Operation &operation, const BufferPair &pair,
                    std::span<std::byte *const> bases);
-  Status settle(NcclChannel &channel);
+  bool hasBegun(const NcclChannel &channel);
   StatusOr<bool> isSettled(NcclChannel &channel);
+  Status settle(NcclChannel &channel, Clock::time_point deadline);
+  Status awaitPeers(NcclChannel &channel, Clock::time_point deadline);
+  Status enqueue(Operation &operation, std::span<std::byte *const> bases);
+  Status record(Operation &operation);
   std::string describe(const Operation &operation) const;
   std::string findMissing(const NcclChannel &channel, uint64_t sequence) const;
   Status check(int result, const char *what, const NcclChannel &channel) const {
@@ -82,8 +86,9 @@ private:
   const std::string description, key;
 
   std::mutex mutex; ///< of the rest, which the watchdog reads
-  /// By peer; -1 - peer receives; size() is that of all ranks.
-  std::map<int, std::unique_ptr<NcclChannel>> channels;
+  /// By who sends and who receives, of the group; twice size() is that of all ranks. So both ends
+  /// of channels have them in one order.
+  std::map<std::pair<int, int>, std::unique_ptr<NcclChannel>> channels;
   std::vector<std::unique_ptr<Operation>> operations;
   int inFlight = 0;
   int numPending = 0;         ///< operations that are pending

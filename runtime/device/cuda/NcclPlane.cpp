@@ -64,16 +64,16 @@ NcclPlane::createCommunicator(const CommunicatorGroup &group, const Communicator
 }
 
 Status NcclPlane::connect(std::chrono::milliseconds timeout) {
-  // This thread alone makes and ends communicators.
+  // This thread alone makes and ends communicators. All ranks go through those that they share in
+  // one order, that of the groups' ids: an exchange waits for the other rank's, and nobody may wait
+  // for one who waits for him.
   const auto deadline = EventCount::Clock::now() + timeout;
-  for (NcclCommunicator *communicator : context->communicators)
+  for (const auto &[id, communicator] : context->communicators)
     TITAN_RETURN_IF_ERROR(communicator->beginConnect(deadline));
-  for (NcclCommunicator *communicator : context->communicators)
+  for (const auto &[id, communicator] : context->communicators)
     TITAN_RETURN_IF_ERROR(communicator->finishConnect(deadline));
-  for (NcclCommunicator *communicator : context->communicators)
-    TITAN_RETURN_IF_ERROR(communicator->beginExchange());
-  for (NcclCommunicator *communicator : context->communicators)
-    TITAN_RETURN_IF_ERROR(communicator->finishConnect(deadline));
+  for (const auto &[id, communicator] : context->communicators)
+    TITAN_RETURN_IF_ERROR(communicator->exchangeFirst(deadline));
   return okStatus();
 }
 
@@ -85,7 +85,7 @@ void NcclPlane::watch() {
     const uint32_t seen = context->changed.current();
     {
       const std::lock_guard lock(context->mutex);
-      for (NcclCommunicator *communicator : context->communicators)
+      for (const auto &[id, communicator] : context->communicators)
         communicator->watch();
     }
     context->changed.wait(seen, EventCount::Clock::now() + kWatchInterval);

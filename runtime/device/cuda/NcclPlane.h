@@ -53,8 +53,8 @@ struct NcclContext {
 
   std::mutex mutex; ///< of the rest; taken before those of communicators
   std::set<int> ids;
-  std::map<std::string, int> generations; ///< how many communicators a group has had
-  std::set<NcclCommunicator *> communicators;
+  std::map<std::string, int> generations;          ///< how many communicators a group has had
+  std::map<int, NcclCommunicator *> communicators; ///< by the group's id
 };
 
 class NcclPlane final : public DataPlane {

@@ -1,6 +1,8 @@
 // The device itself, on the stub: what is missing, memory, order, graphs, failures.
 #include "test/unit/device/cuda/TestDevice.h"
 
+#include "runtime/device/cuda/Nccl.h"
+
 #include <array>
 #include <gmock/gmock.h>
 #include <numeric>
@@ -49,6 +51,9 @@ TEST_F(CudaDeviceTest, SaysWhatIsMissing) {
   EXPECT_THAT(failure(options), HasSubstr("cuBLASLt 12.1 or newer, which multiplies matrices on "
                                           "GPUs, is missing: tried cannot load library "
                                           "'libno-blas.so'"));
+  EXPECT_THAT(failure(options), HasSubstr("as pip's nvidia-cublas-cu12 or -cu13"));
+  const auto nccl = Nccl::open("libno-nccl.so");
+  EXPECT_THAT(nccl.status().message(), HasSubstr("as pip's nvidia-nccl-cu12 or -cu13"));
   {
     const Setting oldest("TITAN_STUB_DRIVER", "12010");
     EXPECT_EQ(failure(testOptions()), "no failure") << "its own kernels too are for that driver";
@@ -71,6 +76,24 @@ TEST_F(CudaDeviceTest, SaysWhichGpuIsMissing) {
   const Setting turing("TITAN_STUB_CAPABILITY", "75");
   EXPECT_THAT(failure(testOptions()),
               HasSubstr("has compute capability 7.5; Titan needs 8.0 (A100) or newer"));
+}
+
+TEST_F(CudaDeviceTest, OpensMemoryToGpusOfTheProcessAlone) {
+  const StubControl stub = StubControl::open();
+  const Setting four("TITAN_STUB_GPUS", "4");
+  for (const int gpusOfProcess : {1, 3}) {
+    CudaOptions options = testOptions();
+    options.ordinal = 2;
+    options.gpusOfProcess = gpusOfProcess;
+    auto device = CudaDevice::open(options);
+    ASSERT_TRUE(device.ok());
+    const auto memory = (*device)->allocate(format::Space::device, 1);
+    ASSERT_TRUE(memory.ok());
+    const std::byte *data = (*memory)->data();
+    EXPECT_TRUE(stub.canAccess(2, data));
+    EXPECT_EQ(stub.canAccess(0, data), gpusOfProcess == 3);
+    EXPECT_FALSE(stub.canAccess(3, data));
+  }
 }
 
 TEST_F(CudaDeviceTest, LeavesNothingBehind) {

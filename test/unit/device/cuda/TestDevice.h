@@ -37,6 +37,10 @@ public:
   void fail(const char *function, long nth, int result) const {
     call<decltype(titanStubFail)>("titanStubFail")(function, nth, result);
   }
+  bool canAccess(int gpu, const std::byte *data) const {
+    return call<decltype(titanStubIsValid)>("titanStubIsValid")(
+        static_cast<uint64_t>(reinterpret_cast<uintptr_t>(data)), 1, gpu);
+  }
   long objects() const { return call<decltype(titanStubObjects)>("titanStubObjects")(); }
 
 private:
