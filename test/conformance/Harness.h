@@ -16,6 +16,9 @@ public:
   /// time, and returns on all ranks when all are done. `ranks` is at most 9.
   virtual void run(int ranks, FunctionRef<void(DataPlane &plane)> body) = 0;
 
+  /// Within a body, on all its ranks: returns when all have come. Whatever planes do goes on.
+  virtual void meet() = 0;
+
   /// Whether a rank that was aborted still knows whom it waited for.
   virtual bool knowsWhoIsAwaited() const { return true; }
 };

@@ -1,6 +1,8 @@
 #include "runtime/collectives/local/LocalPlane.h"
 #include "test/conformance/Harness.h"
 
+#include <barrier>
+#include <optional>
 #include <thread>
 #include <vector>
 
@@ -12,6 +14,7 @@ class LocalHarness final : public Harness {
 public:
   void run(int ranks, FunctionRef<void(DataPlane &plane)> body) override {
     const auto planes = local::createLocalPlanes(ranks);
+    barrier.emplace(ranks);
     std::vector<std::thread> threads;
     threads.reserve(planes.size());
     for (const auto &plane : planes)
@@ -19,6 +22,10 @@ public:
     for (std::thread &thread : threads)
       thread.join();
   }
+  void meet() override { barrier->arrive_and_wait(); }
+
+private:
+  std::optional<std::barrier<>> barrier; ///< of the ranks that run
 };
 
 } // namespace

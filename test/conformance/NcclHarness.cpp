@@ -5,7 +5,9 @@
 #include "test/conformance/Harness.h"
 #include "test/unit/device/cuda/TestDevice.h"
 
+#include <barrier>
 #include <map>
+#include <optional>
 #include <thread>
 #include <vector>
 
@@ -109,15 +111,19 @@ public:
       return;
     }
     const auto group = *LocalGroup::create(ranks, {});
+    barrier.emplace(ranks);
     std::vector<std::thread> threads;
     for (int rank = 0; rank < ranks; ++rank)
       threads.emplace_back([&, rank] { runRank(*group, rank, body); });
     for (std::thread &thread : threads)
       thread.join();
   }
+  void meet() override { barrier->arrive_and_wait(); }
   bool knowsWhoIsAwaited() const override { return false; }
 
 private:
+  std::optional<std::barrier<>> barrier; ///< of the ranks that run
+
   static void runRank(LocalGroup &group, int rank, FunctionRef<void(DataPlane &plane)> body) {
     CudaDevice &device = Gpus::all()[rank];
     ASSERT_EQ(device.api().cuCtxSetCurrent(device.currentContext()), cuda::kSuccess);

@@ -10,7 +10,6 @@ import os
 import shutil
 import subprocess
 import sys
-import time
 
 PART, BUILD, WORK = sys.argv[1], os.path.abspath(sys.argv[2]), os.path.abspath(sys.argv[3])
 COMPILE, RUN = (os.path.join(BUILD, "bin", name) for name in ("titan-compile", "titan-run"))
@@ -66,13 +65,12 @@ def expect(text, *parts):
 
 
 def call(arguments, status=0, **environment):
-    """Both outputs of a command, and the seconds it took."""
-    start = time.monotonic()
+    """Both outputs of a command."""
     done = subprocess.run(arguments, cwd=WORK, capture_output=True, text=True, timeout=60,
                           env={**os.environ, **environment})
     if status not in (done.returncode, None) or (status is None and done.returncode == 0):
         fail(f"{' '.join(arguments)}: exit code {done.returncode}, not {status}\n{done.stderr}")
-    return done.stdout + done.stderr, time.monotonic() - start
+    return done.stdout + done.stderr
 
 
 def losses(launcher=(), program="mesh.tbin", options=()):
@@ -97,10 +95,8 @@ def inject(fault, rank=3):
             "--comm.train_timeout_seconds", str(TIMEOUT)]
 
 
-def check_named(text, seconds, why):
+def check_named(text, why):
     expect(text, f"waited {TIMEOUT * 1000} ms", "sequence number", f"rank 3 {why}")
-    if seconds > 4 * TIMEOUT:
-        fail(f"a timeout of {TIMEOUT} s took {seconds:.0f} s")
     last = traces()
     if sorted(last) != list(range(RANKS)):
         fail(f"the flight recorders of the ranks {sorted(last)} were written")
@@ -109,22 +105,22 @@ def check_named(text, seconds, why):
 
 
 def killed():
-    check_named(*call([RUN, "mesh.tbin", *inject("kill")], 75), "has left")
+    check_named(call([RUN, "mesh.tbin", *inject("kill")], 75), "has left")
 
 
 def hung():
-    check_named(*call([RUN, "mesh.tbin", *inject("hang")], 75), "hangs or computes")
+    check_named(call([RUN, "mesh.tbin", *inject("hang")], 75), "hangs or computes")
 
 
 def hung_first_rank():
-    text, _ = call([RUN, "mesh.tbin", *inject("hang", rank=0)], 75)
+    text = call([RUN, "mesh.tbin", *inject("hang", rank=0)], 75)
     expect(text, "rank 0 hangs or computes")
     traces()
 
 
 def hung_mesh():
     """Ranks 0 and 1 do not share a group with rank 3 alone; they too wait in the end."""
-    text, _ = call([RUN, "square.tbin", *inject("hang")], 75)
+    text = call([RUN, "square.tbin", *inject("hang")], 75)
     expect(text, "rank 3 hangs or computes")
     traces()
 
@@ -135,7 +131,7 @@ def slow():
 
 
 def nan():
-    text, _ = call([RUN, "mesh.tbin", *inject("nan")], 1)
+    text = call([RUN, "mesh.tbin", *inject("nan")], 1)
     expect(text, "step 2", "nan", "the parameters are those before the step")
     traces()
 
@@ -150,11 +146,11 @@ def bad_faults():
     for fault, message in (("rank:4,step:1,collective:1,kill", "no rank 4"),
                            ("rank:1,step:1,kill", "collective:N is missing"),
                            ("rank:1,step:1,collective:1,boom", "'boom' is none of")):
-        expect(call([RUN, "mesh.tbin", "--debug.inject", fault], 1)[0], "debug.inject", message)
+        expect(call([RUN, "mesh.tbin", "--debug.inject", fault], 1), "debug.inject", message)
 
 
 def too_few_rows():
-    expect(call([RUN, "mesh.tbin", "--training.global_batch_size", "3"], 1)[0], "training.global_batch_size = 3",
+    expect(call([RUN, "mesh.tbin", "--training.global_batch_size", "3"], 1), "training.global_batch_size = 3",
            "must be a multiple of the 8 rows that the program's ranks take at once, such as 8")
 
 
@@ -178,55 +174,52 @@ def same_losses_in_pipelines():
 
 
 def pipeline_faults():
-    text, _ = call([RUN, "loop.tbin", *inject("kill")], 75)
+    text = call([RUN, "loop.tbin", *inject("kill")], 75)
     expect(text, "rank 3")
-    text, _ = call([RUN, "line.tbin", *inject("nan")], 1)
+    text = call([RUN, "line.tbin", *inject("nan")], 1)
     expect(text, "nan", "the parameters are those before the step")
     traces()
 
 
 def one_speaks():
-    text, _ = call([*mpirun(), RUN, "mesh.tbin", "--training.steps", "2"])
+    text = call([*mpirun(), RUN, "mesh.tbin", "--training.steps", "2"])
     if text.count("step:  2") != 1 or "mpi, 4 ranks" not in text:
         fail(f"rank 0 alone says what all would:\n{text}")
 
 
 def other_size():
-    text, _ = call([*mpirun(2), RUN, "mesh.tbin"], 1)
+    text = call([*mpirun(2), RUN, "mesh.tbin"], 1)
     expect(text, "Open MPI started 2 processes", "mesh has 4 ranks (dp_shard 4)",
            "start 4 processes", "--world-size 2")
 
 
 def process_hangs():
-    text, _ = call([*mpirun(), RUN, "mesh.tbin", *inject("hang")], 75)
+    text = call([*mpirun(), RUN, "mesh.tbin", *inject("hang")], 75)
     expect(text, f"waited {TIMEOUT * 1000} ms", "rank 3")
 
 
 def process_dies():
-    text, seconds = call([*mpirun(), RUN, "mesh.tbin", *inject("kill")], None)
-    expect(text, "rank 3")
-    if seconds > 30:
-        fail(f"it took {seconds:.0f} s")
+    expect(call([*mpirun(), RUN, "mesh.tbin", *inject("kill")], None), "rank 3")
 
 
 def job_file():
     """Compiled by rank 0 for the launcher's ranks; compiled anew for another number of them."""
     options = [RUN, "auto.toml", "--training.steps", "1"]
-    text, _ = call([*mpirun(2), *options])
+    text = call([*mpirun(2), *options])
     expect(text, "not compiled before", "mpi, 2 ranks", "step:  1")
     if text.count("wrote ") != 1:
         fail(f"compiled more than once:\n{text}")
-    expect(call([*mpirun(2), *options])[0], "using the compiled program")
-    expect(call([*mpirun(1), *options])[0], "not compiled before", "step:  1")
+    expect(call([*mpirun(2), *options]), "using the compiled program")
+    expect(call([*mpirun(1), *options]), "not compiled before", "step:  1")
 
 
 def wrong_launcher():
     torchrun = dict(RANK="0", WORLD_SIZE="4", LOCAL_RANK="0", MASTER_ADDR="localhost",
                     MASTER_PORT="29500")
-    expect(call([RUN, "mesh.tbin"], 1, **torchrun)[0], "torchrun started 4 processes", "mpirun -n 4")
-    expect(call([RUN, "mesh.tbin", "--runtime.communicator", "mpi"], 1)[0],
+    expect(call([RUN, "mesh.tbin"], 1, **torchrun), "torchrun started 4 processes", "mpirun -n 4")
+    expect(call([RUN, "mesh.tbin", "--runtime.communicator", "mpi"], 1),
            "runtime.communicator", "mpirun -n 4")
-    expect(call([*mpirun(2), RUN, "mesh.tbin", "--runtime.communicator", "local"], 1)[0],
+    expect(call([*mpirun(2), RUN, "mesh.tbin", "--runtime.communicator", "local"], 1),
            "runtime.communicator", "2 processes")
 
 

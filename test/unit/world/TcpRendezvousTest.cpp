@@ -86,7 +86,6 @@ TEST(TcpRendezvous, WithoutAServerTheErrorNamesPlaceRankAndCause) {
                             "0.1 s: cannot connect: connection refused",
                             info.rendezvous.port));
   EXPECT_GE(Clock::now() - start, milliseconds(100));
-  EXPECT_LT(Clock::now() - start, seconds(5));
   TestFolder folder;
   info.rendezvous = {{}, 0, folder / "nothing"};
   expectFailure(joinTcpWorld(info, options).status(), StatusCode::deadlineExceeded,
@@ -166,25 +165,27 @@ TEST(TcpRendezvous, AProcessAloneNeedsNoNetwork) {
 }
 
 TEST(TcpRendezvous, AnotherSizeOrJobIsRefused) {
-  TcpWorldOptions options = testOptions();
-  options.initTimeout = milliseconds(250);
-  TcpBackend backend(3, options);
+  TcpBackend backend(2);
   std::thread first([&] {
-    expectFailure(backend.join(0).status(), StatusCode::deadlineExceeded,
-                  "ranks 1 and 2 of 3 did not come to 127.0.0.1:");
+    StatusOr<std::unique_ptr<World>> world = backend.join(0);
+    ASSERT_TRUE(world.ok()) << world.status().message();
+    expectOk((*world)->leave(kLong));
   });
   LaunchInfo other = backend.launch(1);
   other.worldSize = 4;
+  TcpWorldOptions options = testOptions();
   options.host = "node1";
-  // At once: waiting would not help.
-  const auto start = Clock::now();
+  // At once, and not when the time is up: waiting would not help.
   expectFailure(joinTcpWorld(other, options).status(), StatusCode::invalidArgument,
-                "rank 0 refuses this rank: it was started as one of 4 ranks, rank 0 as one of 3");
-  EXPECT_LT(Clock::now() - start, milliseconds(200));
+                "rank 0 refuses this rank: it was started as one of 4 ranks, rank 0 as one of 2");
   other = backend.launch(1);
   other.job = "another";
-  options.initTimeout = milliseconds(50);
+  options.initTimeout = seconds(1); // within which rank 0 is sure to answer
   expectFailure(joinTcpWorld(other, options).status(), StatusCode::deadlineExceeded,
                 "it belongs to job 'another', rank 0 here to 'test'");
+  StatusOr<std::unique_ptr<World>> world = backend.join(1);
+  EXPECT_TRUE(world.ok()) << world.status().message();
+  if (world.ok())
+    expectOk((*world)->leave(kLong));
   first.join();
 }

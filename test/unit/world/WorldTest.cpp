@@ -157,16 +157,25 @@ TYPED_TEST(WorldTest, BarrierOfTwoThreadsOfOneRankIsRefused) {
   TypeParam backend(2);
   runRanks(backend, 2, [&](std::unique_ptr<World> &world) {
     if (world->rank() == 0) {
-      Status outcomes[2];
-      std::thread other([&] { outcomes[0] = world->barrier("twice", milliseconds(100)); });
-      outcomes[1] = world->barrier("twice", milliseconds(100));
+      // The refused one lets rank 1 come, which ends the wait of the other.
+      std::atomic<int> refused = 0;
+      auto call = [&] {
+        const Status status = world->barrier("twice", kLong);
+        if (status.ok())
+          return;
+        ++refused;
+        expectFailure(status, StatusCode::invalidArgument,
+                      "barrier 'twice': rank 0 waits in it already");
+        expectOk(world->set("refused", ""));
+      };
+      std::thread other(call);
+      call();
       other.join();
-      const bool second = outcomes[1].code() == StatusCode::invalidArgument;
-      expectFailure(outcomes[second], StatusCode::invalidArgument,
-                    "barrier 'twice': rank 0 waits in it already");
-      expectFailure(outcomes[!second], StatusCode::deadlineExceeded, "rank 1 did not come");
+      EXPECT_EQ(refused.load(), 1);
+    } else {
+      expectOk(world->get("refused", kLong).status());
+      expectOk(world->barrier("twice", kLong));
     }
-    expectOk(world->barrier("end", kLong));
   });
 }
 
@@ -229,7 +238,6 @@ TYPED_TEST(WorldTest, AbortEndsEveryCallAndCallsBackOnce) {
 TYPED_TEST(WorldTest, ARankThatEndsWithoutGoodbyeIsNamed) {
   for (int victim : {1, 3}) {
     TypeParam backend(4);
-    const auto start = Clock::now();
     runRanks(backend, 4, [&](std::unique_ptr<World> &world) {
       expectOk(world->barrier("start", kLong));
       if (world->rank() == victim) {
@@ -240,7 +248,6 @@ TYPED_TEST(WorldTest, ARankThatEndsWithoutGoodbyeIsNamed) {
       expectFailure(ended, StatusCode::unavailable, fmt::format("rank {} on host ", victim));
       expectFailure(ended, StatusCode::unavailable, "without a goodbye; last heard of ");
     });
-    EXPECT_LT(Clock::now() - start, seconds(5));
   }
 }
 
@@ -334,7 +341,7 @@ TYPED_TEST(WorldTest, DifferentHashesAreNamedWithTheirRanks) {
 
 TYPED_TEST(WorldTest, MissingRanksAreNamed) {
   TcpWorldOptions options = testOptions();
-  options.initTimeout = milliseconds(150);
+  options.initTimeout = seconds(1); // the time in which two threads are sure to start
   TypeParam backend(5, options);
   std::vector<std::thread> threads;
   for (int rank : {0, 2})
