@@ -17,6 +17,9 @@ if(TITAN_SANITIZE)
   add_compile_options(-fsanitize=address,undefined -fno-sanitize-recover=undefined
                       -fno-sanitize=vptr)
   add_link_options(-fsanitize=address,undefined)
+  # Into every binary: they also run while Titan is built, and by hand.
+  add_library(titan_sanitizer_options OBJECT "${CMAKE_SOURCE_DIR}/cmake/SanitizerOptions.cpp")
+  link_libraries(titan_sanitizer_options)
 endif()
 
 # titan_runtime_library(NAME SOURCES a.cpp ... DEPS lib ...): a static library without LLVM or MLIR.

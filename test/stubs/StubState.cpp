@@ -10,6 +10,24 @@ int64_t setting(const char *name, int64_t otherwise) {
   return value ? std::atoll(value) : otherwise;
 }
 
+/// After a failure every call is refused, also those that free; then the driver's end frees.
+/// Otherwise what is left is a leak, which the address sanitizer is to see.
+Stub::~Stub() {
+  if (sticky == kSuccess)
+    return;
+  for (void *memory : pinned)
+    std::free(memory);
+  auto freeAll = [](const auto &objects) {
+    for (auto *object : objects)
+      delete object;
+  };
+  freeAll(streams);
+  freeAll(events);
+  freeAll(graphs);
+  freeAll(executables);
+  freeAll(modules);
+}
+
 Stub &stub() {
   static Stub instance;
   return instance;

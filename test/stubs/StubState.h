@@ -61,6 +61,10 @@ namespace stubs {
 int64_t setting(const char *name, int64_t otherwise);
 
 struct Stub {
+  Stub() = default;
+  Stub(const Stub &) = delete;
+  ~Stub();
+
   struct Range {
     uint64_t size = 0;
     std::set<DeviceNumber> gpus; ///< that may access it; none: all
