@@ -53,6 +53,7 @@ struct RankDevice {
     if (!place.world)
       return okStatus();
     TITAN_ASSIGN_OR_RETURN(std::unique_ptr<DataPlane> connected, plugin.connect());
+    logger.info("{}", connected->describe());
     gpuPlane = monitor.watch(std::move(connected));
     plane = gpuPlane.get();
     subscription =

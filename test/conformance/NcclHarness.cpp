@@ -57,13 +57,18 @@ public:
   const std::string &describe() const override { return inner->describe(); }
   StatusOr<OperationId> prepare(const CollectiveOperation &operation) override {
     TITAN_ASSIGN_OR_RETURN(const OperationId id, inner->prepare(operation));
-    // So that only operations run into the timeouts of these tests. Transfers meet when they start.
-    if (operation.collective != format::Collective::send &&
-        operation.collective != format::Collective::receive)
+    // So that only operations run into the timeouts of these tests. Ranks that send to each other
+    // have prepared all their transfers when they start the first.
+    if (operation.collective == format::Collective::send ||
+        operation.collective == format::Collective::receive)
+      hasUnconnected = true;
+    else
       TITAN_RETURN_IF_ERROR(plane.connect(std::chrono::minutes(1)));
     return id;
   }
   Status start(OperationId id, std::span<std::byte *const> bases) override {
+    if (std::exchange(hasUnconnected, false))
+      TITAN_RETURN_IF_ERROR(plane.connect(std::chrono::minutes(1)));
     return inner->start(id, bases);
   }
   Status await(OperationId id) override {
@@ -79,6 +84,7 @@ private:
   std::unique_ptr<Communicator> inner;
   DataPlane &plane;
   CudaDevice &device;
+  bool hasUnconnected = false;
 };
 
 class WaitingPlane final : public DataPlane {

@@ -4,8 +4,8 @@
     golden.py BUILD_DIR NAME [WORK_DIR [bfloat16] [SETTING=VALUE ...] [KEY=DEGREE ...]]    NAME is untied or tied
 
 Settings are target, of titan-compile; schedule, of a pipeline; steps, fewer than 20 where these would take too
-long; and phase: with compile, only what needs the compiler is done, with train only what does not, on WORK_DIR of
-the other.
+long; phase: with compile, only what needs the compiler is done, with train only what does not, on WORK_DIR of
+the other; and launcher: torchrun, slurm (both by launch.py) or mpirun, whose processes are the ranks.
 
 KEY is replicate, shard, tp or pp: degrees of data, tensor and pipeline parallelism; the reference's rows are divided
 among the data ranks. Sequence parallelism is off, since the references' rows divide by no tensor degree.
@@ -84,7 +84,7 @@ KEYS = {
 
 def parse_settings(arguments):
     """({setting: value}, the other arguments)"""
-    settings = {"target": "cpu", "schedule": "1F1B", "steps": STEPS, "phase": "all"}
+    settings = {"target": "cpu", "schedule": "1F1B", "steps": STEPS, "phase": "all", "launcher": ""}
     for argument in arguments:
         key, _, value = argument.partition("=")
         if key in settings:
@@ -174,7 +174,16 @@ def run(command):
         sys.exit(f"error: exit status {status} of {command[0]}")
 
 
-def train(build, name, work, steps, *options):
+def launch(launcher, ranks):
+    """What stands before a command whose ranks are processes."""
+    if launcher == "mpirun":
+        return ["mpirun", "--allow-run-as-root", "--oversubscribe", "-n", str(ranks)]
+    script = os.path.join(os.path.dirname(os.path.abspath(__file__)), "launch.py")
+    own_gpu = ["CUDA_VISIBLE_DEVICES={rank}"] if launcher == "slurm" else []  # as --gpus-per-task=1 does
+    return [sys.executable, script, launcher, str(ranks), *own_gpu] if launcher else []
+
+
+def train(build, name, work, steps, *options, launcher=()):
     """Runs `steps` steps; returns (metrics, gradients of the last step, parameters after it)."""
     names = {"metrics": "jsonl", "gradients": "safetensors", "parameters": "safetensors"}
     out = {kind: os.path.join(work, f"{kind}{steps}.{suffix}") for kind, suffix in names.items()}
@@ -182,7 +191,7 @@ def train(build, name, work, steps, *options):
         if os.path.exists(path):
             os.remove(path)
     run([
-        os.path.join(build, "bin", "titan-run"), os.path.join(work, "model.tbin"),
+        *launcher, os.path.join(build, "bin", "titan-run"), os.path.join(work, "model.tbin"),
         "--training.dataset_path", os.path.join(GOLDEN, name + ".batches.safetensors"),
         "--checkpoint.initial_load_path", os.path.join(GOLDEN, name + ".init.safetensors"),
         "--training.steps", str(steps), "--lr_scheduler.total_steps", str(STEPS),
@@ -257,10 +266,11 @@ def compare(build, name, work, mesh, precision, settings):
         return True
     steps = settings["steps"]
     expected = reference["float64"][:steps]
-    first_metrics, gradients, first = train(build, name, work, 1)
+    launcher = launch(settings["launcher"], math.prod(mesh.values()))
+    first_metrics, gradients, first = train(build, name, work, 1, launcher=launcher)
     metrics, last = first_metrics, {}
     if steps > 1:
-        metrics, _, last = train(build, name, work, steps)
+        metrics, _, last = train(build, name, work, steps, launcher=launcher)
 
     table = Table()
     if precision == "bfloat16":
@@ -268,7 +278,7 @@ def compare(build, name, work, mesh, precision, settings):
         table.steps("gradient norm", "grad_norm", NORM_16, metrics, expected)
         table.steps("loss 1, interpreter", "loss", TYPED_LOSS_1, metrics, typed[:1])
         table.steps("losses, interpreter", "loss", TYPED_LOSS, metrics, typed[:steps])
-        poisoned, _, _ = train(build, name, work, steps, "--poison")
+        poisoned, _, _ = train(build, name, work, steps, "--poison", launcher=launcher)
         table.steps("losses, poisoned memory", "loss", 0, poisoned, list(metrics.values()))
         return not table.failed
     tensors = read_safetensors(os.path.join(GOLDEN, name + ".float64.safetensors"))

@@ -5,9 +5,10 @@
 // Work that is put into a stream is not done before somebody waits for it, so that memory which is
 // written too early, or a wait that is missing, shows.
 //
-// Environment: TITAN_STUB_GPUS (how many, 1), TITAN_STUB_CAPABILITY (120: 12.0), TITAN_STUB_DRIVER
-// (13000), TITAN_STUB_MEMORY (bytes, 8 GiB, of all GPUs together), TITAN_STUB_CONNECTIONS (hardware
-// queues that cuInit asks for, 1).
+// Environment: TITAN_STUB_GPUS (how many the host has, 1), CUDA_VISIBLE_DEVICES (those that are
+// seen, by number: all), TITAN_STUB_CAPABILITY (120: 12.0), TITAN_STUB_DRIVER (13000),
+// TITAN_STUB_MEMORY (bytes, 8 GiB, of all GPUs together), TITAN_STUB_CONNECTIONS (hardware queues
+// that cuInit asks for, 1).
 #include "test/stubs/StubState.h"
 
 #include <cstdlib>
@@ -22,13 +23,31 @@ static constexpr size_t kGranularity = size_t{2} << 20;
 // Devices and contexts
 //===----------------------------------------------------------------------===//
 
+/// The host's GPUs that this process sees, by its own numbers; as CUDA has it, up to the first that
+/// does not exist.
+static std::vector<int> visibleGpus() {
+  const auto count = static_cast<int>(setting("TITAN_STUB_GPUS", 1));
+  const char *text = std::getenv("CUDA_VISIBLE_DEVICES");
+  std::vector<int> gpus;
+  if (!text)
+    for (int gpu = 0; gpu < count; ++gpu)
+      gpus.push_back(gpu);
+  for (char *end = nullptr; text && *text; text = *end == ',' ? end + 1 : end) {
+    const long gpu = std::strtol(text, &end, 10);
+    if (end == text || gpu < 0 || gpu >= count)
+      break;
+    gpus.push_back(static_cast<int>(gpu));
+  }
+  return gpus;
+}
+
 Result cuInit(unsigned flags) {
   TITAN_ENTER(false);
   // The driver reads its own variable here.
   if (flags != 0 ||
       setting("CUDA_DEVICE_MAX_CONNECTIONS", 8) < setting("TITAN_STUB_CONNECTIONS", 1))
     return kInvalidValue;
-  return setting("TITAN_STUB_GPUS", 1) > 0 ? kSuccess : kNoDevice;
+  return visibleGpus().empty() ? kNoDevice : kSuccess;
 }
 
 Result cuDriverGetVersion(int *version) {
@@ -57,13 +76,20 @@ Result cuGetErrorString(Result error, const char **text) {
 }
 
 Result cuDeviceGetCount(int *count) {
-  *count = static_cast<int>(setting("TITAN_STUB_GPUS", 1));
+  *count = static_cast<int>(visibleGpus().size());
   return kSuccess;
 }
 
 Result cuDeviceGet(DeviceNumber *device, int ordinal) {
   *device = ordinal;
-  return ordinal >= 0 && ordinal < setting("TITAN_STUB_GPUS", 1) ? kSuccess : 101;
+  return ordinal >= 0 && ordinal < std::ssize(visibleGpus()) ? kSuccess : 101;
+}
+
+Result cuDeviceGetUuid(DeviceUuid *uuid, DeviceNumber device) {
+  TITAN_ENTER(false);
+  *uuid = {};
+  uuid->bytes[15] = static_cast<unsigned char>(visibleGpus()[static_cast<size_t>(device)]);
+  return kSuccess;
 }
 
 Result cuDeviceGetName(char *name, int length, DeviceNumber) {
@@ -329,6 +355,11 @@ extern "C" std::recursive_mutex *titanStubMutex() { return &::stub().mutex; }
 
 extern "C" void titanStubNotify() { ::stub().changed.notify_all(); }
 
+extern "C" void titanStubAwaitChange(std::unique_lock<std::recursive_mutex> &lock,
+                                     double milliseconds) {
+  ::stub().changed.wait_for(lock, std::chrono::duration<double, std::milli>(milliseconds));
+}
+
 extern "C" int titanStubEnqueue(Stream stream, std::function<void()> work, double milliseconds) {
   const std::lock_guard lock(::stub().mutex);
   if (::stub().streams.contains(stream))
@@ -351,6 +382,10 @@ extern "C" bool titanStubDrain(Stream stream, uint64_t position) {
 extern "C" int titanStubCurrentGpu() {
   const Context current = stubs::currentContext();
   return current ? current->device : -1;
+}
+
+extern "C" int titanStubNumberOnHost(int gpu) {
+  return stubs::visibleGpus()[static_cast<size_t>(gpu)];
 }
 
 extern "C" bool titanStubIsValid(uint64_t address, uint64_t bytes, int gpu) {

@@ -25,8 +25,14 @@ int titanStubEnqueueShared(titan::cuda::Stream stream, std::function<bool()> wor
 /// With the mutex: does a stream's work up to that number; false if that has to wait for others.
 bool titanStubDrain(titan::cuda::Stream stream, uint64_t position);
 
+/// With the mutex, which it releases meanwhile: waits until something has changed, but not longer.
+void titanStubAwaitChange(std::unique_lock<std::recursive_mutex> &lock, double milliseconds);
+
 /// That of the calling thread's context, or -1.
 int titanStubCurrentGpu();
+
+/// Which of the host's GPUs one is: CUDA_VISIBLE_DEVICES may show others under its number.
+int titanStubNumberOnHost(int gpu);
 
 /// Whether a GPU (-1: any) may access that memory.
 bool titanStubIsValid(uint64_t address, uint64_t bytes, int gpu);

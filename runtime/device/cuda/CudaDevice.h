@@ -112,6 +112,8 @@ public:
   Stream computeStream() const { return stream; }
   Context currentContext() const { return context; }
   const CudaOptions &settings() const { return options; }
+  /// Of the GPU, among those that the driver shows.
+  DeviceNumber number() const { return device; }
   const std::string &deviceName() const { return name; }
   int processors() const { return multiprocessors; }
 

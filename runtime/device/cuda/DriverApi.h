@@ -25,6 +25,10 @@ using EventHandle = struct EventObject *;
 using Graph = struct GraphObject *;
 using ExecutableGraph = struct ExecutableGraphObject *;
 
+struct DeviceUuid {
+  unsigned char bytes[16];
+};
+
 struct Location {
   int type;
   int id;

@@ -3,10 +3,43 @@
 #include "runtime/base/Hash.h"
 #include "runtime/device/cuda/NcclCommunicator.h"
 
+#include <cstdio>
+
 namespace titan::cuda {
 
 /// Between two looks of the watchdog.
 static constexpr std::chrono::milliseconds kWatchInterval(20);
+
+/// As nvidia-smi -L writes it, but for what stands before it.
+static std::string toString(const DeviceUuid &uuid) {
+  std::string text;
+  for (size_t i = 0; i < sizeof(uuid.bytes); ++i) {
+    char digits[4];
+    std::snprintf(digits, sizeof(digits), "%02x", uuid.bytes[i]);
+    text += (i == 4 || i == 6 || i == 8 || i == 10 ? "-" : "") + std::string(digits);
+  }
+  return text;
+}
+
+/// A GPU belongs to the first rank that comes with it: NCCL would refuse the second in words of its
+/// own, and where the two share no group of ranks, not at all.
+static Status claimGpu(const CudaDevice &device, const KeyValueStore &store) {
+  DeviceUuid uuid;
+  TITAN_CUDA_CHECK(device.api(), cuDeviceGetUuid(&uuid, device.number()));
+  const std::string text = toString(uuid), key = "titan/gpu/" + text, owner = key + "/rank";
+  TITAN_ASSIGN_OR_RETURN(const int64_t claims, store.add(key, 1));
+  if (claims == 1)
+    return store.set(owner, std::to_string(store.rank));
+  TITAN_ASSIGN_OR_RETURN(const std::string first, store.get(owner, std::chrono::minutes(1)));
+  const std::string own = std::to_string(store.rank);
+  if (first == own)
+    return okStatus();
+  return invalidArgument("ranks " + first + " and " + own + " have the same GPU, " +
+                         std::to_string(device.number()) + " (" + text +
+                         "), and each rank needs one of its own; start at most as many processes "
+                         "on a host as it has GPUs, and let CUDA_VISIBLE_DEVICES show each process "
+                         "all of them, or its own alone");
+}
 
 void NcclContext::fail(const Status &status) {
   {
@@ -27,6 +60,7 @@ Status NcclContext::poll() const {
 StatusOr<std::unique_ptr<DataPlane>> NcclPlane::open(CudaDevice &device,
                                                      const KeyValueStore &store) {
   TITAN_ASSIGN_OR_RETURN(std::unique_ptr<Nccl> nccl, Nccl::open(device.settings().nccl));
+  TITAN_RETURN_IF_ERROR(claimGpu(device, store));
   auto context = std::make_shared<NcclContext>(device, store, std::move(nccl));
   TITAN_ASSIGN_OR_RETURN(context->probe, device.allocate(format::Space::device, 2));
   return std::unique_ptr<DataPlane>(new NcclPlane(std::move(context)));

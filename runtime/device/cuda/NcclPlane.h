@@ -60,7 +60,7 @@ struct NcclContext {
 class NcclPlane final : public DataPlane {
 public:
   /// Opens NCCL, by the name that the device was opened with. The device outlives the plane; the
-  /// store says which rank this is.
+  /// store says which rank this is. Fails (invalid argument) where another rank has the same GPU.
   static StatusOr<std::unique_ptr<DataPlane>> open(CudaDevice &device, const KeyValueStore &store);
   ~NcclPlane() override;
 

@@ -58,6 +58,7 @@ static_assert(sizeof(ours::NcclId) == sizeof(ncclUniqueId));
 static_assert(offsetof(ours::NcclConfig, magic) == offsetof(ncclConfig_t, magic));
 static_assert(offsetof(ours::NcclConfig, version) == offsetof(ncclConfig_t, version));
 static_assert(offsetof(ours::NcclConfig, blocking) == offsetof(ncclConfig_t, blocking));
+static_assert(sizeof(ours::DeviceUuid) == sizeof(CUuuid));
 static_assert(sizeof(ours::AllocationProperties) == sizeof(CUmemAllocationProp));
 static_assert(offsetof(ours::AllocationProperties, location) ==
               offsetof(CUmemAllocationProp, location));
