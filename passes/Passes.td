@@ -481,7 +481,8 @@ def PlanMemory : Pass<"titan-plan-memory", "::mlir::ModuleOp"> {
     accumulators and stores update in place, pointwise results take over dying operands, and what
     remains is packed by live ranges. Places may depend on the rank: its part of a tensor is a view,
     and what is gathered and read by nothing else is computed where the gathered tensor has it.
-    Functions never run at once, so their arenas share the segment `scratch`.
+    A tensor that is stored or returned as the front of one that is a little longer, such as a
+    gathered matrix with its padding, has room for all of that. Functions never run at once, so their arenas share the segment `scratch`.
 
     A pipeline has its schedule in the module's attributes `titan.schedule` and
     `titan.eval_schedule`: per pipeline rank a line of actions as in torch.distributed.pipelining's

@@ -45,18 +45,28 @@ static StringRef getSegment(Role role) {
 
 ProgramLayout::ProgramLayout(ModuleOp module)
     : module(module), numRanks(getNumPipelineRanks(module)), owners(getVariableRanks(module)) {
+  llvm::StringMap<int64_t> rooms; ///< of derived variables: others are laid out alike
+  module.walk([&](StoreOp store) {
+    int64_t &room = rooms[store.getVariable()];
+    room = std::max(room, getRoom(store.getValue()));
+  });
   for (VariableOp variable : module.getOps<VariableOp>()) {
     auto owner = owners.find(variable.getSymName());
-    placeVariable(variable, getMemberName(getSegment(variable.getRole()),
-                                          owner == owners.end() ? std::nullopt
-                                                                : std::optional(owner->second)));
+    const int64_t room =
+        variable.getRole() == Role::derived ? rooms.lookup(variable.getSymName()) : 0;
+    placeVariable(variable,
+                  getMemberName(getSegment(variable.getRole()), owner == owners.end()
+                                                                    ? std::nullopt
+                                                                    : std::optional(owner->second)),
+                  room);
   }
 }
 
-void ProgramLayout::placeVariable(VariableOp variable, StringRef segment) {
+void ProgramLayout::placeVariable(VariableOp variable, StringRef segment, int64_t room) {
   int64_t &bytes = segmentBytes[segment];
-  variables[variable.getSymName()] = {StringAttr::get(module.getContext(), segment), bytes, false};
-  bytes += alignUp(getByteSize(variable.getType()));
+  variables[variable.getSymName()] = {StringAttr::get(module.getContext(), segment), bytes, false,
+                                      room};
+  bytes += alignUp(std::max(room, getByteSize(variable.getType())));
 }
 
 //===----------------------------------------------------------------------===//
@@ -142,10 +152,11 @@ const ProgramLayout::ResidualClass &ProgramLayout::Flow::getOutgoing(int64_t sta
   return get(isForward ? SlotClass::sentActivations : SlotClass::sentCotangents, stage);
 }
 
-void ProgramLayout::append(ResidualClass &to, Type type) {
+void ProgramLayout::append(ResidualClass &to, Type type, int64_t room) {
   to.types.push_back(type);
   to.offsets.push_back(to.bytes);
-  to.bytes += alignUp(getByteSize(type));
+  to.rooms.push_back(room);
+  to.bytes += alignUp(std::max(room, getByteSize(type)));
 }
 
 void ProgramLayout::findInputs(Flow &flow) {
@@ -181,11 +192,12 @@ LogicalResult ProgramLayout::layOutStage(Flow &flow, int64_t stage) {
     return forward.emitError() << "expects @" << forward.getSymName() << " to return the "
                                << numSent << " tensors that the next stage takes, found "
                                << forward.getFunctionType();
-  for (auto [i, type] : llvm::enumerate(forward.getResultTypes()))
+  // What is sent is laid out as it is received.
+  for (auto [i, value] : llvm::enumerate(forward.front().getTerminator()->getOperands()))
     append(flow.get(i < numSent ? SlotClass::sentActivations
                                 : flow.getResidualClass(stage, i - numSent),
                     stage),
-           type);
+           value.getType(), i < numSent ? 0 : getRoom(value));
   for (Type type : getReceivedTypes(forward))
     append(flow.get(SlotClass::activations, stage), type);
   if (flow.backward.empty())
@@ -367,7 +379,8 @@ public:
   /// `reusable`: the function may overwrite them.
   void append(SmallVector<FixedRange> &to, const ResidualClass &from, size_t index,
               bool reusable) const {
-    to.push_back({StringAttr::get(context, from.name), from.offsets[index], reusable});
+    to.push_back(
+        {StringAttr::get(context, from.name), from.offsets[index], reusable, from.rooms[index]});
   }
   void appendAll(SmallVector<FixedRange> &to, const ResidualClass &from, bool reusable) const {
     for (size_t i = 0; i < from.offsets.size(); ++i)

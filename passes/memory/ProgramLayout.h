@@ -60,6 +60,7 @@ private:
     std::string name;
     llvm::SmallVector<mlir::Type> types;
     llvm::SmallVector<int64_t> offsets;
+    llvm::SmallVector<int64_t> rooms;
     int64_t bytes = 0;
     int64_t slots = 1;
     int64_t offset = 0;          ///< in its segment
@@ -109,8 +110,9 @@ private:
   };
 
   void forEachClass(llvm::function_ref<void(ResidualClass &)> visit);
-  void placeVariable(VariableOp variable, llvm::StringRef segment);
-  static void append(ResidualClass &to, mlir::Type type);
+  void placeVariable(VariableOp variable, llvm::StringRef segment, int64_t room);
+  /// `room`: how many bytes it takes, at least the type's.
+  static void append(ResidualClass &to, mlir::Type type, int64_t room = 0);
 
   mlir::LogicalResult planFlow(Flow &flow, llvm::StringRef scheduleName);
   mlir::LogicalResult verifyFamilies(const Flow &flow);

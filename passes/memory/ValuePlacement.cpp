@@ -132,6 +132,26 @@ void ValuePlacement::computeLastUses() {
 // Hints: where a value will have to be in the end
 //===----------------------------------------------------------------------===//
 
+/// The tensor whose front a value is, if that is not much larger; else the value.
+static Value getWhole(Value value) {
+  const int64_t bytes = getByteSize(value.getType());
+  Value whole = value;
+  while (auto result = dyn_cast<OpResult>(whole)) {
+    const ResultPlacement placement = getPlacement(result);
+    if (placement.kind != Kind::view || placement.byteOffset != 0)
+      break;
+    whole = result.getOwner()->getOperand(placement.operands[0]);
+  }
+  // What lies elsewhere is copied in any case.
+  if (isa<BlockArgument>(whole) || whole.getDefiningOp<LoadOp>())
+    return value;
+  constexpr int64_t kFewBytes = int64_t{64} << 10;
+  const int64_t more = getByteSize(whole.getType()) - bytes;
+  return more <= std::max(bytes / 8, kFewBytes) ? whole : value;
+}
+
+int64_t getRoom(Value value) { return getByteSize(getWhole(value).getType()); }
+
 void ValuePlacement::computeHints() {
   for (Operation &op : llvm::reverse(function.getBody().front()))
     hintOperands(&op);
@@ -142,14 +162,20 @@ void ValuePlacement::hintOperands(Operation *op) {
     if (!isa<BlockArgument>(value) && !value.getDefiningOp<LoadOp>())
       hints.try_emplace(value, place);
   };
+  auto hintFixed = [&](Value value, const FixedRange &range) {
+    const int64_t bytes = std::max(range.room, getByteSize(value.getType()));
+    const Place place = {getFixedStorage(range, bytes), 0};
+    hint(value, place);
+    if (getRoom(value) <= storages[place.storage].bytes)
+      hint(getWhole(value), place);
+  };
   if (op->hasTrait<OpTrait::IsTerminator>()) {
     for (auto [value, range] : llvm::zip_equal(op->getOperands(), layout.results))
-      hint(value, {getFixedStorage(range, getByteSize(value.getType())), 0});
+      hintFixed(value, range);
     return;
   }
   if (auto store = dyn_cast<StoreOp>(op)) {
-    const FixedRange &range = layout.variables->find(store.getVariable())->second;
-    hint(store.getValue(), {getFixedStorage(range, getByteSize(store.getValue().getType())), 0});
+    hintFixed(store.getValue(), layout.variables->find(store.getVariable())->second);
     return;
   }
   for (OpResult result : op->getResults()) {

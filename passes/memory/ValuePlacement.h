@@ -15,7 +15,14 @@ struct FixedRange {
   int64_t offset = 0;
   /// Whether other values may take the memory over once its tensor is dead.
   bool reusable = false;
+  /// How much may be written there: of a result or variable that has getRoom(); else 0.
+  int64_t room = 0;
 };
+
+/// The bytes that a value needs where it leaves its function to be computed there: those of the
+/// tensor whose front it is, such as a gathered one that ends in padding, unless they are many more
+/// than its own.
+int64_t getRoom(mlir::Value value);
 
 /// The ranges that a function's arguments, results and variables have.
 struct FunctionLayout {

@@ -115,6 +115,7 @@ MESHES = {
     "shard2-accumulate": Mesh(shard=2, batches=2),
     "shard2-once": Mesh(shard=2, batches=2, **{REDUCTION: "per_step"}),
     "shard2-never": Mesh(shard=2, batches=2, **{RESHARD: "never"}),
+    "shard3-never": Mesh(shard=3, batches=2, **{RESHARD: "never"}),
     "hybrid-tp-once": Mesh(replicate=2, shard=2, tp=2, batches=2, **{REDUCTION: "per_step", RESHARD: "never"}),
     "full": Mesh(recompute={"mode": "full"}),
     "op": Mesh(recompute={"mode": "selective", "selective_ac_option": "op"}),
