@@ -1,15 +1,16 @@
 #!/usr/bin/env bash
 # Proves or disproves Titan on a GPU, with one command on a machine that has one and needs no LLVM.
 #
-#   tools/gpu-check.sh pack [--quick] [FOLDER]    here, after a build: all that is needed, under 60 MB
+#   tools/gpu-check.sh pack [--quick] [--build BUILD] [FOLDER]    here, after a build: all that is
+#                                                                 needed, under 60 MB
 #   FOLDER/gpu-check.sh run [--quick] [--seconds N]    there (540 seconds by default)
 #
-# FOLDER is build/gpu-check unless given; FOLDER.tar.gz is made beside it. `run` does first what
-# decides whether results are right: every instruction against the CPU's, what every data plane must
-# do, every generated kernel against the CPU's on random inputs, then the golden models against
-# PyTorch's float64; then what takes time, until the deadline: benchmarks by importance, each with
-# PyTorch on the same shapes, and where a step's time goes. Its last lines are one table. --quick is
-# one model for one step, for tests.
+# BUILD is build, and FOLDER is BUILD/gpu-check, unless given; FOLDER.tar.gz is made beside it. `run`
+# does first what decides whether results are right: every instruction against the CPU's, what every
+# data plane must do, every generated kernel against the CPU's on random inputs, then the golden
+# models against PyTorch's float64; then what takes time, until the deadline: benchmarks by
+# importance, each with PyTorch on the same shapes, and where a step's time goes. Its last lines are
+# one table. --quick is one model for one step, for tests.
 #
 # Exit status: 0 all that ran is right, 1 something is wrong, 77 there is no GPU.
 set -uo pipefail
@@ -17,12 +18,13 @@ set -uo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 action=${1:-}
 [ $# -gt 0 ] && shift
-quick= seconds=540 folder=
+quick= seconds=540 folder= build=$(dirname "$here")/build
 while [ $# -gt 0 ]; do
   case $1 in
   --quick) quick=1 ;;
+  --build) build=${2:?--build needs a folder} && shift ;;
   --seconds) seconds=${2:?--seconds needs a number} && shift ;;
-  -*) echo "error: unknown option $1; expected --quick or --seconds N" >&2 && exit 1 ;;
+  -*) echo "error: unknown option $1; expected --quick, --build BUILD or --seconds N" >&2 && exit 1 ;;
   *) folder=$1 ;;
   esac
   shift
@@ -57,7 +59,7 @@ kernels() {
 pack() {
   set -e
   . "$here/common.sh"
-  local build=$root/build name precision target job rows seq vocabulary shapes options
+  local name precision target job rows seq vocabulary shapes options
   folder=${folder:-$build/gpu-check}
   rm -rf "$folder"
   mkdir -p "$folder"/{bin,lib,test/e2e,test/golden,test/gpu,jobs}
