@@ -140,7 +140,7 @@ detail() {
     /step: *[0-9]+ / { sub(/.*step:/, "step:"); step = $0 }
     /FAILED/ { failed = failed " " $0 ";" }
     /\[  PASSED  \]/ { passed = $0 }
-    /^gradients of step 1|^losses, interpreter|^kernels: |^step: .* by graphs|^PyTorch / { worst = worst " " $0 ";" }
+    /^gradients of step 1|^losses, interpreter|^kernels: |^step: .* by graphs|^PyTorch |TFLOP\/s gradient/ { worst = worst " " $0 ";" }
     /^WRONG: / { failed = failed " " $0 ";" }
     END { print failed passed worst (passed worst == "" ? step : "") }'
 }
@@ -192,6 +192,7 @@ run() {
     name=$(basename "$name" -cuda.tbin)
     row "$name" 20 "$here/bin/GpuCheck" kernels "$here/jobs/$name-cpu.tbin" "$here/jobs/$name-cuda.tbin"
   done
+  [ -n "$quick" ] || row "attention, cuDNN and own kernels" 20 "$here/bin/GpuCheck" attention
   while read -r name precision target; do
     row "golden $name $precision $target" 20 python3 "$here/test/e2e/golden.py" "$here" "$name" \
       "$here/jobs/$name-$precision" $([ "$precision" = float32 ] || echo bfloat16) phase=train \

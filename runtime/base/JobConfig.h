@@ -136,6 +136,7 @@ struct ValidationSection {
 
 struct DebugSection {
   std::optional<int64_t> seed;
+  bool deterministic = false; ///< gradients of attention by cuDNN too
   std::optional<std::string> dumpGradients;
   std::optional<std::string> dumpParameters;
   std::optional<std::string> inject; ///< "rank:3,step:7,collective:12,kill"

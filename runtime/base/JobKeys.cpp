@@ -528,8 +528,10 @@ void addDebugAndRuntime(TableBuilder &t) {
   t.section("debug");
   t.used<debug, &DebugSection::seed>("seed", kRun, "of the initial parameters").range =
       kNotNegative;
-  t.ignored("deterministic", false, "runs are always deterministic");
-  t.ignored("deterministic_warn_only", false, "runs are always deterministic");
+  t.used<debug, &DebugSection::deterministic>(
+      "deterministic", kRun,
+      "gradients of attention by cuDNN are the same in every run; all else always is");
+  t.ignored("deterministic_warn_only", false, "deterministic never fails");
   t.ignored("moe_force_load_balance", false, "Llama 3 has no experts");
   t.used<debug, &DebugSection::dumpGradients>(
       "dump_gradients", kRun,

@@ -30,8 +30,9 @@ struct RankDevice {
   AbortSubscription subscription;      ///< of the plane's end; ends before it
   DataPlane *plane = nullptr;
 
-  Status open(const format::Program &program, const RankPlace &place, RankMonitor &monitor,
-              int threads, const std::filesystem::path &programFile, Logger &logger) {
+  Status open(const format::Program &program, const JobConfig &job, const RankPlace &place,
+              RankMonitor &monitor, int threads, const std::filesystem::path &programFile,
+              Logger &logger) {
     if (!isForGpus(program)) {
       cpu = std::make_unique<cpu::CpuDevice>(threads);
       device = cpu.get();
@@ -45,6 +46,7 @@ struct RankDevice {
     if (place.world)
       options.store = storeOf(*place.world);
     options.searchesGemms = true;
+    options.deterministic = job.debug.deterministic;
     if (!programFile.empty())
       options.gemmFolder = programFile.string() + ".gemms";
     options.note = [&logger](const std::string &text) { logger.info("{}", text); };
@@ -216,7 +218,8 @@ Status runRank(const format::Program &program, const JobConfig &job, const Train
                const RankPlace &place, RankMonitor &monitor, int threads, Logger &logger,
                RankWork work) {
   RankDevice device;
-  TITAN_RETURN_IF_ERROR(device.open(program, place, monitor, threads, options.programFile, logger));
+  TITAN_RETURN_IF_ERROR(
+      device.open(program, job, place, monitor, threads, options.programFile, logger));
   TrainerOptions own = options;
   own.executor.plane = device.plane;
   own.executor.collectiveTimeout = std::chrono::seconds(job.comm.trainTimeoutSeconds);

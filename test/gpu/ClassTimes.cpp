@@ -8,20 +8,14 @@
 // counted by their shapes.
 #include "runtime/exec/Executor.h"
 #include "runtime/exec/Liveness.h"
+#include "test/gpu/Alone.h"
 #include "test/gpu/GpuTools.h"
 
 #include <algorithm>
-#include <chrono>
 #include <cstdio>
 
 namespace titan::gpu {
 namespace {
-
-using Clock = std::chrono::steady_clock;
-
-double secondsSince(Clock::time_point begin) {
-  return std::chrono::duration<double>(Clock::now() - begin).count();
-}
 
 /// Bytes and flops per second.
 struct Rates {
@@ -39,55 +33,6 @@ struct Work {
 struct Row {
   int64_t count = 0;
   double seconds = 0, floor = 0;
-};
-
-/// An instruction on buffers of its own.
-class Alone {
-public:
-  Alone(Device &device) : device(device) { program.target = "cuda"; }
-
-  Status prepare(const format::Instruction &instruction, std::vector<format::View> given) {
-    views = std::move(given);
-    std::vector<Operand> operands;
-    for (const format::View &view : views) {
-      TITAN_ASSIGN_OR_RETURN(
-          memory.emplace_back(),
-          device.allocate(format::Space::device, view.numElements() * byteSize(view.type)));
-      operands.push_back({memory.back()->data(), &view});
-    }
-    TITAN_ASSIGN_OR_RETURN(kernels, device.loadKernels(program));
-    TITAN_ASSIGN_OR_RETURN(queue, device.createQueue(QueueKind::compute, 0));
-    TITAN_ASSIGN_OR_RETURN(plan, device.prepare(instruction, operands, program, *kernels));
-    TITAN_ASSIGN_OR_RETURN(workspace,
-                           device.allocate(format::Space::device, plan->workspaceBytes()));
-    if (plan->workspaceBytes() > 0)
-      plan->setWorkspace({workspace->data(), static_cast<size_t>(plan->workspaceBytes())});
-    return okStatus();
-  }
-
-  /// The shortest of some rounds, per run.
-  StatusOr<double> time(int repeats) {
-    double least = 1e30;
-    for (int round = 0; round < 5; ++round) {
-      TITAN_RETURN_IF_ERROR(queue->synchronize());
-      const auto begin = Clock::now();
-      for (int i = 0; i < repeats; ++i)
-        TITAN_RETURN_IF_ERROR(queue->submit(*plan));
-      TITAN_RETURN_IF_ERROR(queue->synchronize());
-      least = std::min(least, secondsSince(begin) / repeats);
-    }
-    return least;
-  }
-
-private:
-  Device &device;
-  format::Program program;
-  std::vector<format::View> views;
-  std::vector<std::unique_ptr<DeviceMemory>> memory;
-  std::unique_ptr<DeviceMemory> workspace;
-  std::unique_ptr<KernelTable> kernels;
-  std::unique_ptr<Queue> queue;
-  std::unique_ptr<Plan> plan;
 };
 
 StatusOr<Rates> measureRates(Device &device) {
@@ -115,15 +60,6 @@ StatusOr<Rates> measureRates(Device &device) {
   return rates;
 }
 
-/// What attention multiplies: queries by keys they see, for each of `products` products.
-template <typename Op>
-double attentionFlops(const Op &op, const format::Function &function, int products) {
-  const format::View &q = function.buffers[op.q].view, &k = function.buffers[op.k].view;
-  const double pairs =
-      static_cast<double>(q.shape[1]) * static_cast<double>(k.shape[1]) * (op.causal ? 0.5 : 1);
-  return 2.0 * products * pairs * static_cast<double>(q.shape[0] * q.shape[2] * q.shape[3]);
-}
-
 Work workOf(const format::Program &program, const format::Function &function,
             const format::Instruction &instruction) {
   Work work;
@@ -132,8 +68,11 @@ Work workOf(const format::Program &program, const format::Function &function,
       work.bytes = static_cast<double>(cost->bytes);
     return work;
   }
+  const auto viewOf = [&](uint32_t buffer) -> const format::View & {
+    return function.buffers[buffer].view;
+  };
   for (const Touch &touch : touchesOf(program, instruction)) {
-    const format::View &view = function.buffers[touch.buffer].view;
+    const format::View &view = viewOf(touch.buffer);
     if (!touch.scratch)
       work.bytes += static_cast<double>(view.numElements() * byteSize(view.type)) *
                     (touch.access == format::Access::readWrite ? 2 : 1);
@@ -142,9 +81,9 @@ Work workOf(const format::Program &program, const format::Function &function,
     work.flops = 2.0 * static_cast<double>(gemm->batch) * static_cast<double>(gemm->m) *
                  static_cast<double>(gemm->n) * static_cast<double>(gemm->k);
   else if (const auto *op = std::get_if<format::Attention>(&instruction))
-    work.flops = attentionFlops(*op, function, 2);
+    work.flops = attentionFlops(*op, viewOf(op->q), viewOf(op->k), 2);
   else if (const auto *grad = std::get_if<format::AttentionGrad>(&instruction))
-    work.flops = attentionFlops(*grad, function, 5);
+    work.flops = attentionFlops(*grad, viewOf(grad->q), viewOf(grad->k), 5);
   return work;
 }
 

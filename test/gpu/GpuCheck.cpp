@@ -8,7 +8,22 @@
 
 using namespace titan;
 
+/// Attention by whichever library has it, then, where that is cuDNN, by the others.
+static StatusOr<bool> compareAttention() {
+  for (const char *name : {"default", "deterministic", "own kernels"}) {
+    GpuOptions options;
+    options.deterministic = std::string_view(name) == "deterministic";
+    options.ownAttention = std::string_view(name) == "own kernels";
+    options.note = [&](const std::string &text) { std::printf("%s: %s\n", name, text.c_str()); };
+    TITAN_ASSIGN_OR_RETURN(const CudaPlugin plugin, openCudaDevice(options));
+    TITAN_RETURN_IF_ERROR(gpu::timeAttention(*plugin.device, name));
+  }
+  return true;
+}
+
 static StatusOr<bool> run(std::span<const std::string> arguments) {
+  if (arguments[0] == "attention")
+    return compareAttention();
   GpuOptions options;
   options.searchesGemms = arguments[0] == "classes";
   TITAN_ASSIGN_OR_RETURN(const CudaPlugin plugin, openCudaDevice(options));
@@ -25,8 +40,10 @@ static StatusOr<bool> run(std::span<const std::string> arguments) {
 int main(int argc, char **argv) {
   const std::vector<std::string> arguments(argv + 1, argv + argc);
   if (!(arguments.size() == 3 && arguments[0] == "kernels") &&
-      !(arguments.size() == 2 && arguments[0] == "classes")) {
-    std::fprintf(stderr, "usage: GpuCheck kernels CPU.tbin GPU.tbin | classes GPU.tbin\n");
+      !(arguments.size() == 2 && arguments[0] == "classes") &&
+      !(arguments.size() == 1 && arguments[0] == "attention")) {
+    std::fprintf(stderr,
+                 "usage: GpuCheck kernels CPU.tbin GPU.tbin | classes GPU.tbin | attention\n");
     return 1;
   }
   const auto isRight = run(arguments);

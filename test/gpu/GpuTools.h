@@ -26,4 +26,8 @@ StatusOr<bool> checkKernels(const format::Program &cpuProgram, const format::Pro
 /// where the step's time goes: by class, beside what bytes and flops allow at those rates.
 Status timeClasses(const format::Program &program, Device &device);
 
+/// Measures attention and its gradient in bfloat16, causal, with heads of 64 and of 128 elements,
+/// and prints a line for each that begins with `name`.
+Status timeAttention(Device &device, const std::string &name);
+
 } // namespace titan::gpu

@@ -135,6 +135,7 @@ Status CudaDevice::start() {
   profiler = Nvtx::ofProcess();
   TITAN_RETURN_IF_ERROR(kernels.load());
   TITAN_ASSIGN_OR_RETURN(blasLt, BlasLt::open(options.blasLt));
+  attention.emplace(options.cudnn, 10 * major + minor);
   return okStatus();
 }
 
@@ -200,6 +201,7 @@ CudaDevice::~CudaDevice() {
       driver.cuMemFreeHost(it.data);
   }
   mark.reset();
+  attention.reset();
   blasLt.reset();
   kernels.unload();
   if (context)
@@ -211,6 +213,11 @@ std::string CudaDevice::describe() const {
   return name + ", compute capability " + std::to_string(major) + "." + std::to_string(minor) +
          ", driver for CUDA " + std::to_string(version / 1000) + "." +
          std::to_string(version % 1000 / 10) + ", cuBLASLt " + blasLt->describeVersion();
+}
+
+void CudaDevice::noteOnce(const std::string &text) {
+  if (options.note && noted.insert(text).second)
+    options.note(text);
 }
 
 int64_t CudaDevice::memoryUsed() const {

@@ -10,12 +10,15 @@
 #include "runtime/device/cpu/ThreadPool.h"
 #include "runtime/device/cuda/BlasLt.h"
 #include "runtime/device/cuda/CudaPlugin.h"
+#include "runtime/device/cuda/CudnnAttention.h"
 #include "runtime/device/cuda/DriverApi.h"
 #include "runtime/device/cuda/GemmSearch.h"
 #include "runtime/device/cuda/Nvtx.h"
 
 #include <array>
 #include <map>
+#include <optional>
+#include <set>
 
 namespace titan::cuda {
 
@@ -65,6 +68,7 @@ private:
 struct CudaOptions : GpuOptions {
   std::string driver = "libcuda.so.1";
   std::string blasLt; ///< empty: where kBlasLtLibraries are found
+  std::string cudnn;  ///< empty: where kDnnLibrary is found; opened for attention in bf16
   std::string nccl;   ///< empty: where kNcclLibrary is found; opened for several ranks
 };
 
@@ -107,6 +111,9 @@ public:
   const BuiltinKernels &builtins() const { return kernels; }
   BlasLt &blas() { return *blasLt; }
   GemmSearch &gemms() { return search; }
+  CudnnAttention &dnnAttention() { return *attention; }
+  /// Tells the user what was not told before.
+  void noteOnce(const std::string &text);
   /// Elements of 2 or 4 bytes become bf16 or f32 between -1 and 1, the same ones every time.
   Status fillRandom(std::byte *device, int64_t elements, int64_t elementBytes);
   Stream computeStream() const { return stream; }
@@ -152,6 +159,8 @@ private:
       mark; ///< of the host: the combined plan that the GPU has begun last
   std::unique_ptr<BlasLt> blasLt;
   GemmSearch search{*this};
+  std::optional<CudnnAttention> attention;
+  std::set<std::string> noted;
   std::array<Staging, kStagingBuffers> staging;
   size_t nextStaging = 0;
   std::string name;

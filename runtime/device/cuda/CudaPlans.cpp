@@ -3,6 +3,7 @@
 #include "runtime/device/ElementBits.h"
 #include "runtime/device/cuda/CudaDevice.h"
 #include "runtime/device/cuda/CudaMemory.h"
+#include "runtime/device/cuda/CudnnAttention.h"
 #include "runtime/device/cuda/kernels/Parameters.h"
 
 #include <algorithm>
@@ -286,6 +287,23 @@ StatusOr<gpu::AttentionShape> attentionShape(const Op &op, std::span<const Opera
   return shape;
 }
 
+/// For cuDNN; `others` are the tensors that a gradient has beside those of attention.
+template <typename Op>
+AttentionRequest requestOf(const Op &op, std::span<const Operand> operands,
+                           std::initializer_list<AttentionOperand> others) {
+  AttentionRequest request;
+  request.type = operands[op.q].view->type;
+  request.isGradient = others.size() > 0;
+  request.hasPositions = op.queryPositions != format::kNone;
+  request.operands = {{AttentionTensor::q, operands[op.q].data},
+                      {AttentionTensor::k, operands[op.k].data},
+                      {AttentionTensor::v, operands[op.v].data},
+                      {AttentionTensor::out, operands[op.out].data},
+                      {AttentionTensor::lse, operands[op.lse].data}};
+  request.operands.insert(request.operands.end(), others);
+  return request;
+}
+
 /// Blocks of `warps` warps, of `rows` rows each, along the sequence.
 void setGrid(BuiltinPlan::Launch &launch, int64_t length, int64_t heads,
              int64_t warps = kWarpsPerBlock, int64_t rows = 1) {
@@ -337,6 +355,8 @@ StatusOr<std::unique_ptr<Plan>> prepareAttention(CudaDevice &device, const forma
                                                  std::span<const Operand> operands) {
   TITAN_ASSIGN_OR_RETURN(const std::string type, floatName("attention", operands[op.q].view->type));
   TITAN_ASSIGN_OR_RETURN(const gpu::AttentionShape shape, attentionShape(op, operands));
+  if (auto plan = prepareDnnAttention(device, shape, requestOf(op, operands, {})))
+    return plan;
   const bool isFlash = fitsTensorCores(op, {op.q, op.k, op.v, op.out}, operands);
   TITAN_ASSIGN_OR_RETURN(const FunctionHandle function,
                          findAttention(device, "", isFlash, shape.dim, type));
@@ -381,6 +401,13 @@ StatusOr<std::unique_ptr<Plan>> prepareAttention(CudaDevice &device,
   shape.dq = stridesOf(operands[op.dq]);
   shape.dk = stridesOf(operands[op.dk]);
   shape.dv = stridesOf(operands[op.dv]);
+  if (auto plan = prepareDnnAttention(device, shape,
+                                      requestOf(op, operands,
+                                                {{AttentionTensor::dout, operands[op.dout].data},
+                                                 {AttentionTensor::dq, operands[op.dq].data},
+                                                 {AttentionTensor::dk, operands[op.dk].data},
+                                                 {AttentionTensor::dv, operands[op.dv].data}})))
+    return plan;
   const auto at = [&](uint32_t index) { return pointerIfAny(operands, index); };
   const bool isFlash =
       fitsTensorCores(op, {op.q, op.k, op.v, op.out, op.dout, op.dq, op.dk, op.dv}, operands);

@@ -45,6 +45,8 @@ struct GpuOptions {
   /// leaves them zero: for memory that holds nothing else yet.
   bool searchesGemms = false;
   std::filesystem::path gemmFolder; ///< where what was found is kept; empty: nowhere
+  bool deterministic = false;       ///< all sums in the same order every time, those of cuDNN too
+  bool ownAttention = false;        ///< by Titan's own kernels, even where cuDNN is
   std::function<void(const std::string &)> note = {}; ///< told what a user may want to know
 };
 
@@ -73,7 +75,7 @@ inline constexpr const char *kCudaVersionSymbol = "titanCudaVersion";
 inline constexpr const char *kCudaOpenSymbol = "titanCudaOpen";
 inline constexpr const char *kCudaConnectSymbol = "titanCudaConnect";
 /// Of this interface: changes with any class that crosses it.
-inline constexpr int kCudaInterfaceVersion = 2;
+inline constexpr int kCudaInterfaceVersion = 3;
 using CudaOpenFunction = void(const GpuOptions &options, Status &status,
                               std::unique_ptr<Device> &device);
 using CudaConnectFunction = void(Device &device, Status &status, std::unique_ptr<DataPlane> &plane);

@@ -3,10 +3,12 @@
 // Titan's members are renamed alike.
 #include <cublasLt.h>
 #include <cuda.h>
+#include <cudnn.h>
 #include <nccl.h>
 #include <nvtx3/nvToolsExt.h>
 
 #include "runtime/device/cuda/BlasLt.h"
+#include "runtime/device/cuda/Cudnn.h"
 #include "runtime/device/cuda/Nccl.h"
 #include "runtime/device/cuda/Nvtx.h"
 
@@ -21,6 +23,8 @@ namespace ours = titan::cuda;
 template <typename A, typename B> constexpr bool passesAlike() {
   if constexpr (std::is_pointer_v<A> || std::is_pointer_v<B>)
     return std::is_pointer_v<A> && std::is_pointer_v<B>;
+  else if constexpr (std::is_void_v<A> || std::is_void_v<B>)
+    return std::is_void_v<A> && std::is_void_v<B>;
   else
     return sizeof(A) == sizeof(B) && std::is_floating_point_v<A> == std::is_floating_point_v<B>;
 }
@@ -42,6 +46,11 @@ constexpr bool sameSignature(R (*)(A...), S (*)(B...)) {
   static_assert(sameSignature(decltype(&::name){}, decltype(ours::BlasLt::name){}), #name);
 #include "runtime/device/cuda/BlasLtFunctions.def"
 #undef TITAN_BLASLT
+
+#define TITAN_CUDNN(result, name, parameters)                                                      \
+  static_assert(sameSignature(decltype(&::name){}, decltype(ours::Cudnn::name){}), #name);
+#include "runtime/device/cuda/CudnnFunctions.def"
+#undef TITAN_CUDNN
 
 #define TITAN_NCCL(result, name, parameters)                                                       \
   static_assert(sameSignature(decltype(&::name){}, decltype(ours::Nccl::name){}), #name);
@@ -122,6 +131,104 @@ TEST(DeclarationsTest, ConstantsOfBlasLt) {
   EXPECT_EQ(ours::kLtAlignmentB, CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_B_BYTES);
   EXPECT_EQ(ours::kLtAlignmentC, CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_C_BYTES);
   EXPECT_EQ(ours::kLtAlignmentD, CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_D_BYTES);
+}
+
+TEST(DeclarationsTest, ConstantsOfCudnn) {
+  EXPECT_EQ(ours::kDnnSuccess, CUDNN_STATUS_SUCCESS);
+  EXPECT_EQ(ours::kDnnBadParameter, CUDNN_STATUS_BAD_PARAM);
+  EXPECT_EQ(ours::kDnnNotFinalized, CUDNN_STATUS_BAD_PARAM_NOT_FINALIZED);
+  EXPECT_EQ(ours::kDnnNotSupported, CUDNN_STATUS_NOT_SUPPORTED);
+  EXPECT_EQ(ours::kDnnFloat32, CUDNN_DATA_FLOAT);
+  EXPECT_EQ(ours::kDnnInt32, CUDNN_DATA_INT32);
+  EXPECT_EQ(ours::kDnnBFloat16, CUDNN_DATA_BFLOAT16);
+  EXPECT_EQ(ours::kDnnBoolean, CUDNN_DATA_BOOLEAN);
+  EXPECT_EQ(ours::kDnnTypeHandle, CUDNN_TYPE_HANDLE);
+  EXPECT_EQ(ours::kDnnTypeDataType, CUDNN_TYPE_DATA_TYPE);
+  EXPECT_EQ(ours::kDnnTypeBoolean, CUDNN_TYPE_BOOLEAN);
+  EXPECT_EQ(ours::kDnnTypeInt64, CUDNN_TYPE_INT64);
+  EXPECT_EQ(ours::kDnnTypeFloat, CUDNN_TYPE_FLOAT);
+  EXPECT_EQ(ours::kDnnTypePointer, CUDNN_TYPE_VOID_PTR);
+  EXPECT_EQ(ours::kDnnTypeHeuristicMode, CUDNN_TYPE_HEUR_MODE);
+  EXPECT_EQ(ours::kDnnTypeNumericalNote, CUDNN_TYPE_NUMERICAL_NOTE);
+  EXPECT_EQ(ours::kDnnTypePointwiseMode, CUDNN_TYPE_POINTWISE_MODE);
+  EXPECT_EQ(ours::kDnnTypeDescriptor, CUDNN_TYPE_BACKEND_DESCRIPTOR);
+  EXPECT_EQ(ours::kDnnTypeReductionOperator, CUDNN_TYPE_REDUCTION_OPERATOR_TYPE);
+  EXPECT_EQ(ours::kDnnTypeChar, CUDNN_TYPE_CHAR);
+  EXPECT_EQ(ours::kDnnPointwise, CUDNN_BACKEND_POINTWISE_DESCRIPTOR);
+  EXPECT_EQ(ours::kDnnEngine, CUDNN_BACKEND_ENGINE_DESCRIPTOR);
+  EXPECT_EQ(ours::kDnnEngineConfig, CUDNN_BACKEND_ENGINECFG_DESCRIPTOR);
+  EXPECT_EQ(ours::kDnnHeuristic, CUDNN_BACKEND_ENGINEHEUR_DESCRIPTOR);
+  EXPECT_EQ(ours::kDnnExecutionPlan, CUDNN_BACKEND_EXECUTION_PLAN_DESCRIPTOR);
+  EXPECT_EQ(ours::kDnnPointwiseOperation, CUDNN_BACKEND_OPERATION_POINTWISE_DESCRIPTOR);
+  EXPECT_EQ(ours::kDnnOperationGraph, CUDNN_BACKEND_OPERATIONGRAPH_DESCRIPTOR);
+  EXPECT_EQ(ours::kDnnVariantPack, CUDNN_BACKEND_VARIANT_PACK_DESCRIPTOR);
+  EXPECT_EQ(ours::kDnnTensor, CUDNN_BACKEND_TENSOR_DESCRIPTOR);
+  EXPECT_EQ(ours::kDnnMatmul, CUDNN_BACKEND_MATMUL_DESCRIPTOR);
+  EXPECT_EQ(ours::kDnnMatmulOperation, CUDNN_BACKEND_OPERATION_MATMUL_DESCRIPTOR);
+  EXPECT_EQ(ours::kDnnReduction, CUDNN_BACKEND_REDUCTION_DESCRIPTOR);
+  EXPECT_EQ(ours::kDnnReductionOperation, CUDNN_BACKEND_OPERATION_REDUCTION_DESCRIPTOR);
+  EXPECT_EQ(ours::kDnnReshapeOperation, CUDNN_BACKEND_OPERATION_RESHAPE_DESCRIPTOR);
+  EXPECT_EQ(ours::kDnnDeviceProperties, CUDNN_BACKEND_DEVICEPROP_DESCRIPTOR);
+  EXPECT_EQ(ours::kDnnPointwiseMode, CUDNN_ATTR_POINTWISE_MODE);
+  EXPECT_EQ(ours::kDnnPointwisePrecision, CUDNN_ATTR_POINTWISE_MATH_PREC);
+  EXPECT_EQ(ours::kDnnPointwiseAxis, CUDNN_ATTR_POINTWISE_AXIS);
+  EXPECT_EQ(ours::kDnnHeuristicMode, CUDNN_ATTR_ENGINEHEUR_MODE);
+  EXPECT_EQ(ours::kDnnHeuristicGraph, CUDNN_ATTR_ENGINEHEUR_OPERATION_GRAPH);
+  EXPECT_EQ(ours::kDnnHeuristicResults, CUDNN_ATTR_ENGINEHEUR_RESULTS);
+  EXPECT_EQ(ours::kDnnHeuristicDevice, CUDNN_ATTR_ENGINEHEUR_DEVICEPROP);
+  EXPECT_EQ(ours::kDnnConfigEngine, CUDNN_ATTR_ENGINECFG_ENGINE);
+  EXPECT_EQ(ours::kDnnPlanHandle, CUDNN_ATTR_EXECUTION_PLAN_HANDLE);
+  EXPECT_EQ(ours::kDnnPlanConfig, CUDNN_ATTR_EXECUTION_PLAN_ENGINE_CONFIG);
+  EXPECT_EQ(ours::kDnnPlanWorkspace, CUDNN_ATTR_EXECUTION_PLAN_WORKSPACE_SIZE);
+  EXPECT_EQ(ours::kDnnPlanDevice, CUDNN_ATTR_EXECUTION_PLAN_DEVICEPROP);
+  EXPECT_EQ(ours::kDnnPointwiseDescriptor, CUDNN_ATTR_OPERATION_POINTWISE_PW_DESCRIPTOR);
+  EXPECT_EQ(ours::kDnnPointwiseX, CUDNN_ATTR_OPERATION_POINTWISE_XDESC);
+  EXPECT_EQ(ours::kDnnPointwiseB, CUDNN_ATTR_OPERATION_POINTWISE_BDESC);
+  EXPECT_EQ(ours::kDnnPointwiseY, CUDNN_ATTR_OPERATION_POINTWISE_YDESC);
+  EXPECT_EQ(ours::kDnnPointwiseAlpha1, CUDNN_ATTR_OPERATION_POINTWISE_ALPHA1);
+  EXPECT_EQ(ours::kDnnPointwiseAlpha2, CUDNN_ATTR_OPERATION_POINTWISE_ALPHA2);
+  EXPECT_EQ(ours::kDnnPointwiseT, CUDNN_ATTR_OPERATION_POINTWISE_TDESC);
+  EXPECT_EQ(ours::kDnnGraphHandle, CUDNN_ATTR_OPERATIONGRAPH_HANDLE);
+  EXPECT_EQ(ours::kDnnGraphOperations, CUDNN_ATTR_OPERATIONGRAPH_OPS);
+  EXPECT_EQ(ours::kDnnTensorAlignment, CUDNN_ATTR_TENSOR_BYTE_ALIGNMENT);
+  EXPECT_EQ(ours::kDnnTensorType, CUDNN_ATTR_TENSOR_DATA_TYPE);
+  EXPECT_EQ(ours::kDnnTensorShape, CUDNN_ATTR_TENSOR_DIMENSIONS);
+  EXPECT_EQ(ours::kDnnTensorStrides, CUDNN_ATTR_TENSOR_STRIDES);
+  EXPECT_EQ(ours::kDnnTensorId, CUDNN_ATTR_TENSOR_UNIQUE_ID);
+  EXPECT_EQ(ours::kDnnTensorIsVirtual, CUDNN_ATTR_TENSOR_IS_VIRTUAL);
+  EXPECT_EQ(ours::kDnnTensorIsByValue, CUDNN_ATTR_TENSOR_IS_BY_VALUE);
+  EXPECT_EQ(ours::kDnnPackIds, CUDNN_ATTR_VARIANT_PACK_UNIQUE_IDS);
+  EXPECT_EQ(ours::kDnnPackPointers, CUDNN_ATTR_VARIANT_PACK_DATA_POINTERS);
+  EXPECT_EQ(ours::kDnnPackWorkspace, CUDNN_ATTR_VARIANT_PACK_WORKSPACE);
+  EXPECT_EQ(ours::kDnnEngineNotes, CUDNN_ATTR_ENGINE_NUMERICAL_NOTE);
+  EXPECT_EQ(ours::kDnnMatmulPrecision, CUDNN_ATTR_MATMUL_COMP_TYPE);
+  EXPECT_EQ(ours::kDnnMatmulA, CUDNN_ATTR_OPERATION_MATMUL_ADESC);
+  EXPECT_EQ(ours::kDnnMatmulB, CUDNN_ATTR_OPERATION_MATMUL_BDESC);
+  EXPECT_EQ(ours::kDnnMatmulC, CUDNN_ATTR_OPERATION_MATMUL_CDESC);
+  EXPECT_EQ(ours::kDnnMatmulDescriptor, CUDNN_ATTR_OPERATION_MATMUL_DESC);
+  EXPECT_EQ(ours::kDnnReductionOperator, CUDNN_ATTR_REDUCTION_OPERATOR);
+  EXPECT_EQ(ours::kDnnReductionPrecision, CUDNN_ATTR_REDUCTION_COMP_TYPE);
+  EXPECT_EQ(ours::kDnnReductionIsDeterministic, CUDNN_ATTR_REDUCTION_IS_DETERMINISTIC);
+  EXPECT_EQ(ours::kDnnReductionX, CUDNN_ATTR_OPERATION_REDUCTION_XDESC);
+  EXPECT_EQ(ours::kDnnReductionY, CUDNN_ATTR_OPERATION_REDUCTION_YDESC);
+  EXPECT_EQ(ours::kDnnReductionDescriptor, CUDNN_ATTR_OPERATION_REDUCTION_DESC);
+  EXPECT_EQ(ours::kDnnReshapeX, CUDNN_ATTR_OPERATION_RESHAPE_XDESC);
+  EXPECT_EQ(ours::kDnnReshapeY, CUDNN_ATTR_OPERATION_RESHAPE_YDESC);
+  EXPECT_EQ(ours::kDnnDeviceJson, CUDNN_ATTR_DEVICEPROP_JSON_REPRESENTATION);
+  EXPECT_EQ(ours::kDnnAdd, CUDNN_POINTWISE_ADD);
+  EXPECT_EQ(ours::kDnnMultiply, CUDNN_POINTWISE_MUL);
+  EXPECT_EQ(ours::kDnnDivide, CUDNN_POINTWISE_DIV);
+  EXPECT_EQ(ours::kDnnSubtract, CUDNN_POINTWISE_SUB);
+  EXPECT_EQ(ours::kDnnExp, CUDNN_POINTWISE_EXP);
+  EXPECT_EQ(ours::kDnnLog, CUDNN_POINTWISE_LOG);
+  EXPECT_EQ(ours::kDnnIdentity, CUDNN_POINTWISE_IDENTITY);
+  EXPECT_EQ(ours::kDnnGreaterOrEqual, CUDNN_POINTWISE_CMP_GE);
+  EXPECT_EQ(ours::kDnnGenerateIndex, CUDNN_POINTWISE_GEN_INDEX);
+  EXPECT_EQ(ours::kDnnSelect, CUDNN_POINTWISE_BINARY_SELECT);
+  EXPECT_EQ(ours::kDnnReduceAdd, CUDNN_REDUCE_TENSOR_ADD);
+  EXPECT_EQ(ours::kDnnReduceMax, CUDNN_REDUCE_TENSOR_MAX);
+  EXPECT_EQ(ours::kDnnHeuristicModeA, CUDNN_HEUR_MODE_A);
+  EXPECT_EQ(ours::kDnnNondeterministic, CUDNN_NUMERICAL_NOTE_NONDETERMINISTIC);
 }
 
 TEST(DeclarationsTest, ConstantsOfNvtx) {

@@ -114,8 +114,11 @@ StatusOr<std::vector<std::vector<std::byte>>> runOn(Device &device, const std::s
 
 class InstructionTest : public testing::Test {
 protected:
-  void SetUp() override {
-    auto opened = cuda::CudaDevice::open(cuda::testOptions());
+  void SetUp() override { open(cuda::testOptions()); }
+
+  void open(const cuda::CudaOptions &options) {
+    gpu.reset();
+    auto opened = cuda::CudaDevice::open(options);
     ASSERT_TRUE(opened.ok()) << opened.status().message();
     gpu = *std::move(opened);
   }
@@ -254,10 +257,36 @@ void PrintTo(const AttentionCase &it, std::ostream *os) {
 }
 
 class AttentionInstructionTest : public InstructionTest,
-                                 public testing::WithParamInterface<AttentionCase> {};
+                                 public testing::WithParamInterface<AttentionCase> {
+protected:
+  void checkAttention(const AttentionCase &it);
+};
 
 TEST_P(AttentionInstructionTest, AgreesWithCpu) {
-  const AttentionCase &it = GetParam();
+  checkAttention(GetParam());
+  if (GetParam().type != DType::bf16 || GetParam().positions)
+    return;
+  // That was cuDNN, where it takes the case; now Titan's own kernels.
+  cuda::CudaOptions options = cuda::testOptions();
+  options.ownAttention = true;
+  open(options);
+  checkAttention(GetParam());
+}
+
+using DeterministicAttentionTest = AttentionInstructionTest;
+
+TEST_P(DeterministicAttentionTest, AgreesWithCpu) {
+  cuda::CudaOptions options = cuda::testOptions();
+  options.deterministic = true;
+  open(options);
+  checkAttention(GetParam());
+}
+
+INSTANTIATE_TEST_SUITE_P(Shapes, DeterministicAttentionTest,
+                         testing::Values(AttentionCase{DType::bf16, 69, 69, 4, 2, 64, true,
+                                                       false}));
+
+void AttentionInstructionTest::checkAttention(const AttentionCase &it) {
   const double tolerance = it.type == DType::f32 ? 1e-5 : 2 * kBFloat16;
   const float scale = 1 / std::sqrt(static_cast<float>(it.dim));
   const Buffer q = input(it.type, {2, it.queries, it.heads, it.dim});
@@ -297,12 +326,19 @@ TEST_F(InstructionTest, AttentionOfNaNsIsNaN) {
     k.content = Content::poison;
     format::Attention op{0, 1, 2, format::kNone, format::kNone, 3, 4};
     op.scale = 1, op.causal = true;
-    const auto found = runOn(*gpu, "cuda", op,
-                             {input(type, {1, 40, 1, 64}), k, input(type, {1, 40, 1, 64}), out,
-                              result(DType::f32, {1, 1, 40})});
-    ASSERT_TRUE(found.ok()) << found.status().message();
-    for (const float value : numbersOf((*found)[3], type))
-      EXPECT_TRUE(std::isnan(value));
+    for (const bool own : {false, true}) {
+      if (own) {
+        cuda::CudaOptions options = cuda::testOptions();
+        options.ownAttention = true;
+        open(options);
+      }
+      const auto found = runOn(*gpu, "cuda", op,
+                               {input(type, {1, 40, 1, 64}), k, input(type, {1, 40, 1, 64}), out,
+                                result(DType::f32, {1, 1, 40})});
+      ASSERT_TRUE(found.ok()) << found.status().message();
+      for (const float value : numbersOf((*found)[3], type))
+        EXPECT_TRUE(std::isnan(value));
+    }
   }
 }
 

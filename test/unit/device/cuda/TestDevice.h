@@ -18,6 +18,7 @@ inline CudaOptions testOptions() {
   if (!onRealGpu()) {
     options.driver = std::string(TITAN_STUBS) + "/libcuda.so.1";
     options.blasLt = std::string(TITAN_STUBS) + "/libcublasLt.so.13";
+    options.cudnn = std::string(TITAN_STUBS) + "/libcudnn.so.9";
     options.nccl = std::string(TITAN_STUBS) + "/libnccl.so.2";
   }
   return options;
