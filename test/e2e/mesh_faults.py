@@ -202,6 +202,13 @@ def process_dies():
     expect(call([*mpirun(), RUN, "mesh.tbin", *inject("kill")], None), "rank 3")
 
 
+def process_is_slow_or_wrong():
+    if losses(mpirun()) != losses(mpirun(), options=inject("slow")):
+        fail("a process that is a second late changes the losses")
+    text, _ = call([*mpirun(), RUN, "mesh.tbin", *inject("nan")], 1)
+    expect(text, "step 2", "nan", "the parameters are those before the step")
+
+
 def job_file():
     """Compiled by rank 0 for the launcher's ranks; compiled anew for another number of them."""
     options = [RUN, "auto.toml", "--training.steps", "1"]
@@ -243,6 +250,7 @@ MPI = [(lambda: same_losses_of("mesh.tbin"), "processes have the losses of threa
        (same_losses_in_pipelines, "so they do in pipelines"),
        (one_speaks, "rank 0 alone speaks"), (other_size, "another world size is an error"),
        (process_hangs, "a hung process is named"), (process_dies, "a dead process is named"),
+       (process_is_slow_or_wrong, "a slow process changes nothing, a NaN ends the run"),
        (wrong_launcher, "launchers that do not fit are errors"),
        (job_file, "a job file is compiled for the launcher's ranks")]
 
