@@ -1,10 +1,11 @@
 """Broken input through the command-line tools: exit code 1 and an error that names the place.
 
-    bad-input.py SOURCE_ROOT WORK_DIR      with titan-compile, titan-run and titan-data on PATH
+    bad-input.py SOURCE_ROOT WORK_DIR [SEEDS]    with titan-compile, titan-run and titan-data on PATH
 
 First every case of the tables below, then seeded damage to a sound file of each kind, one process
 each: it is refused, or it does no harm. A crash, a hang, another exit code, or a word of a sanitizer
-fails. Damage of every byte is for test/unit/tools, which needs no process for each.
+fails. Damage of every byte is for test/unit/tools, which needs no process for each. More than one
+seed (SEEDS) is for runs by hand.
 """
 
 import gzip
@@ -17,6 +18,7 @@ import subprocess
 import sys
 
 SOURCE, WORK = (os.path.abspath(argument) for argument in sys.argv[1:3])
+SEEDS = int(sys.argv[3]) if len(sys.argv) > 3 else 1
 SECONDS = 120
 FIXTURE = os.path.join(SOURCE, "test", "unit", "data", "fixture")
 
@@ -245,9 +247,9 @@ def check(command, codes, parts=()):
     return None
 
 
-def damage(name, command, count):
+def damage(name, command, count, seed):
     """Copies of a file with a few bytes changed or its end cut off."""
-    generator = random.Random(name)
+    generator = random.Random(f"{name} {seed}")
     good = read(name)
     for i in range(count):
         bad = bytearray(good)
@@ -276,12 +278,13 @@ def main():
         check([*COMPILE, *arguments], (1,), parts)
     for command, parts in RUN_CASES:
         check(command, (1,), parts)
-    for name, command, count in DAMAGE:
-        damage(name, command, count)
+    for seed in range(SEEDS):
+        for name, command, count in DAMAGE:
+            damage(name, command, count, seed)
     if failures:
         sys.exit("\n\n".join(failures) + f"\n{len(failures)} failed")
     cases = len(COMPILE_CASES) + len(RUN_CASES)
-    print(f"{cases} broken inputs refused, {sum(count for _, _, count in DAMAGE)} damaged files survived")
+    print(f"{cases} broken inputs refused, {SEEDS * sum(count for _, _, count in DAMAGE)} damaged files survived")
 
 
 if __name__ == "__main__":

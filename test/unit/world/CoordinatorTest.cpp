@@ -3,6 +3,8 @@
 
 #include "runtime/world/Coordinator.h"
 
+#include <ctime>
+
 using namespace titan;
 using namespace titan::control;
 using namespace titan::test;
@@ -132,11 +134,11 @@ TEST_F(CoordinatorTest, TheFirstReasonOfAnAbortStays) {
 TEST_F(CoordinatorTest, ManyRanksMeetQuickly) {
   constexpr int kRanks = 16384;
   Coordinator coordinator = make(kRanks, kRanks);
-  const auto start = Clock::now();
+  const std::clock_t start = std::clock();
   for (int rank = 0; rank < kRanks; ++rank)
     coordinator.request(rank, 1, {.kind = RequestKind::barrier, .key = "b", .timeout = seconds(9)},
                         now);
   EXPECT_EQ(coordinator.takeReplies().size(), size_t(kRanks));
   // Linear work takes milliseconds; comparing each with each would take far longer than this.
-  EXPECT_LT(Clock::now() - start, seconds(2));
+  EXPECT_LT(std::clock() - start, 2 * CLOCKS_PER_SEC);
 }
