@@ -205,7 +205,7 @@ def process_dies():
 def process_is_slow_or_wrong():
     if losses(mpirun()) != losses(mpirun(), options=inject("slow")):
         fail("a process that is a second late changes the losses")
-    text, _ = call([*mpirun(), RUN, "mesh.tbin", *inject("nan")], 1)
+    text = call([*mpirun(), RUN, "mesh.tbin", *inject("nan")], 1)
     expect(text, "step 2", "nan", "the parameters are those before the step")
 
 
