@@ -110,8 +110,7 @@ static void loadDialects(MLIRContext *context) {
                        vector::VectorDialect>();
 }
 
-static LogicalResult lowerToLlvm(ModuleOp module) {
-  PassManager passes(module.getContext());
+static void addLowering(PassManager &passes) {
   passes.enableVerifier(false);
   passes.addNestedPass<func::FuncOp>(createApproximateMathPass());
   passes.addPass(createCanonicalizerPass());
@@ -127,7 +126,6 @@ static LogicalResult lowerToLlvm(ModuleOp module) {
   passes.addPass(createReconcileUnrealizedCastsPass());
   passes.addPass(createCanonicalizerPass());
   passes.addPass(createCSEPass());
-  return passes.run(module);
 }
 
 //===----------------------------------------------------------------------===//
@@ -308,8 +306,13 @@ llvm::FailureOr<CpuImage> compileForCpu(llvm::ArrayRef<KernelSource> sources,
       part.stages.push_back(std::move(stage));
     }
   }
+  PassManager lowering(context);
+  addLowering(lowering);
+  loadDependentDialects(lowering, *context);
   auto compiled = failableParallelForEach(context, parts, [&](Part &part) -> LogicalResult {
-    if (failed(lowerToLlvm(*part.module)))
+    PassManager passes(context);
+    addLowering(passes);
+    if (failed(passes.run(*part.module)))
       return failure();
     return emitObject(*part.module, part.stages, *level, part.object);
   });

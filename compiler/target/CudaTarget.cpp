@@ -139,8 +139,7 @@ struct UseIntrinsics : PassWrapper<UseIntrinsics, OperationPass<gpu::GPUFuncOp>>
 };
 } // namespace
 
-static LogicalResult lowerToNvvm(ModuleOp module, unsigned indexBits) {
-  PassManager passes(module.getContext());
+static void addLowering(PassManager &passes, unsigned indexBits) {
   passes.enableVerifier(false);
   OpPassManager &kernels = passes.nest<gpu::GPUModuleOp>();
   kernels.addNestedPass<gpu::GPUFuncOp>(createApproximateMathPass());
@@ -156,7 +155,6 @@ static LogicalResult lowerToNvvm(ModuleOp module, unsigned indexBits) {
   kernels.addPass(createReconcileUnrealizedCastsPass());
   kernels.addPass(createCanonicalizerPass());
   kernels.addPass(createCSEPass());
-  return passes.run(module);
 }
 
 static LogicalResult emitPtx(gpu::GPUModuleOp kernels, const CudaArchitecture &architecture,
@@ -238,8 +236,13 @@ llvm::FailureOr<CudaImage> compileForCuda(llvm::ArrayRef<KernelSource> sources,
     image.kernels.push_back(std::move(*stages));
     ++kernelsInPart;
   }
+  PassManager lowering(context);
+  addLowering(lowering, 64);
+  loadDependentDialects(lowering, *context);
   auto compiled = failableParallelForEach(context, parts, [&](Part &part) -> LogicalResult {
-    if (failed(lowerToNvvm(*part.module, part.indexBits)))
+    PassManager passes(context);
+    addLowering(passes, part.indexBits);
+    if (failed(passes.run(*part.module)))
       return failure();
     return emitPtx(part.kernels, architecture, part.ptx);
   });

@@ -1,6 +1,8 @@
 // What every target does with the LLVM module of its kernels.
 #pragma once
 
+#include "mlir/Pass/PassManager.h"
+
 #include "llvm/ADT/SmallVector.h"
 #include "llvm/IR/Module.h"
 #include "llvm/Passes/PassBuilder.h"
@@ -8,6 +10,10 @@
 #include "llvm/Target/TargetMachine.h"
 
 namespace titan {
+
+/// Registers and loads what the passes depend on. Each run of a pass manager does so for what is
+/// missing, without a lock: to be called before several threads run such passes in one context.
+void loadDependentDialects(const mlir::OpPassManager &passes, mlir::MLIRContext &context);
 
 /// Sets the module's triple and data layout to the machine's.
 void setTarget(llvm::Module &module, const llvm::TargetMachine &machine);
