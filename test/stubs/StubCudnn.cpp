@@ -2,10 +2,10 @@
 // are made of, refuses those that are not whole, and graphs whose operations do not fit each other,
 // and runs graphs on the host. It may be asked for the latest graph as text.
 //
-// Its heuristic names three engines: one that cannot be built, one that adds in no fixed order, and
-// one that does.
+// Its heuristic names two engines, of which the first cannot be built.
 //
-// Environment: TITAN_STUB_CUDNN (its version, 91900).
+// Environment: TITAN_STUB_CUDNN (its version, 91900), TITAN_STUB_CUDNN_WORKSPACE (that plans say
+// they need, 512 bytes).
 #include "runtime/device/cuda/Cudnn.h"
 #include "test/stubs/DnnMachine.h"
 #include "test/stubs/StubDriver.h"
@@ -28,7 +28,7 @@ struct DnnHandleObject {
 
 namespace {
 
-constexpr int kEngines = 3, kBroken = 0, kUnordered = 1;
+constexpr int kEngines = 2, kBroken = 0;
 constexpr int64_t kWorkspace = 512;
 
 struct Descriptor {
@@ -210,8 +210,8 @@ bool readPlan(Descriptor &it) {
   if (!config || !it.value<DnnHandle>(kDnnPlanHandle))
     return false;
   it.graph = config->graph;
-  it.engine = config->engine;
-  return it.engine != kBroken;
+  library().reason = "an engine that cannot be built";
+  return config->engine != kBroken;
 }
 
 bool read(Descriptor &it) {
@@ -273,24 +273,25 @@ std::map<int64_t, void *> addressesOf(const DnnGraphInfo &graph, const Descripto
   return addresses;
 }
 
-std::atomic<long> executions[kEngines];
+std::atomic<long> executions;
 
-int version() {
-  const char *text = std::getenv("TITAN_STUB_CUDNN");
-  return text ? std::atoi(text) : 91900;
+int64_t setting(const char *name, int64_t otherwise) {
+  const char *text = std::getenv(name);
+  return text ? std::atoll(text) : otherwise;
 }
 
 } // namespace
 
 extern "C" {
 
-/// How often plans of an engine, by its number, have been put into streams; the latest graph.
-long titanStubDnnExecutions(int engine) { return executions[engine]; }
+/// How often plans have been put into streams.
+long titanStubDnnExecutions() { return executions; }
+/// The latest graph.
 const char *titanStubDnnGraph() { return library().text.c_str(); }
 /// How many descriptors exist.
 long titanStubDnnDescriptors() { return static_cast<long>(library().descriptors.size()); }
 
-size_t cudnnGetVersion() { return static_cast<size_t>(version()); }
+size_t cudnnGetVersion() { return static_cast<size_t>(setting("TITAN_STUB_CUDNN", 91900)); }
 const char *cudnnGetErrorString(int) { return "a status of the stub"; }
 void cudnnGetLastErrorString(char *text, size_t bytes) {
   const auto locked = lock();
@@ -364,27 +365,20 @@ int cudnnBackendGetAttribute(DnnDescriptor descriptor, int attribute, int type, 
   const auto it = library().find(descriptor);
   if (!it || !it->isFinal)
     return refuse(kDnnNotFinalized, "a descriptor that is not final");
-  const auto give = [&](int64_t i) { return library().find(static_cast<void **>(values)[i]); };
   *count = 1;
   if (it->type == kDnnHeuristic && attribute == kDnnHeuristicResults) {
     *count = kEngines;
     for (int64_t i = 0; i < requested && i < kEngines; ++i) {
-      const auto config = give(i);
+      const auto config = library().find(static_cast<void **>(values)[i]);
       if (!config || config->type != kDnnEngineConfig)
         return refuse(kDnnBadParameter, "results of another type");
       config->graph = it->graph;
       config->engine = static_cast<int>(i);
       config->isFinal = true;
     }
-  } else if (it->type == kDnnEngineConfig && attribute == kDnnConfigEngine && requested == 1) {
-    const auto engine = give(0);
-    engine->engine = it->engine;
-    engine->isFinal = true;
-  } else if (it->type == kDnnEngine && attribute == kDnnEngineNotes && requested > 0) {
-    *count = it->engine == kUnordered ? 1 : 0;
-    *static_cast<int *>(values) = kDnnNondeterministic;
   } else if (it->type == kDnnExecutionPlan && attribute == kDnnPlanWorkspace) {
-    std::memcpy(values, &kWorkspace, sizeof(kWorkspace));
+    const int64_t bytes = setting("TITAN_STUB_CUDNN_WORKSPACE", kWorkspace);
+    std::memcpy(values, &bytes, sizeof(bytes));
   } else {
     return refuse(kDnnBadParameter, "an attribute that the stub does not know");
   }
@@ -401,7 +395,7 @@ int cudnnBackendExecute(DnnHandle handle, DnnDescriptor plan, DnnDescriptor pack
   if (!workspace ||
       !titanStubIsValid(reinterpret_cast<uint64_t>(*workspace), kWorkspace, titanStubCurrentGpu()))
     return refuse(kDnnBadParameter, "no workspace");
-  ++executions[what->engine];
+  ++executions;
   try {
     auto addresses = addressesOf(*what->graph, *with);
     // Numbers are read at once.

@@ -22,12 +22,11 @@ inline constexpr int kDnnSuccess = 0, kDnnBadParameter = 2000, kDnnNotFinalized 
 inline constexpr int kDnnFloat32 = 0, kDnnInt32 = 4, kDnnBFloat16 = 9, kDnnBoolean = 11;
 inline constexpr int kDnnTypeHandle = 0, kDnnTypeDataType = 1, kDnnTypeBoolean = 2,
                      kDnnTypeInt64 = 3, kDnnTypeFloat = 4, kDnnTypePointer = 6,
-                     kDnnTypeHeuristicMode = 8, kDnnTypeNumericalNote = 11,
-                     kDnnTypePointwiseMode = 14, kDnnTypeDescriptor = 15,
+                     kDnnTypeHeuristicMode = 8, kDnnTypePointwiseMode = 14, kDnnTypeDescriptor = 15,
                      kDnnTypeReductionOperator = 18, kDnnTypeChar = 24;
 
 // Descriptors.
-inline constexpr int kDnnPointwise = 0, kDnnEngine = 2, kDnnEngineConfig = 3, kDnnHeuristic = 4,
+inline constexpr int kDnnPointwise = 0, kDnnEngineConfig = 3, kDnnHeuristic = 4,
                      kDnnExecutionPlan = 5, kDnnPointwiseOperation = 13, kDnnOperationGraph = 15,
                      kDnnVariantPack = 16, kDnnTensor = 17, kDnnMatmul = 18,
                      kDnnMatmulOperation = 19, kDnnReduction = 21, kDnnReductionOperation = 22,
@@ -37,7 +36,6 @@ inline constexpr int kDnnPointwise = 0, kDnnEngine = 2, kDnnEngineConfig = 3, kD
 inline constexpr int kDnnPointwiseMode = 0, kDnnPointwisePrecision = 1, kDnnPointwiseAxis = 9;
 inline constexpr int kDnnHeuristicMode = 200, kDnnHeuristicGraph = 201, kDnnHeuristicResults = 202,
                      kDnnHeuristicDevice = 204;
-inline constexpr int kDnnConfigEngine = 300;
 inline constexpr int kDnnPlanHandle = 400, kDnnPlanConfig = 401, kDnnPlanWorkspace = 402,
                      kDnnPlanDevice = 407;
 inline constexpr int kDnnPointwiseDescriptor = 750, kDnnPointwiseX = 751, kDnnPointwiseB = 752,
@@ -48,7 +46,6 @@ inline constexpr int kDnnTensorAlignment = 900, kDnnTensorType = 901, kDnnTensor
                      kDnnTensorStrides = 903, kDnnTensorId = 906, kDnnTensorIsVirtual = 907,
                      kDnnTensorIsByValue = 908;
 inline constexpr int kDnnPackIds = 1000, kDnnPackPointers = 1001, kDnnPackWorkspace = 1003;
-inline constexpr int kDnnEngineNotes = 1303;
 inline constexpr int kDnnMatmulPrecision = 1500;
 inline constexpr int kDnnMatmulA = 1520, kDnnMatmulB = 1521, kDnnMatmulC = 1522,
                      kDnnMatmulDescriptor = 1523;
@@ -64,7 +61,6 @@ inline constexpr int kDnnAdd = 0, kDnnMultiply = 1, kDnnDivide = 6, kDnnSubtract
                      kDnnGenerateIndex = 501, kDnnSelect = 601;
 inline constexpr int kDnnReduceAdd = 0, kDnnReduceMax = 3;
 inline constexpr int kDnnHeuristicModeA = 3;
-inline constexpr int kDnnNondeterministic = 4;
 
 inline constexpr const char *kDnnLibrary = "libcudnn.so.9";
 /// 9.6, as cudnnGetVersion counts: the first whose gradient of attention clears its own sums.

@@ -1,6 +1,7 @@
 #include "runtime/device/cuda/CudnnAttention.h"
 
 #include <algorithm>
+#include <limits>
 #include <utility>
 
 namespace titan::cuda {
@@ -9,8 +10,11 @@ namespace {
 using Shape = DnnGraph::Shape;
 using Tensor = DnnGraph::Tensor;
 
-/// Of a deterministic gradient, which keeps all scores there; others grow with the tensors.
-constexpr int64_t kMaxDeterministicWorkspace = int64_t{1} << 30;
+/// A deterministic gradient keeps all scores there; others grow with the tensors.
+int64_t maxWorkspaceOf(const AttentionProblem &problem) {
+  return problem.deterministic ? int64_t{1} << 30 : std::numeric_limits<int64_t>::max();
+}
+
 /// Heads of the kernels of all GPUs.
 constexpr int64_t kMaxDim = 128;
 constexpr int64_t kDimMultiple = 8;
@@ -227,11 +231,7 @@ StatusOr<std::unique_ptr<AttentionPlan>> CudnnAttention::build(const AttentionPr
   TITAN_RETURN_IF_ERROR(checkAttention(problem, cudnn->version(), capability));
   std::unique_ptr<AttentionPlan> built(new AttentionPlan{problem, DnnGraph(*cudnn), {}});
   buildAttention(built->graph, problem);
-  DnnPlanOptions options;
-  options.deterministic = problem.deterministic;
-  if (problem.deterministic)
-    options.maxWorkspace = kMaxDeterministicWorkspace;
-  TITAN_ASSIGN_OR_RETURN(DnnPlan plan, built->graph.plan({dnnHandle}, options));
+  TITAN_ASSIGN_OR_RETURN(DnnPlan plan, built->graph.plan({dnnHandle}, maxWorkspaceOf(problem)));
   built->plan.emplace(std::move(plan));
   return built;
 }

@@ -1,6 +1,5 @@
 #include "runtime/device/cuda/CudnnGraph.h"
 
-#include <algorithm>
 #include <vector>
 
 namespace titan::cuda {
@@ -167,31 +166,8 @@ Status DnnGraph::findConfigs(const DnnTarget &target) {
   return okStatus();
 }
 
-/// Whether the engine of a configuration adds in the same order every time.
-StatusOr<bool> DnnGraph::isDeterministic(const DnnObject &config) {
-  DnnObject engine(library, kDnnEngine);
-  DnnDescriptor handle = engine.get();
-  int64_t count = 0;
-  TITAN_RETURN_IF_ERROR(
-      library.check(library.cudnnBackendGetAttribute(config.get(), kDnnConfigEngine,
-                                                     kDnnTypeDescriptor, 1, &count, &handle),
-                    "cudnnBackendGetAttribute"));
-  std::array<int, 32> notes{};
-  TITAN_RETURN_IF_ERROR(library.check(
-      library.cudnnBackendGetAttribute(engine.get(), kDnnEngineNotes, kDnnTypeNumericalNote,
-                                       static_cast<int64_t>(notes.size()), &count, notes.data()),
-      "cudnnBackendGetAttribute"));
-  const auto end = notes.begin() + std::clamp<int64_t>(count, 0, notes.size());
-  return std::find(notes.begin(), end, kDnnNondeterministic) == end;
-}
-
 StatusOr<DnnPlan> DnnGraph::planOf(const DnnTarget &target, const DnnObject &config,
-                                   const DnnPlanOptions &options) {
-  if (options.deterministic) {
-    TITAN_ASSIGN_OR_RETURN(const bool isRepeatable, isDeterministic(config));
-    if (!isRepeatable)
-      return unavailable("the engine adds in another order every time");
-  }
+                                   int64_t maxWorkspace) {
   DnnPlan plan{DnnObject(library, kDnnExecutionPlan)};
   if (target.device)
     plan.descriptor.set(kDnnPlanDevice, kDnnTypeDescriptor, target.device);
@@ -203,13 +179,13 @@ StatusOr<DnnPlan> DnnGraph::planOf(const DnnTarget &target, const DnnObject &con
       library.cudnnBackendGetAttribute(plan.descriptor.get(), kDnnPlanWorkspace, kDnnTypeInt64, 1,
                                        &count, &plan.workspaceBytes),
       "cudnnBackendGetAttribute"));
-  if (plan.workspaceBytes > options.maxWorkspace)
+  if (plan.workspaceBytes > maxWorkspace)
     return unavailable("it needs " + std::to_string(plan.workspaceBytes) +
-                       " bytes of workspace, more than " + std::to_string(options.maxWorkspace));
+                       " bytes of workspace, more than " + std::to_string(maxWorkspace));
   return plan;
 }
 
-StatusOr<DnnPlan> DnnGraph::plan(const DnnTarget &target, const DnnPlanOptions &options) {
+StatusOr<DnnPlan> DnnGraph::plan(const DnnTarget &target, int64_t maxWorkspace) {
   std::vector<DnnDescriptor> handles;
   for (const DnnObject &operation : operations)
     handles.push_back(operation.get());
@@ -222,7 +198,7 @@ StatusOr<DnnPlan> DnnGraph::plan(const DnnTarget &target, const DnnPlanOptions &
   TITAN_RETURN_IF_ERROR(findConfigs(target));
   Status failure = unavailable("no engine runs it on this GPU");
   for (const DnnObject &config : configs) {
-    auto plan = planOf(target, config, options);
+    auto plan = planOf(target, config, maxWorkspace);
     if (plan.ok())
       return plan;
     if (&config == &configs.front())

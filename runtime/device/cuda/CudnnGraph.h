@@ -5,7 +5,6 @@
 
 #include <array>
 #include <deque>
-#include <limits>
 #include <utility>
 
 namespace titan::cuda {
@@ -20,11 +19,6 @@ struct DnnTarget {
 struct DnnPlan {
   DnnObject descriptor;
   int64_t workspaceBytes = 0;
-};
-
-struct DnnPlanOptions {
-  int64_t maxWorkspace = std::numeric_limits<int64_t>::max(); ///< in bytes
-  bool deterministic = false;
 };
 
 class DnnGraph {
@@ -59,9 +53,9 @@ public:
   Tensor reduce(int reduction, Tensor x, Tensor y);
   Tensor reshape(Tensor x, Tensor y);
 
-  /// The first plan, in the order in which cuDNN expects them to be fast, that can be built; called
-  /// once. Fails with the reason of the first one that cannot.
-  StatusOr<DnnPlan> plan(const DnnTarget &target, const DnnPlanOptions &options);
+  /// The first plan, in the order in which cuDNN expects them to be fast, that can be built and
+  /// needs no more bytes of workspace; called once. Fails with the reason of the very first.
+  StatusOr<DnnPlan> plan(const DnnTarget &target, int64_t maxWorkspace);
 
   static Shape denseStrides(const Shape &shape);
 
@@ -72,9 +66,7 @@ private:
   /// Keeps a descriptor, finalized; its failure is that of the graph.
   DnnObject &keep(DnnObject &object);
   Status findConfigs(const DnnTarget &target);
-  StatusOr<bool> isDeterministic(const DnnObject &config);
-  StatusOr<DnnPlan> planOf(const DnnTarget &target, const DnnObject &config,
-                           const DnnPlanOptions &options);
+  StatusOr<DnnPlan> planOf(const DnnTarget &target, const DnnObject &config, int64_t maxWorkspace);
 
   const Cudnn &library;
   Status status;

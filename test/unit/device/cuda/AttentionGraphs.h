@@ -63,28 +63,13 @@ inline std::string recordedGraph(const std::string &name) {
   return graph;
 }
 
-/// The stub of cuDNN's own functions.
-class DnnStub {
+/// The own functions of the stub of cuDNN.
+class DnnStub : StubLibrary {
 public:
-  static DnnStub open() {
-    auto library = DynamicLibrary::open(testOptions().cudnn);
-    EXPECT_TRUE(library.ok()) << library.status().message();
-    return DnnStub(*std::move(library));
-  }
+  DnnStub() : StubLibrary(testOptions().cudnn) {}
   std::string graph() const { return call<const char *()>("titanStubDnnGraph")(); }
   long descriptors() const { return call<long()>("titanStubDnnDescriptors")(); }
-  /// Of plans that have no fixed order of sums, and of those that have.
-  long unordered() const { return call<long(int)>("titanStubDnnExecutions")(1); }
-  long ordered() const { return call<long(int)>("titanStubDnnExecutions")(2); }
-
-private:
-  explicit DnnStub(DynamicLibrary library) : library(std::move(library)) {}
-  template <typename F> F *call(const char *name) const {
-    auto function = library.function<F>(name);
-    EXPECT_TRUE(function.ok());
-    return *function;
-  }
-  DynamicLibrary library;
+  long executions() const { return call<long()>("titanStubDnnExecutions")(); }
 };
 
 } // namespace titan::cuda

@@ -57,7 +57,7 @@ protected:
 
 TEST_F(CudnnTest, GraphsAreThoseOfTheFrontend) {
   open();
-  const DnnStub stub = DnnStub::open();
+  const DnnStub stub;
   for (const auto &[name, problem] : recordedProblems()) {
     const auto plan = device->dnnAttention().find(problem);
     ASSERT_TRUE(plan.ok()) << name << ": " << plan.status().message();
@@ -67,7 +67,7 @@ TEST_F(CudnnTest, GraphsAreThoseOfTheFrontend) {
 
 TEST_F(CudnnTest, EqualProblemsShareAPlan) {
   open();
-  const DnnStub stub = DnnStub::open();
+  const DnnStub stub;
   const AttentionProblem problem = denseProblem(false, 2, 2, 16, 16, 64, true);
   const auto first = device->dnnAttention().find(problem);
   ASSERT_TRUE(first.ok()) << first.status().message();
@@ -157,24 +157,32 @@ TEST_F(CudnnTest, OldLibrary) {
                          "is 9.6.0 or newer"));
 }
 
-TEST_F(CudnnTest, EngineIsTheFirstThatRuns) {
-  const auto run = [&] {
-    open();
-    const auto plan = prepare(DType::bf16, true);
-    auto workspace = device->allocate(format::Space::device, plan->workspaceBytes());
-    plan->setWorkspace({(*workspace)->data(), static_cast<size_t>(plan->workspaceBytes())});
-    auto queue = device->createQueue(QueueKind::compute, 0);
-    EXPECT_TRUE((*queue)->submit(*plan).ok());
-    EXPECT_TRUE((*queue)->synchronize().ok());
-  };
-  // The first of the stub's engines cannot be built, and the second adds in any order.
-  const DnnStub stub = DnnStub::open();
-  const long unordered = stub.unordered(), ordered = stub.ordered();
-  run();
-  EXPECT_EQ(stub.unordered(), unordered + 1);
-  options.deterministic = true;
-  run();
-  EXPECT_EQ(stub.ordered(), ordered + 1);
+TEST_F(CudnnTest, RunsAPlanThatCanBeBuilt) {
+  // The first of the stub's engines cannot.
+  open();
+  const DnnStub stub;
+  const auto plan = prepare(DType::bf16, true);
+  auto workspace = device->allocate(format::Space::device, plan->workspaceBytes());
+  ASSERT_TRUE(workspace.ok());
+  plan->setWorkspace({(*workspace)->data(), static_cast<size_t>(plan->workspaceBytes())});
+  auto queue = device->createQueue(QueueKind::compute, 0);
+  ASSERT_TRUE(queue.ok());
+  const long executions = stub.executions();
+  EXPECT_TRUE((*queue)->submit(*plan).ok());
+  EXPECT_TRUE((*queue)->synchronize().ok());
+  EXPECT_EQ(stub.executions(), executions + 1);
+}
+
+TEST_F(CudnnTest, LargeWorkspacesOfDeterministicGradientsAreRefused) {
+  open();
+  setenv("TITAN_STUB_CUDNN_WORKSPACE", "1073741825", 1);
+  const auto large = device->dnnAttention().find(denseProblem(true, 2, 2, 16, 16, 64, true, true));
+  const auto other = device->dnnAttention().find(denseProblem(true, 2, 2, 16, 16, 64, true));
+  unsetenv("TITAN_STUB_CUDNN_WORKSPACE");
+  EXPECT_TRUE(other.ok()) << other.status().message();
+  ASSERT_FALSE(large.ok());
+  EXPECT_EQ(large.status().message(), "cuDNN 9.19.0: cudnnBackendFinalize: a status of the stub "
+                                      "(3000): an engine that cannot be built");
 }
 
 TEST_F(CudnnTest, GraphsThatDoNotFitAreRefused) {

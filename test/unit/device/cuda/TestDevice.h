@@ -24,14 +24,28 @@ inline CudaOptions testOptions() {
   return options;
 }
 
-/// The stub's own functions.
-class StubControl {
-public:
-  static StubControl open() {
-    auto library = DynamicLibrary::open(testOptions().driver);
-    EXPECT_TRUE(library.ok()) << library.status().message();
-    return StubControl(*std::move(library));
+/// A stub's own functions.
+class StubLibrary {
+protected:
+  explicit StubLibrary(const std::string &path) {
+    auto opened = DynamicLibrary::open(path);
+    EXPECT_TRUE(opened.ok()) << opened.status().message();
+    library = *std::move(opened);
   }
+  template <typename F> F *call(const char *name) const {
+    auto function = library.function<F>(name);
+    EXPECT_TRUE(function.ok());
+    return *function;
+  }
+
+private:
+  DynamicLibrary library;
+};
+
+/// Those of the driver.
+class StubControl : StubLibrary {
+public:
+  static StubControl open() { return StubControl(); }
   long calls(const char *function) const {
     return call<decltype(titanStubCalls)>("titanStubCalls")(function);
   }
@@ -45,13 +59,7 @@ public:
   long objects() const { return call<decltype(titanStubObjects)>("titanStubObjects")(); }
 
 private:
-  explicit StubControl(DynamicLibrary library) : library(std::move(library)) {}
-  template <typename F> F *call(const char *name) const {
-    auto function = library.function<F>(name);
-    EXPECT_TRUE(function.ok());
-    return *function;
-  }
-  DynamicLibrary library;
+  StubControl() : StubLibrary(testOptions().driver) {}
 };
 
 } // namespace titan::cuda
