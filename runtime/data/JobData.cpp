@@ -105,8 +105,9 @@ struct Text {
 /// Opens the parts of a job's data. A text is absent where batches come from safetensors.
 class DataOpener {
 public:
-  DataOpener(const JobConfig &config, int64_t vocabSize, Logger &logger)
-      : config(config), vocabSize(vocabSize), opener(config, vocabSize, logger) {}
+  DataOpener(const JobConfig &config, int64_t vocabSize, int64_t validationRows, Logger &logger)
+      : config(config), vocabSize(vocabSize), validationRows(validationRows),
+        opener(config, vocabSize, logger) {}
 
   StatusOr<JobData> open() {
     const ValidationSection &validation = config.validation;
@@ -140,7 +141,7 @@ private:
     if (isSafetensors(path)) {
       TITAN_ASSIGN_OR_RETURN(
           data.validation,
-          PretokenizedBatches::open(path, validation.localBatchSize, validation.seqLen, vocabSize));
+          PretokenizedBatches::open(path, validationRows, validation.seqLen, vocabSize));
       return okStatus();
     }
     TITAN_ASSIGN_OR_RETURN(auto index, opener.open(path));
@@ -179,7 +180,7 @@ private:
   }
 
   const JobConfig &config;
-  int64_t vocabSize;
+  int64_t vocabSize, validationRows;
   IndexOpener opener;
   std::optional<Text> training;
   std::optional<Text> heldOut;
@@ -188,14 +189,15 @@ private:
 
 } // namespace
 
-StatusOr<JobData> openJobData(const JobConfig &config, int64_t vocabSize, Logger &logger) {
+StatusOr<JobData> openJobData(const JobConfig &config, int64_t vocabSize, int64_t validationRows,
+                              Logger &logger) {
   const TrainingSection &training = config.training;
   if (!training.datasetPath || training.datasetPath->empty())
     return invalidArgument("training.dataset = \"" + training.dataset +
                            "\" would have to be downloaded, which Titan does not do; set "
                            "training.dataset_path to a file, folder or glob of text, JSON lines or "
                            ".json.gz");
-  return DataOpener(config, vocabSize, logger).open();
+  return DataOpener(config, vocabSize, validationRows, logger).open();
 }
 
 } // namespace titan

@@ -21,7 +21,9 @@ struct JobData {
 ///   a token file       from titan-data build, with the job's tokenizer;
 ///   anything else      text (Documents.h), tokenized into job.dump_folder/tokens/ if it has at
 ///                      most 1 GiB, and found there again while text and tokenizer are unchanged.
-/// `vocabSize` is the model's; a tokenizer with more tokens is an error.
-StatusOr<JobData> openJobData(const JobConfig &config, int64_t vocabSize, Logger &logger);
+/// `vocabSize` is the model's; a tokenizer with more tokens is an error. An evaluation takes
+/// `validationRows` rows at once, those of all ranks.
+StatusOr<JobData> openJobData(const JobConfig &config, int64_t vocabSize, int64_t validationRows,
+                              Logger &logger);
 
 } // namespace titan

@@ -57,7 +57,7 @@ Status Trainer::prepare(const format::Program &program, Device &device) {
   if (embedding == format::kNone)
     return notFound("the program has no variable '" + std::string(kEmbedding) + "'");
   const VariableLayout table(program.variables[embedding], program.mesh, ranks->rank());
-  TITAN_ASSIGN_OR_RETURN(data, openJobData(job, table.global().shape[0], logger));
+  TITAN_ASSIGN_OR_RETURN(data, openJobData(job, table.global().shape[0], evalInputs.rows, logger));
   if (job.metrics.jsonl && ranks->isFirst()) {
     TITAN_ASSIGN_OR_RETURN(JsonlWriter writer, JsonlWriter::create(*job.metrics.jsonl));
     jsonl.emplace(std::move(writer));

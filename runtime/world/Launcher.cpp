@@ -63,12 +63,11 @@ private:
   LauncherKind kind;
 };
 
-/// The names under which a launcher gives the three numbers.
+/// The names under which a launcher gives its numbers.
 struct NumberNames {
   const char *rank;
   const char *size;
   const char *localRank;
-  const char *localSize; ///< need not be set
 };
 
 Status readNumbers(const Variables &variables, const NumberNames &names, LaunchInfo &info) {
@@ -78,14 +77,43 @@ Status readNumbers(const Variables &variables, const NumberNames &names, LaunchI
   TITAN_ASSIGN_OR_RETURN(info.rank, variables.number(names.rank, 0, info.worldSize - 1, below));
   TITAN_ASSIGN_OR_RETURN(info.localRank,
                          variables.number(names.localRank, 0, info.worldSize - 1, below));
-  const std::optional<int> local = parseNumber(variables.find(names.localSize).value_or(""));
-  info.localSize = local && *local >= 1 && *local <= info.worldSize ? *local : info.worldSize;
   return okStatus();
 }
 
+/// It decides about threads alone: what makes no sense counts as not said.
+void setLocalSize(std::optional<int> found, LaunchInfo &info) {
+  info.localSize = found && *found >= 1 && *found <= info.worldSize ? *found : info.worldSize;
+}
+
+/// The entry of a node in Slurm's list of numbers: 4 of "8(x2),4" for node 2. Nothing where the
+/// text is no such list, or has none.
+std::optional<int> findInCounts(std::string_view list, int node) {
+  while (!list.empty()) {
+    const std::string_view entry = list.substr(0, list.find(','));
+    list.remove_prefix(std::min(list.size(), entry.size() + 1));
+    const size_t mark = entry.find("(x");
+    const std::optional<int> count = parseNumber(entry.substr(0, mark));
+    std::optional<int> times = 1;
+    if (mark != std::string_view::npos)
+      times = entry.back() == ')' ? parseNumber(entry.substr(mark + 2, entry.size() - mark - 3))
+                                  : std::nullopt;
+    if (!count || !times || *times < 1)
+      return std::nullopt;
+    if (node < *times)
+      return count;
+    node -= *times;
+  }
+  return std::nullopt;
+}
+
 Status readSlurm(const Variables &variables, LaunchInfo &info) {
-  TITAN_RETURN_IF_ERROR(readNumbers(
-      variables, {"SLURM_PROCID", "SLURM_NTASKS", "SLURM_LOCALID", "SLURM_NTASKS_PER_NODE"}, info));
+  TITAN_RETURN_IF_ERROR(
+      readNumbers(variables, {"SLURM_PROCID", "SLURM_NTASKS", "SLURM_LOCALID"}, info));
+  const std::optional<int> node = parseNumber(variables.find("SLURM_NODEID").value_or(""));
+  setLocalSize(node && *node >= 0
+                   ? findInCounts(variables.find("SLURM_STEP_TASKS_PER_NODE").value_or(""), *node)
+                   : std::nullopt,
+               info);
   TITAN_ASSIGN_OR_RETURN(std::string jobId, variables.text("SLURM_JOB_ID", "4711"));
   info.job = fmt::format("slurm/{}/{}", jobId, variables.find("SLURM_STEP_ID").value_or("0"));
   const char *listName =
@@ -98,8 +126,8 @@ Status readSlurm(const Variables &variables, LaunchInfo &info) {
 }
 
 Status readTorchrun(const Variables &variables, LaunchInfo &info) {
-  TITAN_RETURN_IF_ERROR(
-      readNumbers(variables, {"RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE"}, info));
+  TITAN_RETURN_IF_ERROR(readNumbers(variables, {"RANK", "WORLD_SIZE", "LOCAL_RANK"}, info));
+  setLocalSize(parseNumber(variables.find("LOCAL_WORLD_SIZE").value_or("")), info);
   TITAN_ASSIGN_OR_RETURN(std::string host, variables.text("MASTER_ADDR", "node1"));
   TITAN_ASSIGN_OR_RETURN(int agentPort, variables.number("MASTER_PORT", 1, 65535, "a port"));
   info.job = fmt::format("torchrun/{}/{}", control::formatAddress(host, agentPort),
@@ -125,10 +153,10 @@ std::string asFileName(std::string text) {
 
 /// `overridden`: the place to meet is given, so that none has to be found.
 Status readOpenMpi(const Variables &variables, bool overridden, LaunchInfo &info) {
-  TITAN_RETURN_IF_ERROR(readNumbers(variables,
-                                    {"OMPI_COMM_WORLD_RANK", "OMPI_COMM_WORLD_SIZE",
-                                     "OMPI_COMM_WORLD_LOCAL_RANK", "OMPI_COMM_WORLD_LOCAL_SIZE"},
-                                    info));
+  TITAN_RETURN_IF_ERROR(readNumbers(
+      variables, {"OMPI_COMM_WORLD_RANK", "OMPI_COMM_WORLD_SIZE", "OMPI_COMM_WORLD_LOCAL_RANK"},
+      info));
+  setLocalSize(parseNumber(variables.find("OMPI_COMM_WORLD_LOCAL_SIZE").value_or("")), info);
   std::optional<std::string> name = variables.find("PMIX_NAMESPACE");
   if (!name)
     name = variables.find("OMPI_MCA_ess_base_jobid");

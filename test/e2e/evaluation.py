@@ -99,6 +99,9 @@ def main():
     debug_model("ignored labels", 0.3)
     debug_model("pipeline", 0.3, "--world-size", "4", "--parallelism.pipeline_parallel_degree", "2",
                 "--parallelism.pipeline_parallel_schedule", "ZBVZeroBubble", "--parallelism.tensor_parallel_degree", "2")
+    debug_model("mesh", 0.3, "--world-size", "8", "--parallelism.data_parallel_replicate_degree", "2",
+                "--parallelism.tensor_parallel_degree", "2", "--training.local_batch_size", "2",
+                "--validation.local_batch_size", "1")
 
 
 if __name__ == "__main__":

@@ -32,7 +32,7 @@ protected:
       log += std::string(message) + "\n";
       warned |= level == LogLevel::warning;
     });
-    return openJobData(config, vocabSize, logger);
+    return openJobData(config, vocabSize, config.validation.localBatchSize, logger);
   }
   std::string error(int64_t vocabSize = 258) { return open(vocabSize).status().message(); }
 

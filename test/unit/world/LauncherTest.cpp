@@ -100,6 +100,21 @@ TEST(Launcher, SlurmsJobListStandsInForTheStepsList) {
               "SLURM_JOB_NODELIST is not set, but the process was started by Slurm");
 }
 
+TEST(Launcher, SlurmSaysHowManyShareTheHost) {
+  const std::tuple<const char *, const char *, int> cases[] = {
+      {"0", "8(x2)", 8},     {"1", "8(x2)", 8},   {"1", "4,12", 12}, {"2", "4(x2),8", 8},
+      {"3", "2(x3),10", 10}, {"2", "8(x2)", 16},  {"0", "", 16},     {"0", "x", 16},
+      {"0", "8(x", 16},      {"0", "8(x2", 16},   {"0", "17", 16},   {"", "8(x2)", 16},
+      {"-1", "8(x2)", 16},   {"0", "8(x-2)", 16}, {"1", "0,16", 16}};
+  for (auto [node, tasks, wanted] : cases) {
+    StatusOr<LaunchInfo> info =
+        detect(with(slurm(), {{"SLURM_NODEID", node}, {"SLURM_STEP_TASKS_PER_NODE", tasks}}));
+    ASSERT_TRUE(info.ok());
+    EXPECT_EQ(info->localSize, wanted) << node << " of " << tasks;
+  }
+  EXPECT_EQ(detect(slurm())->localSize, 16);
+}
+
 TEST(Launcher, ABatchScriptIsNoStep) {
   Variables batch = without(without(slurm(), "SLURM_STEP_ID"), "SLURM_STEP_NODELIST");
   EXPECT_EQ(detect(batch)->kind, LauncherKind::none);
