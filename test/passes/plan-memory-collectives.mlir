@@ -140,3 +140,36 @@ func.func @update() {
   titan.store %r, @y : tensor<4xf32>
   return
 }
+
+// -----
+
+// What is kept as the front of a gathered tensor that is a little longer has room for all of it; of one
+// that is much longer, the front is copied out.
+titan.mesh @mesh [dp_shard = 2]
+titan.variable derived @u : tensor<20480xf32>
+titan.variable derived @v : tensor<20480xf32>
+titan.variable derived @padded : tensor<40950xf32>
+titan.variable derived @part : tensor<20000xf32>
+// CHECK: exec.segment @derived size 407680
+// CHECK: exec.variable @padded {{.*}}in @derived + 163840
+// CHECK: exec.variable @part {{.*}}in @derived + 327680
+// CHECK: exec.func @unshard
+func.func @unshard() {
+  %u = titan.load @u : tensor<20480xf32>
+  // CHECK: %[[ROOM:.*]] = exec.buffer @derived + 163840 : memref<40960xf32>
+  // CHECK: exec.start all_gather none over ["dp_shard"] from({{.*}}to(%[[ROOM]] :
+  %p = titan.start all_gather %u over [dp_shard] : (tensor<20480xf32>) -> tensor<40960xf32>
+  %a = titan.await %p of %u : (tensor<40960xf32>, tensor<20480xf32>) -> tensor<40960xf32>
+  %padded = titan.slice %a at 0 : tensor<40960xf32> -> tensor<40950xf32>
+  titan.store %padded, @padded : tensor<40950xf32>
+  %v = titan.load @v : tensor<20480xf32>
+  // CHECK: %[[WHOLE:.*]] = exec.buffer @scratch + 0 : memref<40960xf32>
+  // CHECK: exec.start all_gather none over ["dp_shard"] from({{.*}}to(%[[WHOLE]] :
+  %q = titan.start all_gather %v over [dp_shard] : (tensor<20480xf32>) -> tensor<40960xf32>
+  %b = titan.await %q of %v : (tensor<40960xf32>, tensor<20480xf32>) -> tensor<40960xf32>
+  %part = titan.slice %b at 0 : tensor<40960xf32> -> tensor<20000xf32>
+  titan.store %part, @part : tensor<20000xf32>
+  // CHECK: exec.copy {{.*}}memref<20000xf32> into memref<20000xf32>
+  // CHECK-NOT: exec.copy
+  return
+}
