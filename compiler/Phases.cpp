@@ -79,8 +79,10 @@ static void buildLocalPhase(OpPassManager &passes, const JobConfig &job,
   passes.addPass(createBucketCollectives());
 }
 
-static void buildKernelsPhase(OpPassManager &passes, const JobConfig &, const PhaseTarget &) {
+static void buildKernelsPhase(OpPassManager &passes, const JobConfig &, const PhaseTarget &target) {
   passes.addNestedPass<func::FuncOp>(createFormKernels());
+  if (target.isGpu)
+    passes.addNestedPass<func::FuncOp>(createBatchKernels());
   passes.addPass(createScheduleInstructions());
 }
 

@@ -539,6 +539,42 @@ def FormKernels : Pass<"titan-form-kernels", "::mlir::func::FuncOp"> {
   let dependentDialects = ["::titan::TitanDialect"];
 }
 
+def BatchKernels : Pass<"titan-batch-kernels", "::mlir::func::FuncOp"> {
+  let summary = "one launch for many independent kernels";
+  let description = [{
+    Puts kernels that are neighbours and independent of each other into one `titan.kernel`, a
+    *batch*: a GPU runs their blocks side by side in one launch, where each would have cost one, and
+    most are too small to fill it. So the update of all parameters is one launch, and so are their
+    sums of squares. What each kernel computes stays as it is, bit for bit.
+
+    Batched are kernels whose loops are flat, walking whole tensors in the order of memory, and that
+    take no memory: their results are scalars, or stored to variables and not used otherwise. A
+    kernel that depends on the batch begins the next one. Loads, stores and what makes scalars may
+    stand between, and go behind the batch if they depend on it; any other op ends it, so that no
+    tensor lives longer. A launch has at most 4000 buffers.
+
+    Input:
+    ```mlir
+    %k0 = titan.kernel (%a = %x) : (tensor<512xf32>) -> tensor<512xf32> {...}
+    titan.store %k0, @p : tensor<512xf32>
+    %k1 = titan.kernel (%a = %y) : (tensor<4096xf32>) -> tensor<4096xf32> {...}
+    titan.store %k1, @q : tensor<4096xf32>
+    ```
+    Output:
+    ```mlir
+    %b:2 = titan.kernel (%a = %x, %b = %y)
+        : (tensor<512xf32>, tensor<4096xf32>) -> (tensor<512xf32>, tensor<4096xf32>) {
+      %k0 = titan.kernel (%c = %a) : (tensor<512xf32>) -> tensor<512xf32> {...}
+      %k1 = titan.kernel (%c = %b) : (tensor<4096xf32>) -> tensor<4096xf32> {...}
+      titan.yield %k0, %k1 : tensor<512xf32>, tensor<4096xf32>
+    }
+    titan.store %b#0, @p : tensor<512xf32>
+    titan.store %b#1, @q : tensor<4096xf32>
+    ```
+  }];
+  let dependentDialects = ["::titan::TitanDialect"];
+}
+
 //===----------------------------------------------------------------------===//
 // sharding
 //===----------------------------------------------------------------------===//

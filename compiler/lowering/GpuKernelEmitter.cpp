@@ -43,47 +43,74 @@ bool GpuStageEmitter::stores(unsigned argument) const {
   });
 }
 
-void GpuStageEmitter::createFunction(StringRef symbol, gpu::GPUModuleOp module) {
+llvm::SmallVector<Type> getBufferTypes(KernelOp kernel, int64_t scratchBytes) {
+  // LLVM does not find out by itself where a pointer leads that was chosen among many.
+  auto space = gpu::AddressSpaceAttr::get(kernel.getContext(), gpu::AddressSpace::Global);
   llvm::SmallVector<Type> types;
+  auto add = [&](int64_t elements, Type element) {
+    types.push_back(MemRefType::get({elements}, element, MemRefLayoutAttrInterface(), space));
+  };
   for (Type type : llvm::concat<const Type>(llvm::to_vector(kernel->getOperandTypes()),
                                             llvm::to_vector(kernel->getResultTypes()))) {
     auto tensor = cast<RankedTensorType>(type);
-    types.push_back(MemRefType::get({tensor.getNumElements()}, tensor.getElementType()));
+    add(tensor.getNumElements(), tensor.getElementType());
   }
-  const auto numTensors = static_cast<unsigned>(types.size());
-  if (schedule.scratchBytes != 0)
-    types.push_back(MemRefType::get({schedule.scratchBytes / 4}, builder.getF32Type()));
-  builder.setInsertionPointToEnd(module.getBody());
-  function = gpu::GPUFuncOp::create(builder, loc, symbol, builder.getFunctionType(types, {}));
+  if (scratchBytes != 0)
+    add(scratchBytes / 4, Float32Type::get(kernel.getContext()));
+  return types;
+}
+
+GpuFrame createGpuFunction(Location loc, StringRef symbol, gpu::GPUModuleOp module,
+                           llvm::ArrayRef<Type> buffers, int64_t threads,
+                           llvm::function_ref<bool(unsigned)> isWritten) {
+  auto builder = OpBuilder::atBlockEnd(module.getBody());
+  auto function =
+      gpu::GPUFuncOp::create(builder, loc, symbol, builder.getFunctionType(buffers, {}));
   function->setAttr(gpu::GPUDialect::getKernelFuncAttrName(), builder.getUnitAttr());
   function.setKnownBlockSizeAttr(
-      builder.getDenseI32ArrayAttr({static_cast<int32_t>(mapping.threads), 1, 1}));
-  for (unsigned index = 0; index < types.size(); ++index) {
+      builder.getDenseI32ArrayAttr({static_cast<int32_t>(threads), 1, 1}));
+  for (unsigned index = 0; index < buffers.size(); ++index) {
     function.setArgAttr(index, LLVM::LLVMDialect::getNoAliasAttrName(), builder.getUnitAttr());
     function.setArgAttr(index, LLVM::LLVMDialect::getAlignAttrName(),
                         builder.getI64IntegerAttr(kAlignment));
-    if (index < numTensors && !stores(index))
+    if (!isWritten(index))
       function.setArgAttr(index, LLVM::LLVMDialect::getReadonlyAttrName(), builder.getUnitAttr());
   }
-  builder.setInsertionPointToEnd(&function.getBody().front());
-  thread = gpu::ThreadIdOp::create(builder, loc, gpu::Dimension::x);
-  block = gpu::BlockIdOp::create(builder, loc, gpu::Dimension::x);
+  Block &body = function.getBody().front();
+  builder.setInsertionPointToEnd(&body);
+  Value thread = gpu::ThreadIdOp::create(builder, loc, gpu::Dimension::x);
+  Value block = gpu::BlockIdOp::create(builder, loc, gpu::Dimension::x);
+  return {function,
+          builder.saveInsertionPoint(),
+          Values(body.args_begin(), body.args_end()),
+          thread,
+          block,
+          {}};
 }
 
-void GpuStageEmitter::mapThreads() {
+void finishGpuFunction(gpu::GPUFuncOp function) {
+  auto builder = OpBuilder::atBlockEnd(&function.getBody().front());
+  gpu::ReturnOp::create(builder, function.getLoc());
+  relaxFloatingPoint(function);
+}
+
+const GpuMapping &GpuStageEmitter::mapThreads(int64_t threads) {
   if (!isFirst) {
     mapping.threads = kCombiningWarps * kWarp;
     mapping.blocks = llvm::divideCeil(stage.units, kWarp);
     mapping.widths = {1};
-    return;
+    return mapping;
   }
   const bool reduces = !schedule.crossReductions.empty();
-  mapping = stage.isFlat ? mapFlat(kernel, stage, reduces) : mapRows(kernel, stage, reduces);
+  mapping =
+      stage.isFlat ? mapFlat(kernel, stage, reduces, threads) : mapRows(kernel, stage, reduces);
+  return mapping;
 }
 
 Value GpuStageEmitter::allocateShared(int64_t elements) {
   auto space = gpu::AddressSpaceAttr::get(builder.getContext(), gpu::AddressSpace::Workgroup);
   auto type = MemRefType::get({elements}, builder.getF32Type(), MemRefLayoutAttrInterface(), space);
+  gpu::GPUFuncOp function = frame.function;
   Value memory = function.addWorkgroupAttribution(type, loc);
   function.setWorkgroupAttributionAttr(function.getNumWorkgroupAttributions() - 1,
                                        LLVM::LLVMDialect::getAlignAttrName(),
@@ -91,12 +118,11 @@ Value GpuStageEmitter::allocateShared(int64_t elements) {
   return memory;
 }
 
-LogicalResult GpuStageEmitter::emit(StringRef symbol, gpu::GPUModuleOp module, GpuStage &emitted) {
-  if (failed(checkTypes()))
-    return failure();
-  mapThreads();
-  createFunction(symbol, module);
-  emitted = {symbol.str(), mapping.blocks, mapping.threads};
+LogicalResult GpuStageEmitter::emit(const GpuFrame &into) {
+  frame = into;
+  thread = frame.thread;
+  block = frame.block;
+  builder.restoreInsertionPoint(frame.point);
   reduction.emplace(builder, loc, thread,
                     [this](int64_t elements) { return allocateShared(elements); });
   // Stage-level scalars go here.
@@ -106,11 +132,8 @@ LogicalResult GpuStageEmitter::emit(StringRef symbol, gpu::GPUModuleOp module, G
     emitCombination();
   else if (stage.isFlat)
     emitFlat();
-  else if (failed(emitRows()))
-    return failure();
-  builder.setInsertionPointToEnd(&function.getBody().front());
-  gpu::ReturnOp::create(builder, loc);
-  relaxFloatingPoint(function);
+  else
+    return emitRows();
   return success();
 }
 
@@ -422,6 +445,8 @@ void GpuStageEmitter::emitElements(const Nest &nest, Value element, int64_t nest
 Value GpuStageEmitter::partialOffset(const CrossReduction &cross, Value part, Value element) {
   Value at = arith::MulIOp::create(builder, loc, part, index(product(cross.shape)));
   at = arith::AddIOp::create(builder, loc, at, index(cross.scratchOffset / 4));
+  if (frame.scratchBegin)
+    at = arith::AddIOp::create(builder, loc, at, frame.scratchBegin);
   return element ? arith::AddIOp::create(builder, loc, at, element).getResult() : at;
 }
 
@@ -512,14 +537,28 @@ void GpuStageEmitter::storeBlockSums() {
 
 llvm::FailureOr<std::vector<GpuStage>> emitGpuKernel(KernelOp kernel, const KernelTies &ties,
                                                      StringRef symbol, gpu::GPUModuleOp module) {
+  if (const std::vector<BatchPart> parts = getBatch(kernel); !parts.empty())
+    return emitGpuBatch(kernel, parts, ties, symbol, module);
   auto schedule = scheduleKernel(kernel, ScheduleOptions::forGpu());
   if (failed(schedule))
     return failure();
   std::vector<GpuStage> stages(schedule->stages.size());
   for (auto [index, stage] : llvm::enumerate(stages)) {
-    const std::string name = (symbol + "_" + llvm::Twine(index)).str();
-    if (failed(GpuStageEmitter(kernel, ties, *schedule, index).emit(name, module, stage)))
+    GpuStageEmitter emitter(kernel, ties, *schedule, index);
+    if (failed(emitter.checkTypes()))
       return failure();
+    const GpuMapping &mapping = emitter.mapThreads();
+    stage = {(symbol + "_" + llvm::Twine(index)).str(), mapping.blocks, mapping.threads};
+    const GpuFrame frame = createGpuFunction(
+        kernel.getLoc(), stage.function, module, getBufferTypes(kernel, schedule->scratchBytes),
+        stage.threads, [&](unsigned argument) {
+          // Scratch memory is written by one stage and read by the next.
+          return argument >= kernel->getNumOperands() + kernel->getNumResults() ||
+                 emitter.stores(argument);
+        });
+    if (failed(emitter.emit(frame)))
+      return failure();
+    finishGpuFunction(frame.function);
   }
   return stages;
 }

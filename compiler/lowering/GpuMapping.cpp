@@ -140,7 +140,7 @@ static int64_t powerOfTwo(int64_t value, int64_t low, int64_t high) {
   return std::clamp<int64_t>(llvm::PowerOf2Ceil(std::max<int64_t>(value, 1)), low, high);
 }
 
-GpuMapping mapFlat(KernelOp kernel, const Stage &stage, bool reduces) {
+GpuMapping mapFlat(KernelOp kernel, const Stage &stage, bool reduces, int64_t threads) {
   GpuMapping mapping;
   // All accesses walk the elements in their order, or are of scalars.
   int64_t bits = 32;
@@ -153,7 +153,8 @@ GpuMapping mapFlat(KernelOp kernel, const Stage &stage, bool reduces) {
     width /= 2;
   mapping.widths = {width};
   const int64_t vectors = stage.units / width;
-  mapping.threads = powerOfTwo(vectors, kWarp, reduces ? kReducingThreads : kFlatThreads);
+  mapping.threads =
+      std::max(threads, powerOfTwo(vectors, kWarp, reduces ? kReducingThreads : kFlatThreads));
   mapping.group = mapping.threads;
   mapping.blocks =
       reduces ? stage.blocks

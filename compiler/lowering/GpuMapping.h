@@ -44,7 +44,8 @@ struct GpuMapping {
 /// For stages that combine nothing. `reduces`: the stage has partial results per block, whose
 /// number is the stage's own.
 GpuMapping mapRows(KernelOp kernel, const Stage &stage, bool reduces);
-GpuMapping mapFlat(KernelOp kernel, const Stage &stage, bool reduces);
+/// `threads`: of a block, at least.
+GpuMapping mapFlat(KernelOp kernel, const Stage &stage, bool reduces, int64_t threads = 0);
 
 /// A stage that combines partial results: a warp's lanes are elements, its warps share the partial
 /// results of each element.

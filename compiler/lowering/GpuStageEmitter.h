@@ -5,12 +5,37 @@
 #include "compiler/lowering/GpuMapping.h"
 #include "compiler/lowering/GpuReduction.h"
 #include "compiler/lowering/StageBody.h"
+#include "passes/kernels/KernelBatch.h"
 
 #include "mlir/Dialect/SCF/IR/SCF.h"
 
 #include <optional>
 
 namespace titan {
+
+/// What a stage is written into: a function of its own, or a part of a batch's.
+struct GpuFrame {
+  mlir::gpu::GPUFuncOp function;
+  mlir::OpBuilder::InsertPoint point;
+  Values buffers; ///< operands, results and scratch, if any; null for tied results
+  mlir::Value thread, block;
+  mlir::Value scratchBegin; ///< in elements; null: 0
+};
+
+/// A kernel's buffers as a function takes them: one-dimensional.
+llvm::SmallVector<mlir::Type> getBufferTypes(KernelOp kernel, int64_t scratchBytes);
+
+/// Appends a kernel function to `module`. Its frame's point is the end of its only block, which has
+/// no terminator yet.
+GpuFrame createGpuFunction(mlir::Location loc, llvm::StringRef symbol,
+                           mlir::gpu::GPUModuleOp module, llvm::ArrayRef<mlir::Type> buffers,
+                           int64_t threads, llvm::function_ref<bool(unsigned)> isWritten);
+void finishGpuFunction(mlir::gpu::GPUFuncOp function);
+
+/// The functions of a batch; see emitGpuKernel.
+llvm::FailureOr<std::vector<GpuStage>> emitGpuBatch(KernelOp batch, llvm::ArrayRef<BatchPart> parts,
+                                                    const KernelTies &ties, llvm::StringRef symbol,
+                                                    mlir::gpu::GPUModuleOp module);
 
 /// Writes one stage. As on the CPU, three insertion points follow the three levels of evaluations.
 /// An element-level evaluation has `width` copies, for neighbors along the last column loop.
@@ -20,8 +45,13 @@ public:
                   unsigned index)
       : StageBody(kernel, ties, schedule, index), values(stage.evaluations.size()) {}
 
-  mlir::LogicalResult emit(llvm::StringRef symbol, mlir::gpu::GPUModuleOp module,
-                           GpuStage &emitted);
+  mlir::LogicalResult checkTypes();
+  /// Decides which threads compute what, of at least so many in a flat stage.
+  const GpuMapping &mapThreads(int64_t threads = 0);
+  /// Whether the stage writes to a buffer of the launch.
+  bool stores(unsigned argument) const;
+  /// After mapThreads().
+  mlir::LogicalResult emit(const GpuFrame &into);
 
 private:
   /// A root that is accumulated over all rows of a block: its value so far, per thread.
@@ -44,11 +74,6 @@ private:
     int64_t columns, width;
   };
 
-  // The function.
-  mlir::LogicalResult checkTypes();
-  void createFunction(llvm::StringRef symbol, mlir::gpu::GPUModuleOp module);
-  void mapThreads();
-  bool stores(unsigned argument) const;
   bool isTied(unsigned result) const { return result < ties.size() && ties[result]; }
   mlir::Value allocateShared(int64_t elements);
 
@@ -104,10 +129,10 @@ private:
                                                  : schedule.crossReductions[root.index].combiner;
   }
   mlir::Value partialOffset(const CrossReduction &reduction, mlir::Value part, mlir::Value element);
-  mlir::Value scratch() { return function.getArgument(function.getNumArguments() - 1); }
+  mlir::Value scratch() const { return frame.buffers.back(); }
 
   GpuMapping mapping;
-  mlir::gpu::GPUFuncOp function;
+  GpuFrame frame;
   mlir::OpBuilder::InsertPoint preamble;
   llvm::SmallVector<llvm::SmallVector<Values>> values; // per evaluation, per copy, per output
   mlir::Value thread, block, lane;                     // lane: within the group of a row

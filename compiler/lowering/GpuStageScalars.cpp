@@ -105,7 +105,7 @@ Value GpuStageEmitter::loadInterleaved(unsigned argument, const LinearAccess &ac
     if (known.argument == argument && known.first == first &&
         known.coefficients == access.coefficients)
       return known.vector;
-  Value vector = load(function.getArgument(argument), offsetOf(access, first), 2 * width);
+  Value vector = load(frame.buffers[argument], offsetOf(access, first), 2 * width);
   interleaved.push_back({argument, access.coefficients, first, vector});
   return vector;
 }
@@ -168,7 +168,7 @@ void GpuStageEmitter::emitLoad(unsigned number) {
   const Evaluation &evaluation = stage.evaluations[number];
   auto &copies = values[number];
   auto [tensor, argument] = source(evaluation);
-  Value memory = function.getArgument(argument);
+  Value memory = frame.buffers[argument];
   auto keep = [&](ValueRange scalars) {
     for (Value scalar : scalars)
       copies.push_back({scalar});
@@ -222,7 +222,7 @@ void GpuStageEmitter::emitElementRoots(const Nest &nest, Values &carried) {
 
 void GpuStageEmitter::emitStore(const Nest &nest, const Root &root) {
   auto tensor = cast<RankedTensorType>(kernel->getResult(root.index).getType());
-  Value memory = function.getArgument(resultArgument(root.index));
+  Value memory = frame.buffers[resultArgument(root.index)];
   if (stage.isFlat)
     return store(lanesOf(root.value), memory, flatIndex);
   if (nest.columns.empty())
@@ -251,7 +251,7 @@ void GpuStageEmitter::storeScattered(const Root &root, RankedTensorType tensor, 
 void GpuStageEmitter::storeInterleaved(const Nest &nest, const Root &root,
                                        const LinearAccess &access) {
   auto tensor = cast<RankedTensorType>(kernel->getResult(root.index).getType());
-  Value memory = function.getArgument(resultArgument(root.index));
+  Value memory = frame.buffers[resultArgument(root.index)];
   const int64_t partnerConstant = access.constant ^ 1;
   const auto *partner = llvm::find_if(nest.roots, [&](const Root &other) {
     if (other.kind != Root::Kind::store || other.index != root.index)

@@ -2,6 +2,7 @@
 #include "passes/Passes.h"
 
 #include "dialects/interfaces/Buffering.h"
+#include "passes/kernels/KernelBatch.h"
 #include "passes/kernels/KernelClusters.h"
 #include "passes/kernels/KernelSchedule.h"
 
@@ -295,7 +296,8 @@ void FormKernels::runOnOperation() {
   }
   // The rules by which ops were grouped promise a schedule.
   auto scheduled = function.walk([](KernelOp kernel) {
-    return failed(scheduleKernel(kernel)) ? WalkResult::interrupt() : WalkResult::advance();
+    return getBatch(kernel).empty() && failed(scheduleKernel(kernel)) ? WalkResult::interrupt()
+                                                                      : WalkResult::advance();
   });
   if (scheduled.wasInterrupted())
     signalPassFailure();

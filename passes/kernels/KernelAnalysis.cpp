@@ -1,5 +1,7 @@
 #include "passes/kernels/KernelAnalysis.h"
 
+#include "passes/kernels/KernelBatch.h"
+
 #include "mlir/IR/OperationSupport.h"
 
 #include <numeric>
@@ -87,7 +89,44 @@ static int64_t countFlops(const KernelSchedule &schedule) {
   return flops;
 }
 
+// The kernels' own plans side by side: their blocks, stage by stage, and their scratch memory.
+static llvm::FailureOr<KernelPlan> analyzeBatch(KernelOp batch, llvm::ArrayRef<BatchPart> parts,
+                                                const ScheduleOptions &options) {
+  KernelPlan plan;
+  for (const BatchPart &part : parts) {
+    auto own = analyzeKernel(part.kernel, options);
+    if (failed(own))
+      return failure();
+    for (llvm::ArrayRef<unsigned> reusable : own->reusable) {
+      // No other kernel may read it: nothing orders the two.
+      auto &added = plan.reusable.emplace_back();
+      for (unsigned operand : reusable)
+        if (part.kernel->getOperand(operand).hasOneUse())
+          added.push_back(part.operands[operand]);
+    }
+    plan.scratchBytes += own->scratchBytes;
+    plan.blocks.resize(std::max(plan.blocks.size(), own->blocks.size()));
+    for (auto [all, blocks] : llvm::zip(plan.blocks, own->blocks))
+      all += blocks;
+    plan.flops += own->flops;
+  }
+  return plan;
+}
+
+static void countBytes(KernelOp kernel, KernelPlan &plan) {
+  for (Type type : kernel.getOperandTypes())
+    plan.bytesRead += getByteSize(type);
+  for (Type type : kernel.getResultTypes())
+    plan.bytesWritten += getByteSize(type);
+}
+
 llvm::FailureOr<KernelPlan> analyzeKernel(KernelOp kernel, const ScheduleOptions &options) {
+  if (const std::vector<BatchPart> parts = getBatch(kernel); !parts.empty()) {
+    auto plan = analyzeBatch(kernel, parts, options);
+    if (succeeded(plan))
+      countBytes(kernel, *plan);
+    return plan;
+  }
   auto schedule = scheduleKernel(kernel, options);
   if (failed(schedule))
     return failure();
@@ -97,10 +136,7 @@ llvm::FailureOr<KernelPlan> analyzeKernel(KernelOp kernel, const ScheduleOptions
   for (const Stage &stage : schedule->stages)
     plan.blocks.push_back(stage.blocks);
   plan.flops = countFlops(*schedule);
-  for (Type type : kernel.getOperandTypes())
-    plan.bytesRead += getByteSize(type);
-  for (Type type : kernel.getResultTypes())
-    plan.bytesWritten += getByteSize(type);
+  countBytes(kernel, plan);
   return plan;
 }
 

@@ -26,7 +26,8 @@ struct KernelPlan {
   int64_t bytesWritten = 0;
 };
 
-/// Fails with an error at the op if its region has no schedule of rows and columns.
+/// Fails with an error at the op if its region has no schedule of rows and columns. The plan of a
+/// batch is that of its kernels side by side.
 llvm::FailureOr<KernelPlan> analyzeKernel(KernelOp kernel, const ScheduleOptions &options = {});
 
 /// Structural hash and equality: kernels that are equal have the same operand and result types and

@@ -139,8 +139,15 @@ bool Clustering::canJoinLate(unsigned node, const Cluster &cluster) {
   for (const FusionInput &input : consumer.inputs) {
     if (!input.readsOwnElement)
       return false;
-    if (input.producer < 0 || &clusterOf(input.producer) != &cluster)
+    if (input.producer < 0)
       continue;
+    if (&clusterOf(input.producer) != &cluster) {
+      // What follows from several sums belongs to none of them: they are alike, and a GPU can
+      // compute them in one launch.
+      if (isSum(input.producer))
+        return false;
+      continue;
+    }
     // What the rows compute is gone when the sums are combined.
     if (!isSum(input.producer) && !isLate(input.producer))
       return false;

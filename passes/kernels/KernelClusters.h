@@ -58,7 +58,8 @@ struct FusionResult {
 /// a tensor that it reads whole, so that it is read once. A group has loops of which the shorter
 /// are prefixes of the longer; its row reductions and column sums agree on the rows, and what lies
 /// between them stays within a row. What follows from a reduction over rows may join its group if
-/// it is pointwise in the reduction's own shape: it is computed when the partial sums are combined.
+/// it is pointwise in the reduction's own shape and follows from no other: it is computed when the
+/// partial sums are combined.
 FusionResult formClusters(llvm::ArrayRef<FusionNode> nodes, const FusionOptions &options = {});
 
 } // namespace titan

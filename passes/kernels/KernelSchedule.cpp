@@ -1,5 +1,7 @@
 #include "passes/kernels/KernelSchedule.h"
 
+#include "passes/kernels/KernelBatch.h"
+
 #include "dialects/interfaces/Cost.h"
 
 #include "llvm/ADT/DenseMap.h"
@@ -561,6 +563,8 @@ llvm::FailureOr<KernelSchedule> Scheduler::run() {
 }
 
 llvm::FailureOr<KernelSchedule> scheduleKernel(KernelOp kernel, const ScheduleOptions &options) {
+  if (!getBatch(kernel).empty())
+    return kernel.emitOpError("is a batch of kernels, which only GPUs run");
   return Scheduler(kernel, options).run();
 }
 

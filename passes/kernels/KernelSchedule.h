@@ -119,7 +119,7 @@ struct ScheduleOptions {
   static ScheduleOptions forGpu() { return {32, 16 * 1024, 256}; }
 };
 
-/// Fails with an error at the kernel or one of its ops.
+/// Fails with an error at the kernel or one of its ops; a batch has no schedule of its own.
 llvm::FailureOr<KernelSchedule> scheduleKernel(KernelOp kernel,
                                                const ScheduleOptions &options = {});
 

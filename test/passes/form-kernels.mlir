@@ -134,9 +134,13 @@ func.func @other_rows(%x: tensor<16x24xf32>) -> tensor<24xf32> {
 
 // -----
 
-// A sum over many tensors: one kernel for each tensor, the scalars in the last.
+// A sum over many tensors: one kernel for each tensor, one for the scalars, which belong to none of
+// them.
 // CHECK-LABEL: func.func @sum_of_squares
-// CHECK-COUNT-2: titan.kernel
+// CHECK-COUNT-2: titan.reduce
+// CHECK:         titan.kernel
+// CHECK-NEXT:      titan.add
+// CHECK-NEXT:      titan.sqrt
 // CHECK-NOT:     titan.kernel
 func.func @sum_of_squares(%a: tensor<64xf32>, %b: tensor<8x8xf32>) -> tensor<f32> {
   %s = titan.sum_of_squares %a, %b : tensor<64xf32>, tensor<8x8xf32> -> tensor<f32>

@@ -76,6 +76,7 @@ enum class PtxOp : uint8_t {
   prmt,
   convert,
   branch,
+  branchIndexed,
   exit,
   barrier,
   warpSync,
@@ -107,6 +108,7 @@ struct PtxInstruction {
   uint32_t target = 0; ///< of a branch
   uint8_t lanes = 1;   ///< of a vector
   std::vector<PtxOperand> to, operands;
+  std::vector<uint32_t> targets; ///< of an indexed branch
   uint32_t line = 0;
 };
 

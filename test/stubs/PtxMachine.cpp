@@ -173,6 +173,14 @@ void Block::runThread(Thread &thread) {
     case PtxOp::branch:
       thread.next = it.target;
       continue;
+    case PtxOp::branchIndexed: {
+      const uint64_t index = thread.registers[it.operands[0].reg] & 0xffffffff;
+      if (index >= it.targets.size())
+        throw std::runtime_error("line " + std::to_string(it.line) + ": no branch target " +
+                                 std::to_string(index));
+      thread.next = it.targets[index];
+      continue;
+    }
     case PtxOp::exit:
       thread.state = State::done;
       return;

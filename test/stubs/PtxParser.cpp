@@ -42,25 +42,19 @@ const std::map<std::string, PtxType> kTypes = {
     {"f64", PtxType::f64}, {"bf16x2", PtxType::bf16x2}, {"pred", PtxType::pred}};
 
 const std::map<std::string, PtxOp> kOps = {
-    {"mov", PtxOp::mov},         {"ld", PtxOp::load},
-    {"st", PtxOp::store},        {"add", PtxOp::add},
-    {"sub", PtxOp::sub},         {"mul", PtxOp::mul},
-    {"mad", PtxOp::mad},         {"fma", PtxOp::fma},
-    {"div", PtxOp::div},         {"rem", PtxOp::rem},
-    {"min", PtxOp::min},         {"max", PtxOp::max},
-    {"neg", PtxOp::neg},         {"abs", PtxOp::abs},
-    {"rcp", PtxOp::rcp},         {"sqrt", PtxOp::sqrt},
-    {"rsqrt", PtxOp::rsqrt},     {"ex2", PtxOp::ex2},
-    {"lg2", PtxOp::lg2},         {"setp", PtxOp::setp},
-    {"selp", PtxOp::selp},       {"and", PtxOp::bitAnd},
-    {"or", PtxOp::bitOr},        {"xor", PtxOp::bitXor},
-    {"not", PtxOp::bitNot},      {"shl", PtxOp::shl},
-    {"shr", PtxOp::shr},         {"prmt", PtxOp::prmt},
-    {"bfe", PtxOp::extract},     {"cvt", PtxOp::convert},
-    {"cvta", PtxOp::mov},        {"bra", PtxOp::branch},
-    {"ret", PtxOp::exit},        {"exit", PtxOp::exit},
-    {"bar", PtxOp::barrier},     {"barrier", PtxOp::barrier},
-    {"shfl", PtxOp::shuffleXor}, {"ldmatrix", PtxOp::loadMatrix},
+    {"mov", PtxOp::mov},         {"ld", PtxOp::load},         {"st", PtxOp::store},
+    {"add", PtxOp::add},         {"sub", PtxOp::sub},         {"mul", PtxOp::mul},
+    {"mad", PtxOp::mad},         {"fma", PtxOp::fma},         {"div", PtxOp::div},
+    {"rem", PtxOp::rem},         {"min", PtxOp::min},         {"max", PtxOp::max},
+    {"neg", PtxOp::neg},         {"abs", PtxOp::abs},         {"rcp", PtxOp::rcp},
+    {"sqrt", PtxOp::sqrt},       {"rsqrt", PtxOp::rsqrt},     {"ex2", PtxOp::ex2},
+    {"lg2", PtxOp::lg2},         {"setp", PtxOp::setp},       {"selp", PtxOp::selp},
+    {"and", PtxOp::bitAnd},      {"or", PtxOp::bitOr},        {"xor", PtxOp::bitXor},
+    {"not", PtxOp::bitNot},      {"shl", PtxOp::shl},         {"shr", PtxOp::shr},
+    {"prmt", PtxOp::prmt},       {"bfe", PtxOp::extract},     {"cvt", PtxOp::convert},
+    {"cvta", PtxOp::mov},        {"bra", PtxOp::branch},      {"brx", PtxOp::branchIndexed},
+    {"ret", PtxOp::exit},        {"exit", PtxOp::exit},       {"bar", PtxOp::barrier},
+    {"barrier", PtxOp::barrier}, {"shfl", PtxOp::shuffleXor}, {"ldmatrix", PtxOp::loadMatrix},
     {"mma", PtxOp::mma}};
 
 const char *kSpecial[] = {"%tid.x",    "%tid.y",    "%tid.z",   "%ntid.x",  "%ntid.y",
@@ -130,13 +124,16 @@ private:
   uint32_t registerOf(const std::string &name);
   std::vector<std::string> listOf(const std::string &braces) const;
   void endFunction();
+  bool parseTargets();
 
   const std::string &text;
   PtxModule module;
   PtxFunction *function = nullptr;
   std::map<std::string, uint32_t> registers, labels;
   std::map<std::string, Variable> variables, moduleVariables;
-  std::vector<std::pair<size_t, std::string>> branches;
+  std::vector<std::pair<size_t, std::string>> branches, indexedBranches;
+  std::map<std::string, std::vector<std::string>> targetLists;
+  std::vector<std::string> *openList = nullptr; ///< whose end has not been read yet
   uint32_t moduleShared = 0;
   std::string statement;
   uint32_t line = 0;
@@ -229,9 +226,9 @@ void Parser::modifiers(PtxInstruction &it, const std::vector<std::string> &words
                                                          {"global", PtxSpace::global},
                                                          {"shared", PtxSpace::shared},
                                                          {"local", PtxSpace::local}};
-  static const char *ignored[] = {"rn",   "approx", "full", "ftz",   "uni",      "sync",
-                                  "lo",   "to",     "nc",   "align", "aligned",  "sat",
-                                  "warp", "noftz",  "row",  "col",   "m16n8k16", "m8n8"};
+  static const char *ignored[] = {"rn",  "approx", "full",     "ftz",     "uni", "sync", "lo",
+                                  "to",  "nc",     "align",    "aligned", "sat", "warp", "noftz",
+                                  "row", "col",    "m16n8k16", "m8n8",    "idx"};
   bool hasType = false, hasSpace = false;
   for (size_t i = 1; i < words.size(); ++i) {
     std::string word = words[i];
@@ -263,7 +260,7 @@ void Parser::modifiers(PtxInstruction &it, const std::vector<std::string> &words
       it.keepsNan = true;
     } else if (word == "trans") {
       it.transposed = true;
-    } else if (word == "bfly" || word == "idx") {
+    } else if (it.op == PtxOp::shuffleXor && (word == "bfly" || word == "idx")) {
       it.op = word == "idx" ? PtxOp::shuffleIndex : PtxOp::shuffleXor;
     } else if (std::find(std::begin(ignored), std::end(ignored), word) == std::end(ignored)) {
       fail("unknown modifier '" + word + "'");
@@ -303,6 +300,10 @@ void Parser::instruction(std::string body) {
   switch (it.op) {
   case PtxOp::branch:
     branches.emplace_back(function->code.size(), operands.at(0));
+    break;
+  case PtxOp::branchIndexed:
+    it.operands.push_back(operand(operands.at(0)));
+    indexedBranches.emplace_back(function->code.size(), operands.at(1));
     break;
   case PtxOp::exit:
   case PtxOp::barrier:
@@ -400,17 +401,38 @@ void Parser::parseParameters(const std::string &list) {
 }
 
 void Parser::endFunction() {
-  for (const auto &[index, label] : branches) {
+  auto find = [&](const std::string &label) {
     if (!labels.contains(label))
       fail("no label '" + label + "'");
-    function->code[index].target = labels[label];
-  }
+    return labels[label];
+  };
+  for (const auto &[index, label] : branches)
+    function->code[index].target = find(label);
+  for (const auto &[index, list] : indexedBranches)
+    for (const std::string &label : targetLists[list])
+      function->code[index].targets.push_back(find(label));
   function->registers = static_cast<uint32_t>(registers.size());
   function->code.emplace_back(); // what runs off the end
   function = nullptr;
   registers.clear();
   labels.clear();
   branches.clear();
+  indexedBranches.clear();
+  targetLists.clear();
+}
+
+/// "$L_brx_0: .branchtargets", then labels with commas up to a semicolon: whether it is of these.
+bool Parser::parseTargets() {
+  if (statement.ends_with(": .branchtargets")) {
+    openList = &targetLists[statement.substr(0, statement.find(':'))];
+    return true;
+  }
+  if (!openList)
+    return false;
+  openList->push_back(statement.substr(0, statement.size() - 1));
+  if (statement.back() == ';')
+    openList = nullptr;
+  return true;
 }
 
 PtxModule Parser::parse() {
@@ -452,6 +474,8 @@ PtxModule Parser::parse() {
       isHeader = false;
       continue;
     }
+    if (parseTargets())
+      continue;
     if (statement == "}") {
       endFunction();
     } else if (statement.back() == ':') {

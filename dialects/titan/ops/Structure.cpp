@@ -153,13 +153,30 @@ ParseResult KernelOp::parse(OpAsmParser &parser, OperationState &result) {
   return parseRegionOfOperands(parser, result, [](Type operand) { return operand; });
 }
 
+static LogicalResult verifyBatch(KernelOp batch) {
+  SmallVector<Value> results;
+  for (auto part : batch.getBody().front().getOps<KernelOp>()) {
+    for (auto [i, operand] : llvm::enumerate(part.getInputs()))
+      if (!isa<BlockArgument>(operand))
+        return part.emitOpError("reads as operand #")
+               << i << " what another kernel of its batch computes at the same time";
+    results.append(part->result_begin(), part->result_end());
+  }
+  if (ValueRange(results) != batch.getBody().front().getTerminator()->getOperands())
+    return batch.emitOpError("expects a batch to yield the results of its kernels in their order");
+  return success();
+}
+
 LogicalResult KernelOp::verify() {
   if (getBody().getArgumentTypes() != getOperandTypes())
     return emitOpError("expects one block argument per operand, of its type");
   Operation *yield = getBody().front().getTerminator();
   if (yield->getOperandTypes() != getResultTypes())
     return emitOpError("expects the region to yield values of the results' types");
-  for (Operation &op : getBody().front().without_terminator())
+  auto ops = getBody().front().without_terminator();
+  if (!ops.empty() && llvm::all_of(ops, llvm::IsaPred<KernelOp>))
+    return verifyBatch(*this);
+  for (Operation &op : ops)
     if (!isa<FusibleOpInterface>(op))
       return op.emitOpError("stands in a kernel region but is no FusibleOpInterface");
   return success();

@@ -89,7 +89,8 @@ def Titan_KernelOp : Titan_Op<"kernel",
   let summary = "a region of fusible ops that becomes one kernel";
   let description = [{
     The region's block has one argument per operand; its terminator yields the results. All ops
-    inside are fusible and share one space of rows and columns.
+    inside are fusible and share one space of rows and columns. Or all of them are kernels which read
+    none but the block's arguments, and whose results are yielded in order: a batch.
   }];
   let arguments = (ins Variadic<Titan_Tensor>:$inputs);
   let results = (outs Variadic<Titan_Tensor>:$results);

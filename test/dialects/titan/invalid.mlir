@@ -587,6 +587,38 @@ func.func @f(%x: tensor<4x4xf32>) {
 
 // -----
 
+func.func @batch_that_depends(%x: tensor<4xf32>) -> (tensor<4xf32>, tensor<4xf32>) {
+  %r:2 = titan.kernel (%a = %x) : (tensor<4xf32>) -> (tensor<4xf32>, tensor<4xf32>) {
+    %0 = titan.kernel (%b = %a) : (tensor<4xf32>) -> tensor<4xf32> {
+      %y = titan.neg %b : tensor<4xf32>
+      titan.yield %y : tensor<4xf32>
+    }
+    // expected-error @+1 {{reads as operand #0 what another kernel of its batch computes at the same time}}
+    %1 = titan.kernel (%b = %0) : (tensor<4xf32>) -> tensor<4xf32> {
+      %y = titan.neg %b : tensor<4xf32>
+      titan.yield %y : tensor<4xf32>
+    }
+    titan.yield %0, %1 : tensor<4xf32>, tensor<4xf32>
+  }
+  return %r#0, %r#1 : tensor<4xf32>, tensor<4xf32>
+}
+
+// -----
+
+func.func @batch_in_another_order(%x: tensor<4xf32>) -> (tensor<4xf32>, tensor<4xf32>) {
+  // expected-error @+1 {{expects a batch to yield the results of its kernels in their order}}
+  %r:2 = titan.kernel (%a = %x) : (tensor<4xf32>) -> (tensor<4xf32>, tensor<4xf32>) {
+    %0 = titan.kernel (%b = %a) : (tensor<4xf32>) -> tensor<4xf32> {
+      %y = titan.neg %b : tensor<4xf32>
+      titan.yield %y : tensor<4xf32>
+    }
+    titan.yield %0, %0 : tensor<4xf32>, tensor<4xf32>
+  }
+  return %r#0, %r#1 : tensor<4xf32>, tensor<4xf32>
+}
+
+// -----
+
 func.func @f(%q: tensor<1x6x4x8xf32>, %k: tensor<1x6x2x8xf32>, %p: tensor<1x6xi32>) {
   // expected-error @+1 {{expects query and key positions together}}
   %o, %l = "titan.attention"(%q, %k, %k, %p) <{scale = 1.0 : f64, operandSegmentSizes = array<i32: 1, 1, 1, 1, 0>}> : (tensor<1x6x4x8xf32>, tensor<1x6x2x8xf32>, tensor<1x6x2x8xf32>, tensor<1x6xi32>) -> (tensor<1x6x4x8xf32>, tensor<1x4x6xf32>)

@@ -64,6 +64,7 @@ private:
   void execute(Operation &op, const Mask &mask);
   void executeFor(scf::ForOp op, const Mask &mask);
   void executeIf(scf::IfOp op, const Mask &mask);
+  void executeSwitch(scf::IndexSwitchOp op, const Mask &mask);
   void executeShuffle(gpu::ShuffleOp op, const Mask &mask);
   void executeBarrier(Operation &op, const Mask &mask);
   void executeWarpBarrier(Operation &op, const Mask &mask);
@@ -153,6 +154,7 @@ void Emulator::execute(Operation &op, const Mask &mask) {
   llvm::TypeSwitch<Operation *>(&op)
       .Case([&](scf::ForOp loop) { executeFor(loop, mask); })
       .Case([&](scf::IfOp branch) { executeIf(branch, mask); })
+      .Case([&](scf::IndexSwitchOp branch) { executeSwitch(branch, mask); })
       .Case<scf::YieldOp, gpu::ReturnOp>([](auto) {})
       .Case([&](gpu::ShuffleOp shuffle) { executeShuffle(shuffle, mask); })
       .Case([&](gpu::BarrierOp) { executeBarrier(op, mask); })
@@ -240,6 +242,31 @@ void Emulator::executeIf(scf::IfOp op, const Mask &mask) {
     active[thread] = mask[thread] && values[op.getCondition()][thread].integer;
   if (llvm::is_contained(active, char(1)))
     execute(*op.thenBlock(), active);
+  if (!op.elseBlock())
+    return;
+  for (int64_t thread = 0; thread < threads; ++thread)
+    active[thread] = mask[thread] && !active[thread];
+  if (llvm::is_contained(active, char(1)))
+    execute(*op.elseBlock(), active);
+}
+
+// Of buffers, which all threads choose alike.
+void Emulator::executeSwitch(scf::IndexSwitchOp op, const Mask &mask) {
+  std::optional<int64_t> number;
+  for (int64_t thread = 0; thread < threads; ++thread) {
+    if (!mask[thread])
+      continue;
+    const int64_t own = values[op.getArg()][thread].integer;
+    if (number.value_or(own) != own)
+      return fail(*op, "threads choose different buffers");
+    number = own;
+  }
+  const auto *found = llvm::find(op.getCases(), *number);
+  Block &chosen = found == op.getCases().end() ? op.getDefaultBlock()
+                                               : op.getCaseBlock(found - op.getCases().begin());
+  for (auto [result, buffer] :
+       llvm::zip_equal(op.getResults(), chosen.getTerminator()->getOperands()))
+    memories[result] = memories.at(buffer);
 }
 
 void Emulator::executeShuffle(gpu::ShuffleOp op, const Mask &mask) {

@@ -474,7 +474,7 @@ TEST(KernelExecution, SumOfSquaresAndWhatFollows) {
              value *= norm;
            return scaled;
          }()},
-        1e-5, 3);
+        1e-5, 4);
 }
 
 TEST(KernelExecution, ReductionsOverAnyDimensions) {

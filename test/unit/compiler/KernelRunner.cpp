@@ -123,14 +123,15 @@ KernelRunner::KernelRunner(const std::string &source, const RunOptions &options)
   if (failed(passes.run(*module)))
     return;
   bool planned = true;
-  module->walk([&](KernelOp kernel) {
+  module->walk<WalkOrder::PreOrder>([&](KernelOp kernel) {
     auto plan = analyzeKernel(kernel, options.gpu ? ScheduleOptions::forGpu() : ScheduleOptions());
     planned &= succeeded(plan);
     if (!planned)
-      return;
+      return WalkResult::interrupt();
     sources.push_back({kernel, options.tie ? tieAll(*plan) : KernelTies(),
                        "kernel" + std::to_string(sources.size())});
     kernelPlans.push_back(*plan);
+    return WalkResult::skip(); // a batch's kernels are parts of it
   });
   isReady = planned && (options.gpu ? compileGpu() : compileCpu());
 }

@@ -122,6 +122,14 @@ TEST(KernelClusters, SumsOverRowsAreFollowedByWhatHasTheirShape) {
   EXPECT_EQ(graph.form(), (Groups{{product, sum, total, later}}));
 }
 
+TEST(KernelClusters, WhatFollowsFromSeveralSumsBelongsToNone) {
+  Graph graph;
+  unsigned one = graph.columnSum({8, 64}, 1, 1000);
+  unsigned other = graph.columnSum({16, 64}, 1, 1001);
+  unsigned total = graph.pointwise({64}, {one, other});
+  EXPECT_EQ(graph.form(), (Groups{{one}, {other}, {total}}));
+}
+
 TEST(KernelClusters, SumsOverRowsAreNotReadByTheirOwnRows) {
   Graph graph;
   unsigned sum = graph.columnSum({64, 64}, 1, 1000);
