@@ -50,11 +50,11 @@ private:
 
   void visit(Operation *op) {
     if (canBeBatched(op)) {
-      const size_t more = op->getNumOperands() + op->getNumResults();
-      if (isDependent(op) || buffers + more > kMaxLaunchBuffers)
+      if (isDependent(op) || countBuffers(op) > kMaxLaunchBuffers)
         flush();
       members.push_back(cast<KernelOp>(op));
-      buffers += more;
+      operands.insert(op->operand_begin(), op->operand_end());
+      numResults += op->getNumResults();
       dependent.insert(op->result_begin(), op->result_end());
       return;
     }
@@ -75,15 +75,21 @@ private:
     members.clear();
     waiting.clear();
     dependent.clear();
-    buffers = 0;
+    operands.clear();
+    numResults = 0;
+  }
+
+  /// Of the batch with this kernel, and its workspace.
+  size_t countBuffers(Operation *op) const {
+    const auto added =
+        llvm::count_if(op->getOperands(), [&](Value it) { return !operands.contains(it); });
+    return operands.size() + static_cast<size_t>(added) + numResults + op->getNumResults() + 1;
   }
 
   void build() {
-    llvm::SetVector<Value> operands;
     SmallVector<Value> results;
     SmallVector<Location> locations;
     for (KernelOp kernel : members) {
-      operands.insert(kernel->operand_begin(), kernel->operand_end());
       results.append(kernel->result_begin(), kernel->result_end());
       locations.push_back(kernel.getLoc());
     }
@@ -114,7 +120,8 @@ private:
   SmallVector<KernelOp> members;
   SmallVector<Operation *> waiting; ///< they depend on members, or on one that does
   llvm::DenseSet<Value> dependent;  ///< results of members and of those
-  size_t buffers = 0;               ///< of members; a buffer of several counts for each
+  llvm::SetVector<Value> operands;  ///< of members
+  size_t numResults = 0;            ///< of members
 };
 
 struct BatchKernels : impl::BatchKernelsBase<BatchKernels> {

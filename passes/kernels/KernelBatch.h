@@ -1,4 +1,5 @@
-// Batches: kernels whose body is kernels, which are independent of each other and run in one launch.
+// Batches: kernels whose body is kernels, which are independent of each other and run in one
+// launch.
 //
 //   %b:2 = titan.kernel (%p = %0, %q = %1) : ... {
 //     %r = titan.kernel (%x = %p) : ... {...}

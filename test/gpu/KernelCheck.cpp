@@ -1,14 +1,16 @@
 // Each kernel of a program for GPUs against the same kernel of the program for CPUs, whose machine
 // code is tested against the reference interpreter.
 //
-// The programs are of one job: their instructions are the same, one for one. A kernel runs on the
-// shapes of the first instruction that launches it, twice: on numbers from 0 to 1, of which all
-// functions are finite, and on numbers from -1 to 1. What it only writes, and its workspace, begins
-// as NaN.
+// The programs are of one job: their instructions are the same, one for one, but that a launch on a
+// GPU may be a batch of the next launches on CPUs, and compute all that they compute. A kernel runs
+// on the shapes of the first instruction that launches it, twice: on numbers from 0 to 1, of which
+// all functions are finite, and on numbers from -1 to 1. What it only writes, and its workspace,
+// begins as NaN.
 #include "runtime/device/cpu/CpuDevice.h"
 #include "runtime/exec/Liveness.h"
 #include "test/gpu/GpuTools.h"
 
+#include <algorithm>
 #include <cmath>
 #include <cstdio>
 #include <cstring>
@@ -38,33 +40,57 @@ struct Memory {
   int64_t bytes() const { return view->span() * byteSize(view->type); }
 };
 
-/// The places of a launch, and which operand has which.
+using Launches = std::vector<const format::Launch *>;
+
+/// The places of some launches: those of all operands, then of all results, as a batch has them,
+/// then workspaces; and for each launch which of its buffers has which.
 struct Layout {
   std::vector<Memory> memories;
-  std::vector<size_t> ofOperand;
+  std::vector<std::vector<size_t>> ofBuffers;
 };
 
-Layout layoutOf(const format::Program &program, const format::Function &function,
-                const format::Launch &launch) {
-  Layout layout;
-  std::map<std::tuple<uint32_t, uint32_t, int64_t>, size_t> places;
+size_t countResults(const format::Program &program, const format::Launch &launch) {
   const std::vector<Touch> touches = touchesOf(program, format::Instruction(launch));
-  for (size_t i = 0; i < launch.buffers.size(); ++i) {
-    const format::Buffer &buffer = function.buffers[launch.buffers[i]];
+  return static_cast<size_t>(std::count_if(touches.begin(), touches.end(), [](const Touch &touch) {
+    return touch.access == Access::write;
+  }));
+}
+
+Layout layoutOf(const format::Program &program, const format::Function &function,
+                const Launches &launches) {
+  Layout layout;
+  layout.ofBuffers.resize(launches.size());
+  // Partial results of blocks are of one launch; all else may be of several.
+  std::map<std::tuple<uint32_t, uint32_t, int64_t, size_t>, size_t> places;
+  auto add = [&](size_t number, size_t i, Access access) {
+    const format::Buffer &buffer = function.buffers[launches[number]->buffers[i]];
     const format::Place &place = buffer.place;
+    // They lie in bytes; the devices have different numbers of them.
+    const bool isScratch = buffer.view.type == DType::i8;
     const auto [found, isNew] = places.try_emplace(
-        {place.segment, place.residualClass, place.offset}, layout.memories.size());
+        {place.segment, place.residualClass, place.offset, isScratch ? number + 1 : 0},
+        layout.memories.size());
     if (isNew)
       layout.memories.emplace_back().view = &buffer.view;
     Memory &memory = layout.memories[found->second];
     if (buffer.view.span() > memory.view->span())
       memory.view = &buffer.view;
-    // Partial results of blocks lie in bytes, last; the devices have different numbers of them.
-    memory.isScratch |= buffer.view.type == DType::i8;
-    memory.isRead |= touches[i].access != Access::write && !memory.isScratch;
-    memory.isWritten |= touches[i].access != Access::read;
-    layout.ofOperand.push_back(found->second);
-  }
+    memory.isScratch |= isScratch;
+    memory.isRead |= access != Access::write && !isScratch;
+    memory.isWritten |= access != Access::read;
+    layout.ofBuffers[number][i] = found->second;
+  };
+  for (const int round : {0, 1, 2})
+    for (size_t number = 0; number < launches.size(); ++number) {
+      const format::Launch &launch = *launches[number];
+      const std::vector<Touch> touches = touchesOf(program, format::Instruction(launch));
+      layout.ofBuffers[number].resize(launch.buffers.size());
+      for (size_t i = 0; i < launch.buffers.size(); ++i) {
+        const bool isScratch = function.buffers[launch.buffers[i]].view.type == DType::i8;
+        if (round == (isScratch ? 2 : touches[i].access == Access::write ? 1 : 0))
+          add(number, i, touches[i].access);
+      }
+    }
   return layout;
 }
 
@@ -88,25 +114,28 @@ void fill(Memory &memory, uint64_t seed, bool signs) {
 
 StatusOr<std::vector<std::vector<std::byte>>> runOn(Device &device, const format::Program &program,
                                                     KernelTable &kernels, const Layout &layout,
-                                                    format::Launch launch) {
+                                                    const Launches &launches) {
   std::vector<std::unique_ptr<DeviceMemory>> memory;
   for (const Memory &it : layout.memories) {
     TITAN_ASSIGN_OR_RETURN(memory.emplace_back(),
                            device.allocate(format::Space::device, it.bytes()));
     TITAN_RETURN_IF_ERROR(device.copyToDevice(memory.back()->data(), it.content));
   }
-  std::vector<Operand> operands;
-  for (size_t i = 0; i < launch.buffers.size(); ++i) {
-    const size_t place = layout.ofOperand[i];
-    operands.push_back({memory[place]->data(), layout.memories[place].view});
-    launch.buffers[i] = static_cast<uint32_t>(i);
-  }
   TITAN_ASSIGN_OR_RETURN(const std::unique_ptr<Queue> queue,
                          device.createQueue(QueueKind::compute, 0));
-  TITAN_ASSIGN_OR_RETURN(const std::unique_ptr<Plan> plan,
-                         device.prepare(launch, operands, program, kernels));
-  TITAN_RETURN_IF_ERROR(queue->submit(*plan));
-  TITAN_RETURN_IF_ERROR(queue->synchronize());
+  for (size_t number = 0; number < launches.size(); ++number) {
+    format::Launch launch = *launches[number];
+    std::vector<Operand> operands;
+    for (size_t i = 0; i < launch.buffers.size(); ++i) {
+      const size_t place = layout.ofBuffers[number][i];
+      operands.push_back({memory[place]->data(), layout.memories[place].view});
+      launch.buffers[i] = static_cast<uint32_t>(i);
+    }
+    TITAN_ASSIGN_OR_RETURN(const std::unique_ptr<Plan> plan,
+                           device.prepare(launch, operands, program, kernels));
+    TITAN_RETURN_IF_ERROR(queue->submit(*plan));
+    TITAN_RETURN_IF_ERROR(queue->synchronize());
+  }
   std::vector<std::vector<std::byte>> after;
   for (const auto &it : memory) {
     after.emplace_back(static_cast<size_t>(it->size()));
@@ -153,13 +182,13 @@ public:
       : cpuProgram(cpuProgram), gpuProgram(gpuProgram), cpuDevice(cpuDevice), gpuDevice(gpuDevice),
         cpuKernels(cpuKernels), gpuKernels(gpuKernels) {}
 
-  /// Whether the kernel is right on numbers of that kind.
-  StatusOr<bool> run(size_t function, size_t instruction, bool signs) {
+  /// Whether the kernel of a launch computes what launches on the CPU compute, of numbers of that
+  /// kind.
+  StatusOr<bool> run(size_t function, size_t instruction, const Launches &cpuLaunches, bool signs) {
     const auto &onCpu = cpuProgram.functions[function], &onGpu = gpuProgram.functions[function];
-    const auto &cpuLaunch = std::get<format::Launch>(onCpu.instructions[instruction]);
     const auto &gpuLaunch = std::get<format::Launch>(onGpu.instructions[instruction]);
-    Layout cpu = layoutOf(cpuProgram, onCpu, cpuLaunch);
-    Layout gpu = layoutOf(gpuProgram, onGpu, gpuLaunch);
+    Layout cpu = layoutOf(cpuProgram, onCpu, cpuLaunches);
+    Layout gpu = layoutOf(gpuProgram, onGpu, {&gpuLaunch});
     const std::string &name = gpuProgram.kernels[gpuLaunch.kernel].name;
     if (withoutScratch(cpu) != withoutScratch(gpu))
       return invalidArgument("kernel '" + name + "' has other operands in the program for CPUs");
@@ -179,9 +208,9 @@ public:
         cpu.memories[i].content = gpu.memories[i].content;
     }
     TITAN_ASSIGN_OR_RETURN(const auto expected,
-                           runOn(cpuDevice, cpuProgram, cpuKernels, cpu, cpuLaunch));
+                           runOn(cpuDevice, cpuProgram, cpuKernels, cpu, cpuLaunches));
     TITAN_ASSIGN_OR_RETURN(const auto found,
-                           runOn(gpuDevice, gpuProgram, gpuKernels, gpu, gpuLaunch));
+                           runOn(gpuDevice, gpuProgram, gpuKernels, gpu, {&gpuLaunch}));
     bool isRight = true;
     for (size_t i = 0; i < gpu.memories.size(); ++i) {
       const Memory &memory = gpu.memories[i];
@@ -219,6 +248,27 @@ private:
   KernelTable &cpuKernels, &gpuKernels;
 };
 
+/// The next launches that have so many results together, or past one other instruction where that
+/// is none; moves `next` behind them.
+StatusOr<Launches> takeLaunches(const format::Program &program,
+                                std::span<const format::Instruction> instructions, size_t &next,
+                                size_t results) {
+  Launches launches;
+  size_t found = 0;
+  do {
+    const auto *launch =
+        next < instructions.size() ? std::get_if<format::Launch>(&instructions[next]) : nullptr;
+    if (next >= instructions.size() || (launch != nullptr) != (results > 0))
+      return invalidArgument("the programs are of different jobs");
+    ++next;
+    if (launch) {
+      launches.push_back(launch);
+      found += countResults(program, *launch);
+    }
+  } while (found < results);
+  return launches;
+}
+
 } // namespace
 
 StatusOr<bool> checkKernels(const format::Program &cpuProgram, const format::Program &gpuProgram,
@@ -234,14 +284,16 @@ StatusOr<bool> checkKernels(const format::Program &cpuProgram, const format::Pro
   for (size_t f = 0; f < gpuProgram.functions.size(); ++f) {
     const auto &instructions = gpuProgram.functions[f].instructions;
     const auto &others = cpuProgram.functions[f].instructions;
+    size_t next = 0; // of `others`
     for (size_t i = 0; i < instructions.size(); ++i) {
       const auto *launch = std::get_if<format::Launch>(&instructions[i]);
+      TITAN_ASSIGN_OR_RETURN(
+          const Launches same,
+          takeLaunches(cpuProgram, others, next, launch ? countResults(gpuProgram, *launch) : 0));
       if (!launch || !seen.insert(launch->kernel).second)
         continue;
-      if (i >= others.size() || !std::holds_alternative<format::Launch>(others[i]))
-        return invalidArgument("the programs are of different jobs");
       for (const bool signs : {false, true}) {
-        TITAN_ASSIGN_OR_RETURN(const bool isRight, check.run(f, i, signs));
+        TITAN_ASSIGN_OR_RETURN(const bool isRight, check.run(f, i, same, signs));
         wrong += !isRight;
       }
     }

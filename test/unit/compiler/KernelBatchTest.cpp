@@ -42,8 +42,8 @@ TEST(KernelBatch, EveryKernelHasItsOwnBuffers) {
   };
   auto addScaled = [&](const std::string &type, int64_t size) {
     add(type, type, size,
-        "%b = titan.broadcast %r [] : tensor<f32> -> " + type + "\n%z = titan.mul %a, %b : " + type +
-            "\n",
+        "%b = titan.broadcast %r [] : tensor<f32> -> " + type +
+            "\n%z = titan.mul %a, %b : " + type + "\n",
         [](Tensor it) {
           for (double &value : it)
             value *= 0.5;
@@ -71,9 +71,9 @@ TEST(KernelBatch, EveryKernelHasItsOwnBuffers) {
   addSquares(48);
   const std::string source = "func.func @f(%rate0: tensor<f32>" + inputs + ") -> (" + results +
                              ") {\n%b:" + std::to_string(expected.size()) +
-                             " = titan.kernel (%rate = %rate0" + outer + ") : (tensor<f32>" + types +
-                             ") -> (" + results + ") {\n" + inner + "titan.yield " + yielded + " : " +
-                             results + "\n}\nreturn ";
+                             " = titan.kernel (%rate = %rate0" + outer + ") : (tensor<f32>" +
+                             types + ") -> (" + results + ") {\n" + inner + "titan.yield " +
+                             yielded + " : " + results + "\n}\nreturn ";
   std::string returned;
   for (size_t i = 0; i < expected.size(); ++i)
     returned += (i == 0 ? "%b#" : ", %b#") + std::to_string(i);
