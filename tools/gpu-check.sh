@@ -97,6 +97,8 @@ pack() {
       --training.local_batch_size="$rows" --training.seq_len="$seq" \
       --training.mixed_precision_param=bfloat16 $options
   done < <(benchmarks)
+  # Of the random numbers that kernels are compared on.
+  if [ -n "$quick" ]; then echo 1; else date +%s%N; fi >"$folder/seed"
   tar -C "$(dirname "$folder")" -czf "$folder.tar.gz" "$(basename "$folder")"
   local bytes
   bytes=$(stat -c %s "$folder.tar.gz")
@@ -200,7 +202,8 @@ run() {
     proof "collectives between these GPUs" 30 env TITAN_TEST_GPU=1 "$here/bin/NcclConformanceTests"
   for name in "$here"/jobs/kernels-*-cuda.tbin; do
     name=$(basename "$name" -cuda.tbin)
-    proof "$name" 20 "$here/bin/GpuCheck" kernels "$here/jobs/$name-cpu.tbin" "$here/jobs/$name-cuda.tbin"
+    proof "$name" 20 "$here/bin/GpuCheck" kernels "$here/jobs/$name-cpu.tbin" "$here/jobs/$name-cuda.tbin" \
+      "$(cat "$here/seed")"
   done
   [ -n "$quick" ] || row "attention, cuDNN and own kernels" 20 "$here/bin/GpuCheck" attention
   while read -r name precision target; do

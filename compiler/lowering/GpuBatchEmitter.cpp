@@ -1,8 +1,8 @@
 // The GPU form of a batch: each block finds its kernel and runs a block of that.
 //
 // Equal kernels share one piece of code, a *class*: its blocks follow each other, kernel by kernel,
-// and the number of the kernel selects the buffers in a table of jumps, the same one for all threads
-// of a block. Branches or selections instead would let ptxas hold all buffers in registers.
+// and the number of the kernel selects the buffers in a table of jumps, the same one for all
+// threads of a block. Branches or selections instead would let ptxas hold all buffers in registers.
 #include "compiler/lowering/GpuStageEmitter.h"
 #include "passes/kernels/KernelAnalysis.h"
 
@@ -155,8 +155,8 @@ LogicalResult GpuBatchEmitter::emitClass(const PartClass &group, GpuStageEmitter
   return emitter.emit(own);
 }
 
-LogicalResult GpuBatchEmitter::emitStage(unsigned stage, StringRef symbol,
-                                         gpu::GPUModuleOp module, GpuStage &emitted) {
+LogicalResult GpuBatchEmitter::emitStage(unsigned stage, StringRef symbol, gpu::GPUModuleOp module,
+                                         GpuStage &emitted) {
   llvm::SmallVector<const PartClass *> present;
   std::vector<std::unique_ptr<GpuStageEmitter>> emitters;
   llvm::SmallVector<bool> isWritten(batch->getNumOperands() + batch->getNumResults() + 1);
@@ -181,10 +181,9 @@ LogicalResult GpuBatchEmitter::emitStage(unsigned stage, StringRef symbol,
       createGpuFunction(loc, symbol, module, getBufferTypes(batch, scratchBytes), threads,
                         [&](unsigned buffer) { return isWritten[buffer]; });
   // Choosing buffers must not cost what hides memory's latency: many threads of a multiprocessor.
-  frame.function->setAttr(
-      NVVM::NVVMDialect::getMinctasmAttrName(),
-      builder.getI32IntegerAttr(
-          static_cast<int32_t>(kThreadsPerProcessor / std::max<int64_t>(threads, 256))));
+  frame.function->setAttr(NVVM::NVVMDialect::getMinctasmAttrName(),
+                          builder.getI32IntegerAttr(static_cast<int32_t>(
+                              kThreadsPerProcessor / std::max<int64_t>(threads, 256))));
   builder.restoreInsertionPoint(frame.point);
   int64_t first = 0;
   for (auto [group, emitter] : llvm::zip_equal(present, emitters)) {
@@ -192,8 +191,8 @@ LogicalResult GpuBatchEmitter::emitStage(unsigned stage, StringRef symbol,
     const int64_t end = first + blocks * static_cast<int64_t>(group->parts.size());
     scf::IfOp branch;
     if (group != present.back()) {
-      Value isBelow = arith::CmpIOp::create(builder, loc, arith::CmpIPredicate::slt, frame.block,
-                                            index(end));
+      Value isBelow =
+          arith::CmpIOp::create(builder, loc, arith::CmpIPredicate::slt, frame.block, index(end));
       branch = scf::IfOp::create(builder, loc, isBelow, /*withElseRegion=*/true);
       builder.setInsertionPoint(branch.thenYield());
     }

@@ -17,10 +17,10 @@ inline uint64_t randomBits(uint64_t seed, uint64_t index) {
   return x ^ (x >> 31);
 }
 
-/// Compares all kernels of two programs of one job, prints what is wrong and a summary; whether
-/// nothing is.
+/// Compares all kernels of two programs of one job on random numbers, which `seed` chooses; prints
+/// what is wrong and a summary; whether nothing is.
 StatusOr<bool> checkKernels(const format::Program &cpuProgram, const format::Program &gpuProgram,
-                            Device &gpuDevice);
+                            Device &gpuDevice, uint64_t seed);
 
 /// Measures the GPU's rates, then each instruction of a training step on random tokens, and prints
 /// where the step's time goes: by class, beside what bytes and flops allow at those rates.
