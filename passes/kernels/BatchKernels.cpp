@@ -48,6 +48,21 @@ private:
     return llvm::any_of(op->getOperands(), [&](Value it) { return dependent.contains(it); });
   }
 
+  /// Whether neither a store that waits for the batch nor one of its kernels would change places
+  /// with this access to the same variable.
+  bool isInOrder(Operation *op) const {
+    if (auto load = dyn_cast<LoadOp>(op))
+      return !written.contains(load.getVariable());
+    auto store = dyn_cast<StoreOp>(op);
+    if (!store)
+      return true;
+    const bool isRead = llvm::any_of(operands, [&](Value it) {
+      auto load = it.getDefiningOp<LoadOp>();
+      return load && load.getVariable() == store.getVariable();
+    });
+    return !written.contains(store.getVariable()) && (isDependent(op) || !isRead);
+  }
+
   void visit(Operation *op) {
     if (canBeBatched(op)) {
       if (isDependent(op) || countBuffers(op) > kMaxLaunchBuffers)
@@ -60,9 +75,11 @@ private:
     }
     // Others may stand in between if they can wait for the batch, or it for them.
     const bool isPassed = isa<LoadOp, StoreOp>(op) || (isPure(op) && takesNoMemory(op));
-    if (!isPassed)
+    if (!isPassed || !isInOrder(op))
       return flush();
     if (isDependent(op)) {
+      if (auto store = dyn_cast<StoreOp>(op))
+        written.insert(store.getVariable());
       waiting.push_back(op);
       dependent.insert(op->result_begin(), op->result_end());
     }
@@ -75,6 +92,7 @@ private:
     members.clear();
     waiting.clear();
     dependent.clear();
+    written.clear();
     operands.clear();
     numResults = 0;
   }
@@ -118,10 +136,11 @@ private:
 
   Block &block;
   SmallVector<KernelOp> members;
-  SmallVector<Operation *> waiting; ///< they depend on members, or on one that does
-  llvm::DenseSet<Value> dependent;  ///< results of members and of those
-  llvm::SetVector<Value> operands;  ///< of members
-  size_t numResults = 0;            ///< of members
+  SmallVector<Operation *> waiting;  ///< they depend on members, or on one that does
+  llvm::DenseSet<Value> dependent;   ///< results of members and of those
+  llvm::DenseSet<StringRef> written; ///< variables of the stores among `waiting`
+  llvm::SetVector<Value> operands;   ///< of members
+  size_t numResults = 0;             ///< of members
 };
 
 struct BatchKernels : impl::BatchKernelsBase<BatchKernels> {
