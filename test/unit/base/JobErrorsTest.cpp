@@ -13,6 +13,9 @@ static std::string errorOf(std::string_view text, Strings overrides = {}) {
 
 TEST(JobErrors, BrokenToml) {
   EXPECT_EQ(errorOf("[training]\nsteps = \n").substr(0, 30), "job.toml:2: broken TOML at col");
+  // The sanitizers see when the parser trusts the character behind the bracket.
+  EXPECT_EQ(errorOf("[=x]\n"), "job.toml:1: broken TOML at column 2: error while parsing key: "
+                               "expected bare key starting character or string delimiter, saw '='");
   EXPECT_NE(errorOf("[training\n"), "");
   EXPECT_NE(errorOf("[training]\nsteps = 1\nsteps = 2\n"), "");
   EXPECT_NE(errorOf("\xff\xfe"), "");
