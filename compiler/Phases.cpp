@@ -81,9 +81,11 @@ static void buildLocalPhase(OpPassManager &passes, const JobConfig &job,
 
 static void buildKernelsPhase(OpPassManager &passes, const JobConfig &, const PhaseTarget &target) {
   passes.addNestedPass<func::FuncOp>(createFormKernels());
+  passes.addPass(createScheduleInstructions());
+  // Of what the schedule puts side by side: before it, a batch of all layers' kernels would hold
+  // back what frees their memory.
   if (target.isGpu)
     passes.addNestedPass<func::FuncOp>(createBatchKernels());
-  passes.addPass(createScheduleInstructions());
 }
 
 static void buildExecPhase(OpPassManager &passes, const JobConfig &, const PhaseTarget &target) {

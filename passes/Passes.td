@@ -550,9 +550,9 @@ def BatchKernels : Pass<"titan-batch-kernels", "::mlir::func::FuncOp"> {
     Batched are kernels whose loops are flat, walking whole tensors in the order of memory, and that
     take no memory: their results are scalars, or stored to variables and not used otherwise. A
     kernel that depends on the batch begins the next one. Loads, stores and what makes scalars may
-    stand between, and go behind the batch if they depend on it. Any other op ends it, so that no
-    tensor lives longer, and so does an access that would change places with another to its variable.
-    A launch has at most 4000 buffers.
+    stand between, and go behind the batch if they depend on it; any other op ends it, so that no
+    tensor lives longer. What reads a variable that the batch writes, or the other way around, begins
+    the next one: in one launch neither could be computed in place. A launch has at most 4000 buffers.
 
     Input:
     ```mlir

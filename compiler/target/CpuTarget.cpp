@@ -31,8 +31,6 @@
 #include "llvm/TargetParser/Host.h"
 #include "llvm/Transforms/Utils/Cloning.h"
 
-#include <mutex>
-
 using namespace mlir;
 
 namespace titan {
@@ -78,14 +76,11 @@ static const CpuLevel *findLevel(llvm::StringRef cpu) {
 }
 
 static std::unique_ptr<llvm::TargetMachine> createMachine(const CpuLevel &level) {
-  // The list of targets has no lock: two threads that register at once can close it to a ring.
-  static std::once_flag isRegistered;
-  std::call_once(isRegistered, [] {
-    LLVMInitializeX86TargetInfo();
-    LLVMInitializeX86Target();
-    LLVMInitializeX86TargetMC();
-    LLVMInitializeX86AsmPrinter();
-  });
+  const std::lock_guard lock(targetListMutex());
+  LLVMInitializeX86TargetInfo();
+  LLVMInitializeX86Target();
+  LLVMInitializeX86TargetMC();
+  LLVMInitializeX86AsmPrinter();
   std::string error;
   const llvm::Triple triple("x86_64-unknown-linux-gnu");
   const llvm::Target *target = llvm::TargetRegistry::lookupTarget(triple, error);

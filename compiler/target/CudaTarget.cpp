@@ -39,8 +39,6 @@
 #include "llvm/Target/TargetMachine.h"
 #include "llvm/Target/TargetOptions.h"
 
-#include <mutex>
-
 using namespace mlir;
 
 namespace titan {
@@ -63,14 +61,11 @@ const CudaArchitecture *findCudaArchitecture(llvm::StringRef name) {
 }
 
 static std::unique_ptr<llvm::TargetMachine> createMachine(const CudaArchitecture &architecture) {
-  // The list of targets has no lock: two threads that register at once can close it to a ring.
-  static std::once_flag isRegistered;
-  std::call_once(isRegistered, [] {
-    LLVMInitializeNVPTXTargetInfo();
-    LLVMInitializeNVPTXTarget();
-    LLVMInitializeNVPTXTargetMC();
-    LLVMInitializeNVPTXAsmPrinter();
-  });
+  const std::lock_guard lock(targetListMutex());
+  LLVMInitializeNVPTXTargetInfo();
+  LLVMInitializeNVPTXTarget();
+  LLVMInitializeNVPTXTargetMC();
+  LLVMInitializeNVPTXAsmPrinter();
   std::string error;
   const llvm::Triple triple("nvptx64-nvidia-cuda");
   const llvm::Target *target = llvm::TargetRegistry::lookupTarget(triple, error);

@@ -16,6 +16,11 @@ void loadDependentDialects(const mlir::OpPassManager &passes, mlir::MLIRContext 
     context.getOrLoadDialect(name);
 }
 
+std::mutex &targetListMutex() {
+  static std::mutex mutex;
+  return mutex;
+}
+
 void setTarget(llvm::Module &module, const llvm::TargetMachine &machine) {
   module.setTargetTriple(machine.getTargetTriple());
   module.setDataLayout(machine.createDataLayout());

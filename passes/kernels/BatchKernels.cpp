@@ -48,25 +48,37 @@ private:
     return llvm::any_of(op->getOperands(), [&](Value it) { return dependent.contains(it); });
   }
 
-  /// Whether neither a store that waits for the batch nor one of its kernels would change places
-  /// with this access to the same variable.
-  bool isInOrder(Operation *op) const {
-    if (auto load = dyn_cast<LoadOp>(op))
-      return !written.contains(load.getVariable());
-    auto store = dyn_cast<StoreOp>(op);
-    if (!store)
-      return true;
-    const bool isRead = llvm::any_of(operands, [&](Value it) {
-      auto load = it.getDefiningOp<LoadOp>();
-      return load && load.getVariable() == store.getVariable();
-    });
-    return !written.contains(store.getVariable()) && (isDependent(op) || !isRead);
+  /// Whether the kernel reads a variable that a member's result goes to, or its result goes to one
+  /// that a member reads: as one launch, neither may be computed in place.
+  bool isInTheWay(Operation *op) const {
+    return llvm::any_of(op->getOperands(),
+                        [&](Value it) { return written.contains(getLoaded(it)); }) ||
+           llvm::any_of(getStored(op), [&](StringRef it) { return read.contains(it); });
+  }
+
+  static StringRef getLoaded(Value value) {
+    auto load = value.getDefiningOp<LoadOp>();
+    return load ? load.getVariable() : StringRef();
+  }
+
+  static SmallVector<StringRef> getStored(Operation *op) {
+    SmallVector<StringRef> variables;
+    for (Operation *user : op->getUsers())
+      if (auto store = dyn_cast<StoreOp>(user))
+        variables.push_back(store.getVariable());
+    return variables;
   }
 
   void visit(Operation *op) {
     if (canBeBatched(op)) {
-      if (isDependent(op) || countBuffers(op) > kMaxLaunchBuffers)
+      if (isDependent(op) || isInTheWay(op) || countBuffers(op) > kMaxLaunchBuffers)
         flush();
+      for (Value operand : op->getOperands())
+        if (const StringRef variable = getLoaded(operand); !variable.empty())
+          read.insert(variable);
+      for (const StringRef variable : getStored(op))
+        written.insert(variable);
+      numWaiting = waiting.size();
       members.push_back(cast<KernelOp>(op));
       operands.insert(op->operand_begin(), op->operand_end());
       numResults += op->getNumResults();
@@ -75,11 +87,9 @@ private:
     }
     // Others may stand in between if they can wait for the batch, or it for them.
     const bool isPassed = isa<LoadOp, StoreOp>(op) || (isPure(op) && takesNoMemory(op));
-    if (!isPassed || !isInOrder(op))
+    if (!isPassed)
       return flush();
     if (isDependent(op)) {
-      if (auto store = dyn_cast<StoreOp>(op))
-        written.insert(store.getVariable());
       waiting.push_back(op);
       dependent.insert(op->result_begin(), op->result_end());
     }
@@ -92,7 +102,9 @@ private:
     members.clear();
     waiting.clear();
     dependent.clear();
+    read.clear();
     written.clear();
+    numWaiting = 0;
     operands.clear();
     numResults = 0;
   }
@@ -119,7 +131,7 @@ private:
     IRMapping inside;
     for (Value operand : operands)
       inside.map(operand, body.addArgument(operand.getType(), operand.getLoc()));
-    for (Operation *op : llvm::reverse(waiting))
+    for (Operation *op : llvm::reverse(ArrayRef(waiting).take_front(numWaiting)))
       op->moveAfter(batch);
     auto inner = OpBuilder::atBlockEnd(&body);
     SmallVector<Value> yielded;
@@ -136,11 +148,12 @@ private:
 
   Block &block;
   SmallVector<KernelOp> members;
-  SmallVector<Operation *> waiting;  ///< they depend on members, or on one that does
-  llvm::DenseSet<Value> dependent;   ///< results of members and of those
-  llvm::DenseSet<StringRef> written; ///< variables of the stores among `waiting`
-  llvm::SetVector<Value> operands;   ///< of members
-  size_t numResults = 0;             ///< of members
+  SmallVector<Operation *> waiting;        ///< they depend on members, or on one that does
+  size_t numWaiting = 0;                   ///< of these, before the last member
+  llvm::DenseSet<Value> dependent;         ///< results of members and of those
+  llvm::DenseSet<StringRef> read, written; ///< variables, by members
+  llvm::SetVector<Value> operands;         ///< of members
+  size_t numResults = 0;                   ///< of members
 };
 
 struct BatchKernels : impl::BatchKernelsBase<BatchKernels> {

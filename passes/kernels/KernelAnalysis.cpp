@@ -90,7 +90,7 @@ static int64_t countFlops(const KernelSchedule &schedule) {
 }
 
 // The kernels' own plans side by side: their blocks, stage by stage, and their scratch memory.
-static llvm::FailureOr<KernelPlan> analyzeBatch(KernelOp batch, llvm::ArrayRef<BatchPart> parts,
+static llvm::FailureOr<KernelPlan> analyzeBatch(llvm::ArrayRef<BatchPart> parts,
                                                 const ScheduleOptions &options) {
   KernelPlan plan;
   for (const BatchPart &part : parts) {
@@ -122,7 +122,7 @@ static void countBytes(KernelOp kernel, KernelPlan &plan) {
 
 llvm::FailureOr<KernelPlan> analyzeKernel(KernelOp kernel, const ScheduleOptions &options) {
   if (const std::vector<BatchPart> parts = getBatch(kernel); !parts.empty()) {
-    auto plan = analyzeBatch(kernel, parts, options);
+    auto plan = analyzeBatch(parts, options);
     if (succeeded(plan))
       countBytes(kernel, *plan);
     return plan;

@@ -12,7 +12,6 @@ MemoryHistory::Pieces &MemoryHistory::spaceOf(uint64_t space) {
   return pieces;
 }
 
-/// Makes a piece begin at `at`.
 std::vector<std::pair<int64_t, MemoryHistory::Piece>>
 MemoryHistory::piecesOf(const ByteRange &range) const {
   std::vector<std::pair<int64_t, Piece>> result;

@@ -530,7 +530,7 @@ void addDebugAndRuntime(TableBuilder &t) {
       kNotNegative;
   t.used<debug, &DebugSection::deterministic>(
       "deterministic", kRun,
-      "gradients of attention by cuDNN are the same in every run; all else always is");
+      "cuDNN adds in the same order in every run, and no algorithm of a GPU is chosen by its time");
   t.ignored("deterministic_warn_only", false, "deterministic never fails");
   t.ignored("moe_force_load_balance", false, "Llama 3 has no experts");
   t.used<debug, &DebugSection::dumpGradients>(

@@ -176,8 +176,9 @@ double deviationOf(const std::byte *found, const std::byte *expected, const form
   }
   if (!hasNumbers)
     return HUGE_VAL;
-  const auto worst =
-      differences.end() - 1 - (signs ? static_cast<ptrdiff_t>(differences.size()) / 100 : 0);
+  if (!signs)
+    return *std::max_element(differences.begin(), differences.end()) / magnitude;
+  const auto worst = differences.end() - 1 - static_cast<ptrdiff_t>(differences.size()) / 100;
   std::nth_element(differences.begin(), worst, differences.end());
   return *worst / magnitude;
 }

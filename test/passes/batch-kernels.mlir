@@ -113,46 +113,60 @@ func.func @apart(%x: tensor<16x32xf32>) -> (tensor<512xf32>, tensor<512xf32>, te
 
 titan.variable parameter @p : tensor<512xf32>
 titan.variable parameter @q : tensor<512xf32>
+titan.variable parameter @r : tensor<512xf32>
 
-// A load stays behind the store of what it reads, a store behind the kernel that reads what was
-// there before, and of two stores the later one is the later one.
-// CHECK-LABEL: func.func @ordered
-// CHECK:         %[[P:.*]] = titan.load @p
-// CHECK:         %[[K0:.*]] = titan.kernel (%{{.*}} = %[[P]])
-// CHECK:         titan.store %[[K0]], @p
-// CHECK:         %[[NEW:.*]] = titan.load @p
-// CHECK:         %[[K1:.*]] = titan.kernel (%{{.*}} = %[[NEW]])
-// CHECK:         titan.store %[[K1]], @q
-// CHECK:         titan.store %arg0, @q
-// CHECK:         %[[Q:.*]] = titan.load @q
-// CHECK:         %[[K2:.*]] = titan.kernel (%{{.*}} = %[[Q]])
-// CHECK:         titan.store %arg0, @q
-// CHECK:         titan.kernel (%{{.*}} = %arg0)
-func.func @ordered(%x: tensor<512xf32>) {
+// What reads a variable that another kernel writes is no launch with it.
+// CHECK-LABEL: func.func @in_place
+// CHECK:         titan.kernel
+// CHECK-NOT:     titan.kernel
+// CHECK:         titan.yield
+// CHECK:         %[[B:.*]]:2 = titan.kernel
+// CHECK:         titan.store %[[B]]#0, @p
+// CHECK:         return %{{.*}} : tensor<f32>
+func.func @in_place() -> tensor<f32> {
   %p = titan.load @p : tensor<512xf32>
-  %k0 = titan.kernel (%a = %p) : (tensor<512xf32>) -> tensor<512xf32> {
+  %q = titan.load @q : tensor<512xf32>
+  %k0 = titan.kernel (%a = %p) : (tensor<512xf32>) -> tensor<f32> {
+    %y = titan.reduce sum %a [0] : tensor<512xf32> -> tensor<f32>
+    titan.yield %y : tensor<f32>
+  }
+  %k1 = titan.kernel (%a = %p) : (tensor<512xf32>) -> tensor<512xf32> {
     %y = titan.exp %a : tensor<512xf32>
     titan.yield %y : tensor<512xf32>
   }
-  titan.store %k0, @p : tensor<512xf32>
-  %new = titan.load @p : tensor<512xf32>
-  %k1 = titan.kernel (%a = %new) : (tensor<512xf32>) -> tensor<512xf32> {
+  titan.store %k1, @p : tensor<512xf32>
+  %k2 = titan.kernel (%a = %q) : (tensor<512xf32>) -> tensor<512xf32> {
+    %y = titan.exp %a : tensor<512xf32>
+    titan.yield %y : tensor<512xf32>
+  }
+  titan.store %k2, @q : tensor<512xf32>
+  return %k0 : tensor<f32>
+}
+
+// -----
+
+titan.variable parameter @p : tensor<512xf32>
+titan.variable parameter @q : tensor<512xf32>
+titan.variable derived @scale : tensor<f32>
+
+// What stands behind the last kernel of a batch, and depends on more than that, stays there.
+// CHECK-LABEL: func.func @behind
+// CHECK:         %[[B:.*]]:2 = titan.kernel
+// CHECK:         %[[SCALE:.*]] = titan.load @scale
+// CHECK-NEXT:    titan.mul %[[B]]#0, %[[SCALE]]
+func.func @behind() -> tensor<f32> {
+  %p = titan.load @p : tensor<512xf32>
+  %q = titan.load @q : tensor<512xf32>
+  %k0 = titan.kernel (%a = %p) : (tensor<512xf32>) -> tensor<f32> {
+    %y = titan.reduce sum %a [0] : tensor<512xf32> -> tensor<f32>
+    titan.yield %y : tensor<f32>
+  }
+  %k1 = titan.kernel (%a = %q) : (tensor<512xf32>) -> tensor<512xf32> {
     %y = titan.exp %a : tensor<512xf32>
     titan.yield %y : tensor<512xf32>
   }
   titan.store %k1, @q : tensor<512xf32>
-  titan.store %x, @q : tensor<512xf32>
-  %q = titan.load @q : tensor<512xf32>
-  %k2 = titan.kernel (%a = %q) : (tensor<512xf32>) -> tensor<512xf32> {
-    %y = titan.neg %a : tensor<512xf32>
-    titan.yield %y : tensor<512xf32>
-  }
-  titan.store %x, @q : tensor<512xf32>
-  %k3 = titan.kernel (%a = %x) : (tensor<512xf32>) -> tensor<512xf32> {
-    %y = titan.neg %a : tensor<512xf32>
-    titan.yield %y : tensor<512xf32>
-  }
-  titan.store %k2, @p : tensor<512xf32>
-  titan.store %k3, @p : tensor<512xf32>
-  return
+  %scale = titan.load @scale : tensor<f32>
+  %z = titan.mul %k0, %scale : tensor<f32>
+  return %z : tensor<f32>
 }

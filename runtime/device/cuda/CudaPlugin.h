@@ -45,7 +45,7 @@ struct GpuOptions {
   /// leaves them zero: for memory that holds nothing else yet.
   bool searchesGemms = false;
   std::filesystem::path gemmFolder; ///< where what was found is kept; empty: nowhere
-  bool deterministic = false;       ///< all sums in the same order every time, those of cuDNN too
+  bool deterministic = false;       ///< cuDNN adds in the same order every time
   bool ownAttention = false;        ///< by Titan's own kernels, even where cuDNN is
   std::function<void(const std::string &)> note = {}; ///< told what a user may want to know
 };
