@@ -389,16 +389,22 @@ extern "C" int titanStubNumberOnHost(int gpu) {
 }
 
 extern "C" bool titanStubIsValid(uint64_t address, uint64_t bytes, int gpu) {
+  const std::lock_guard lock(::stub().mutex);
   return ::stub().isValid(address, bytes, gpu);
 }
 
-extern "C" long titanStubCalls(const char *function) { return ::stub().calls[function]; }
+extern "C" long titanStubCalls(const char *function) {
+  const std::lock_guard lock(::stub().mutex);
+  return ::stub().calls[function];
+}
 
 extern "C" void titanStubFail(const char *function, long nth, int result) {
+  const std::lock_guard lock(::stub().mutex);
   ::stub().failures[function] = {nth, result};
 }
 
 extern "C" long titanStubObjects() {
+  const std::lock_guard lock(::stub().mutex);
   const Stub &it = ::stub();
   long contexts = 0;
   for (const auto &[device, context] : it.contexts)
