@@ -5,6 +5,7 @@
 #include "runtime/device/cuda/CudaPlugin.h"
 #include "runtime/world/LocalWorld.h"
 
+#include <algorithm>
 #include <condition_variable>
 #include <mutex>
 #include <random>
@@ -97,9 +98,8 @@ private:
 
   std::mutex mutex; ///< of the rest
   std::condition_variable changed;
-  size_t ended = 0; ///< ranks
-  Status failure;   ///< the first that says why
-  Status silent;    ///< of ranks that tell nobody, and echoes of other failures
+  Status failure; ///< the first that says why
+  Status silent;  ///< of ranks that tell nobody, and echoes of other failures
 };
 
 Status LocalRanks::prepare(int size) {
@@ -154,7 +154,6 @@ void LocalRanks::end(int index, const Status &status) {
   if (rank.ended)
     return;
   rank.ended = true;
-  ++ended;
   changed.notify_all();
   if (status.ok() || !failure.ok())
     return;
@@ -178,7 +177,10 @@ void LocalRanks::end(int index, const Status &status) {
 
 void LocalRanks::awaitAll() {
   std::unique_lock lock(mutex);
-  changed.wait(lock, [this] { return ended == ranks.size(); });
+  changed.wait(lock, [this] {
+    return std::all_of(ranks.begin(), ranks.end(),
+                       [](const auto &rank) { return bool(rank->ended); });
+  });
 }
 
 Status LocalRanks::runOne(int index, int threads, RankWork work) {

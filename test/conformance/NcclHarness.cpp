@@ -59,8 +59,7 @@ public:
     TITAN_ASSIGN_OR_RETURN(const OperationId id, inner->prepare(operation));
     // So that only operations run into the timeouts of these tests. Ranks that send to each other
     // have prepared all their transfers when they start the first.
-    if (operation.collective == format::Collective::send ||
-        operation.collective == format::Collective::receive)
+    if (isPointToPoint(operation.collective))
       hasUnconnected = true;
     else
       TITAN_RETURN_IF_ERROR(plane.connect(std::chrono::minutes(1)));

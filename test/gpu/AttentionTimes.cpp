@@ -10,10 +10,8 @@ namespace {
 /// Numbers between -1 and 1 in bfloat16.
 Status fillRandom(Device &device, std::byte *to, const format::View &view) {
   std::vector<uint16_t> numbers(static_cast<size_t>(view.numElements()));
-  for (size_t i = 0; i < numbers.size(); ++i) {
-    const float number = static_cast<float>(randomBits(1, i) >> 40) * 0x1p-23f - 1;
-    numbers[i] = static_cast<uint16_t>(std::bit_cast<uint32_t>(number) >> 16);
-  }
+  for (size_t i = 0; i < numbers.size(); ++i)
+    numbers[i] = toBFloat16(2 * unitOf(randomBits(1, i)) - 1);
   return device.copyToDevice(to, std::as_bytes(std::span(numbers)));
 }
 

@@ -17,6 +17,9 @@ inline uint64_t randomBits(uint64_t seed, uint64_t index) {
   return x ^ (x >> 31);
 }
 
+/// A number from 0 to below 1, of some random bits.
+inline float unitOf(uint64_t bits) { return static_cast<float>(bits >> 40) * 0x1p-24f; }
+
 /// Compares all kernels of two programs of one job on random numbers, which `seed` chooses; prints
 /// what is wrong and a summary; whether nothing is.
 StatusOr<bool> checkKernels(const format::Program &cpuProgram, const format::Program &gpuProgram,

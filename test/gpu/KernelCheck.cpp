@@ -101,8 +101,7 @@ void fill(Memory &memory, uint64_t seed, bool signs) {
   const int64_t element = byteSize(memory.view->type);
   for (int64_t i = 0; i < memory.view->span(); ++i) {
     const uint64_t hash = randomBits(seed, static_cast<uint64_t>(i));
-    const float unit = static_cast<float>(hash >> 40) * 0x1p-24f;
-    const float number = signs ? 2 * unit - 1 : unit;
+    const float number = signs ? 2 * unitOf(hash) - 1 : unitOf(hash);
     uint64_t bits = std::bit_cast<uint32_t>(number);
     if (memory.view->type == DType::bf16)
       bits = toBFloat16(number);

@@ -57,9 +57,7 @@ StatusOr<std::unique_ptr<BlasLt>> BlasLt::open(const std::string &name) {
         "cuBLASLt 12.1 or newer, which multiplies matrices on GPUs, is missing");
   std::unique_ptr<BlasLt> blas(new BlasLt(*std::move(library)));
   TITAN_RETURN_IF_ERROR(blas->resolve());
-  if (const size_t version = blas->cublasLtGetVersion(); version < kOldestBlasLt)
-    return unavailable("cuBLASLt is of version " + libraryVersion(version) + "; needed is " +
-                       libraryVersion(kOldestBlasLt) + " or newer");
+  TITAN_RETURN_IF_ERROR(checkLibraryVersion("cuBLASLt", blas->cublasLtGetVersion(), kOldestBlasLt));
   TITAN_RETURN_IF_ERROR(blas->check(blas->cublasLtCreate(&blas->handle), "cublasLtCreate"));
   return blas;
 }

@@ -11,9 +11,7 @@ StatusOr<std::unique_ptr<Cudnn>> Cudnn::open(const std::string &name) {
     return opened.status().withContext("cuDNN 9.6 or newer is missing");
   std::unique_ptr<Cudnn> library(new Cudnn(*std::move(opened)));
   TITAN_RETURN_IF_ERROR(library->resolve());
-  if (library->version() < kOldestDnn)
-    return unavailable("cuDNN is of version " + library->describeVersion() + "; needed is " +
-                       libraryVersion(kOldestDnn) + " or newer");
+  TITAN_RETURN_IF_ERROR(checkLibraryVersion("cuDNN", library->version(), kOldestDnn));
   return library;
 }
 

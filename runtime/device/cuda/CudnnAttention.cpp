@@ -237,9 +237,9 @@ StatusOr<std::unique_ptr<AttentionPlan>> CudnnAttention::build(const AttentionPr
 }
 
 StatusOr<const AttentionPlan *> CudnnAttention::find(const AttentionProblem &problem) {
-  if (!std::exchange(isOpened, true))
+  if (!opened)
     opened = open();
-  TITAN_RETURN_IF_ERROR(opened);
+  TITAN_RETURN_IF_ERROR(*opened);
   const std::string key = keyOf(problem);
   auto found = plans.find(key);
   if (found == plans.end())

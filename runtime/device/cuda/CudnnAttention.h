@@ -90,8 +90,7 @@ private:
 
   const std::string name;
   const int capability;
-  bool isOpened = false;
-  Status opened; ///< of the first attempt
+  std::optional<Status> opened; ///< of the first attempt
   std::unique_ptr<Cudnn> cudnn;
   DnnHandle dnnHandle = nullptr;
   std::map<std::string, StatusOr<std::unique_ptr<AttentionPlan>>> plans; ///< by problem

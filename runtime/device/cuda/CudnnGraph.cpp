@@ -140,7 +140,7 @@ DnnGraph::Tensor DnnGraph::reshape(Tensor x, Tensor y) {
 /// The heuristic's configurations.
 Status DnnGraph::findConfigs(const DnnTarget &target) {
   DnnObject heuristic(library, kDnnHeuristic);
-  heuristic.set(kDnnHeuristicGraph, graph.back())
+  heuristic.set(kDnnHeuristicGraph, *graph)
       .set(kDnnHeuristicMode, kDnnTypeHeuristicMode, kDnnHeuristicModeA);
   if (target.device)
     heuristic.set(kDnnHeuristicDevice, kDnnTypeDescriptor, target.device);
@@ -189,11 +189,11 @@ StatusOr<DnnPlan> DnnGraph::plan(const DnnTarget &target, int64_t maxWorkspace) 
   std::vector<DnnDescriptor> handles;
   for (const DnnObject &operation : operations)
     handles.push_back(operation.get());
-  graph.emplace_back(library, kDnnOperationGraph);
+  graph.emplace(library, kDnnOperationGraph);
   if (target.handle)
-    graph.back().set(kDnnGraphHandle, kDnnTypeHandle, target.handle);
-  keep(graph.back().set(kDnnGraphOperations, kDnnTypeDescriptor,
-                        std::span<const DnnDescriptor>(handles)));
+    graph->set(kDnnGraphHandle, kDnnTypeHandle, target.handle);
+  keep(
+      graph->set(kDnnGraphOperations, kDnnTypeDescriptor, std::span<const DnnDescriptor>(handles)));
   TITAN_RETURN_IF_ERROR(status);
   TITAN_RETURN_IF_ERROR(findConfigs(target));
   Status failure = unavailable("no engine runs it on this GPU");

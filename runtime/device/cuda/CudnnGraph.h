@@ -5,6 +5,7 @@
 
 #include <array>
 #include <deque>
+#include <optional>
 #include <utility>
 
 namespace titan::cuda {
@@ -72,7 +73,8 @@ private:
   Status status;
   // What an execution plan says nothing about keeping alive is kept.
   std::deque<DnnObject> tensors, modes, operations;
-  std::deque<DnnObject> graph, configs;
+  std::optional<DnnObject> graph;
+  std::deque<DnnObject> configs;
 };
 
 } // namespace titan::cuda

@@ -88,4 +88,11 @@ std::string libraryVersion(size_t version) {
          std::to_string(version % 100);
 }
 
+Status checkLibraryVersion(const std::string &library, size_t version, size_t oldest) {
+  if (version >= oldest)
+    return okStatus();
+  return unavailable(library + " is of version " + libraryVersion(version) + "; needed is " +
+                     libraryVersion(oldest) + " or newer");
+}
+
 } // namespace titan::cuda

@@ -20,7 +20,10 @@ std::vector<std::string> cudaLibraryFolders(const std::string &component,
 StatusOr<DynamicLibrary> openCudaLibrary(std::span<const std::string> names,
                                          const std::string &component);
 
-/// A version as cuBLASLt and NCCL count: 120103 is 12.1.3.
+/// A version as cuBLASLt, cuDNN and NCCL count: 120103 is 12.1.3.
 std::string libraryVersion(size_t version);
+
+/// Fails (unavailable) where a library's version is below the oldest that does.
+Status checkLibraryVersion(const std::string &library, size_t version, size_t oldest);
 
 } // namespace titan::cuda

@@ -38,9 +38,7 @@ StatusOr<std::unique_ptr<Nccl>> Nccl::open(const std::string &name) {
 #undef TITAN_NCCL
   TITAN_RETURN_IF_ERROR(
       nccl->check(nccl->ncclGetVersion(&nccl->version), "ncclGetVersion", nullptr));
-  if (nccl->version < kOldestNccl)
-    return unavailable("NCCL is of version " + libraryVersion(nccl->version) + "; needed is " +
-                       libraryVersion(kOldestNccl) + " or newer");
+  TITAN_RETURN_IF_ERROR(checkLibraryVersion("NCCL", nccl->version, kOldestNccl));
   return nccl;
 }
 
