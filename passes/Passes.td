@@ -274,8 +274,8 @@ def BuildOptimizer : Pass<"titan-build-optimizer", "::mlir::ModuleOp"> {
 
     - `@prologue`: gradients, `loss_sum` and `valid_tokens` become zero;
     - `@update`: grad_norm = sqrt(sum of squares of all gradients) / valid_tokens; finite = whether
-      it is; every parameter takes one step with its gradient scaled by min(1, max_norm /
-      (grad_norm + 1e-6)) / valid_tokens, or keeps its value if finite is 0.
+      it and `loss_sum` are; every parameter takes one step with its gradient scaled by min(1,
+      max_norm / (grad_norm + 1e-6)) / valid_tokens, or keeps its value if finite is 0.
 
     Of a pipeline, each rank has its `@prologue.r` and `@update.r` for its parameters; between the
     last backward and these come `@gradient_squares.r`, each rank's sum of squares, and `@totals`,

@@ -253,6 +253,11 @@ exec.kernel @k(read memref<4xf32>) stages [#exec.stage<"s", 0>]
 
 // -----
 
+// expected-error @+1 {{a block's threads are a power of two from 32 to 1024, found 48 in 's'}}
+exec.kernel @k(read memref<4xf32>) stages [#exec.stage<"s", 1 threads 48>]
+
+// -----
+
 // expected-error @+1 {{a stage needs a symbol, found an empty name}}
 exec.kernel @k(read memref<4xf32>) stages [#exec.stage<"", 1>]
 

@@ -151,6 +151,23 @@ exec.func @f {
 
 // -----
 
+exec.segment @s size 1024 in device
+exec.func @f {
+  // expected-error @+1 {{the shift of a rotation is at least 0, found -1}}
+  %0 = exec.buffer @s + 0 rotated <["dp"], 64, -1> : memref<4xf32>
+}
+
+// -----
+
+exec.segment @s size 1024 in device
+exec.func @f {
+  %0 = exec.buffer @s + 0 : memref<4xf32>
+  // expected-error @+1 {{the value of a predicate is at least 0, found -1}}
+  exec.fill %0 with 0.0 {exec.when = #exec.when<["dp"], -1>} : memref<4xf32>
+}
+
+// -----
+
 exec.program target "cpu" mesh [#exec.axis<"dp", 3>] flops_per_token 0 job "" sources []
 exec.segment @s size 1024 in device
 exec.func @f {

@@ -697,3 +697,14 @@ func.func @f(%x: tensor<4xf32>) {
   }
   return
 }
+
+// -----
+
+func.func @f(%x: tensor<4xf32>) {
+  // expected-error @+1 {{expects one block argument per operand, of its type}}
+  %r = "titan.kernel"(%x) ({
+  ^bb0(%a: tensor<5xf32>):
+    titan.yield %x : tensor<4xf32>
+  }) : (tensor<4xf32>) -> tensor<4xf32>
+  return
+}
