@@ -1,5 +1,6 @@
 // gemm() against oneDNN, and MKL where its library is given, on the multiplications of a training
-// step: outputs (NT), input gradients (NN) and weight gradients (TN, added to the gradient).
+// step: outputs (NT), input gradients (NN) and weight gradients (TN), each written (=) and added to
+// what is there (+=).
 //
 //   GemmBench [--threads=N] [--rounds=N] [--mkl=PATH/libmkl_rt.so.3] [--quick=1] [--quantile=0.5]
 //   [--clock=wall|cpu]
@@ -38,19 +39,21 @@ struct Peers {
   MklSgemm mkl = nullptr;
 };
 
-GemmShape shapeOf(const char *kind, int64_t m, int64_t n, int64_t k) {
-  GemmShape shape{m, n, k, kind[0] == 'T', kind[1] == 'T', kind[0] == 'T'};
+GemmShape shapeOf(const char *kind, bool accumulate, int64_t m, int64_t n, int64_t k) {
+  GemmShape shape{m, n, k, kind[0] == 'T', kind[1] == 'T', accumulate};
   shape.lda = shape.transA ? m : k;
   shape.ldb = shape.transB ? k : n;
   shape.ldc = n;
   return shape;
 }
 
-/// The three multiplications of a projection from `in` to `out` features.
+/// The multiplications of a projection from `in` to `out` features.
 void addProjection(std::vector<GemmShape> &shapes, int64_t rows, int64_t in, int64_t out) {
-  shapes.push_back(shapeOf("NT", rows, out, in));
-  shapes.push_back(shapeOf("NN", rows, in, out));
-  shapes.push_back(shapeOf("TN", out, in, rows));
+  for (bool accumulate : {false, true}) {
+    shapes.push_back(shapeOf("NT", accumulate, rows, out, in));
+    shapes.push_back(shapeOf("NN", accumulate, rows, in, out));
+    shapes.push_back(shapeOf("TN", accumulate, out, in, rows));
+  }
 }
 
 void runOneDnn(const GemmShape &s, int threads, const float *a, const float *b, float *c) {

@@ -19,6 +19,23 @@ void normForward(int64_t rows, int64_t dim, const float *__restrict x, const flo
   }
 }
 
+void residualNorm(int64_t rows, int64_t dim, const float *__restrict x,
+                  const float *__restrict residual, const float *__restrict w,
+                  float *__restrict total, float *__restrict y, float *__restrict rstd) {
+  for (int64_t row = 0; row < rows; ++row, x += dim, residual += dim, total += dim, y += dim) {
+    float sum = 0;
+    for (int64_t i = 0; i < dim; ++i) {
+      const float value = x[i] + residual[i];
+      total[i] = value;
+      sum += value * value;
+    }
+    const float r = 1 / std::sqrt(sum / static_cast<float>(dim) + 1e-5f);
+    rstd[row] = r;
+    for (int64_t i = 0; i < dim; ++i)
+      y[i] = total[i] * r * w[i];
+  }
+}
+
 void normBackward(int64_t rows, int64_t dim, const float *__restrict dy, const float *__restrict x,
                   const float *__restrict w, const float *__restrict rstd, float *__restrict dx,
                   float *__restrict dw) {
@@ -61,17 +78,40 @@ void rope(int64_t positions, int64_t heads, int64_t pairs, const float *__restri
       }
 }
 
+void inverseRope(int64_t positions, int64_t heads, int64_t pairs, const float *__restrict x,
+                 const float *__restrict cosine, const float *__restrict sine,
+                 float *__restrict y) {
+  for (int64_t position = 0; position < positions; ++position, cosine += pairs, sine += pairs)
+    for (int64_t head = 0; head < heads; ++head, x += 2 * pairs, y += 2 * pairs)
+      for (int64_t i = 0; i < pairs; ++i) {
+        y[2 * i] = x[2 * i] * cosine[i] + x[2 * i + 1] * sine[i];
+        y[2 * i + 1] = x[2 * i + 1] * cosine[i] - x[2 * i] * sine[i];
+      }
+}
+
+/// The logarithm of the sum of a row's exponentials.
+static float logSumExp(int64_t classes, const float *logits) {
+  float maximum = -std::numeric_limits<float>::max();
+  for (int64_t i = 0; i < classes; ++i)
+    maximum = std::max(maximum, logits[i]);
+  float sum = 0;
+  for (int64_t i = 0; i < classes; ++i)
+    sum += std::exp(logits[i] - maximum);
+  return std::log(sum) + maximum;
+}
+
+float crossEntropyLoss(int64_t rows, int64_t classes, const float *logits, const int32_t *labels) {
+  float loss = 0;
+  for (int64_t row = 0; row < rows; ++row, logits += classes)
+    loss += logSumExp(classes, logits) - logits[labels[row]];
+  return loss;
+}
+
 float crossEntropy(int64_t rows, int64_t classes, const float *logits, const int32_t *labels,
                    float scale, float *dlogits) {
   float loss = 0;
   for (int64_t row = 0; row < rows; ++row, logits += classes, dlogits += classes) {
-    float maximum = -std::numeric_limits<float>::max();
-    for (int64_t i = 0; i < classes; ++i)
-      maximum = std::max(maximum, logits[i]);
-    float sum = 0;
-    for (int64_t i = 0; i < classes; ++i)
-      sum += std::exp(logits[i] - maximum);
-    const float logSum = std::log(sum) + maximum;
+    const float logSum = logSumExp(classes, logits);
     loss += logSum - logits[labels[row]];
 #pragma clang loop vectorize(assume_safety)
     for (int64_t i = 0; i < classes; ++i)
@@ -79,6 +119,13 @@ float crossEntropy(int64_t rows, int64_t classes, const float *logits, const int
     dlogits[labels[row]] -= scale;
   }
   return loss;
+}
+
+float sumOfSquares(int64_t size, const float *x) {
+  float sum = 0;
+  for (int64_t i = 0; i < size; ++i)
+    sum += x[i] * x[i];
+  return sum;
 }
 
 void adam(int64_t size, float *__restrict p, const float *__restrict g, float *__restrict m,

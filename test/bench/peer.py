@@ -28,6 +28,10 @@ JOBS = {
 }
 
 
+# OpenMP's threads sleep between rounds, so that they take nothing from Titan's.
+THREADING = dict(OMP_WAIT_POLICY="PASSIVE", KMP_BLOCKTIME="0")
+
+
 def build_model(job, torch):
     """A Llama with the shapes of the job, and its training step."""
     import torch.nn.functional as F
@@ -96,7 +100,9 @@ def worker(name, mode):
         optimizer.step()
 
     step()
-    print(f"PyTorch {torch.__version__}, {torch.get_num_threads()} threads", flush=True)
+    print(f"PyTorch {torch.__version__}, {mode}, float32, {torch.get_num_threads()} threads, "
+          "scaled_dot_product_attention, AdamW(fused=True), clip_grad_norm_, "
+          + ", ".join(f"{name}={value}" for name, value in THREADING.items()), flush=True)
     for _ in sys.stdin:
         step()
         start = time.perf_counter()
@@ -107,7 +113,7 @@ def worker(name, mode):
 
 
 def start_worker(python, name, mode):
-    environment = dict(os.environ, OMP_WAIT_POLICY="PASSIVE", KMP_BLOCKTIME="0")
+    environment = dict(os.environ, **THREADING)
     process = subprocess.Popen([python, os.path.abspath(__file__), "--worker", name, mode],
                                stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
                                env=environment)
