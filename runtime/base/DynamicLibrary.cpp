@@ -12,7 +12,11 @@
 namespace titan {
 
 StatusOr<DynamicLibrary> DynamicLibrary::open(const std::string &name) {
-  void *handle = ::dlopen(name.c_str(), RTLD_NOW | RTLD_LOCAL);
+  return open(name, RTLD_NODELETE);
+}
+
+StatusOr<DynamicLibrary> DynamicLibrary::open(const std::string &name, int flags) {
+  void *handle = ::dlopen(name.c_str(), RTLD_NOW | RTLD_LOCAL | flags);
   if (!handle) {
     const char *reason = ::dlerror();
     return unavailable("cannot load library '" + name +
@@ -59,7 +63,7 @@ StatusOr<DynamicLibrary> DynamicLibrary::openImage(std::span<const std::byte> im
     }
     image = image.subspan(static_cast<size_t>(written));
   }
-  auto library = open("/proc/self/fd/" + std::to_string(descriptor));
+  auto library = open("/proc/self/fd/" + std::to_string(descriptor), 0);
   ::close(descriptor); // the loader has its own mapping
   if (!library.ok())
     return library.status().withContext("image '" + name + "'");

@@ -17,7 +17,9 @@ struct PluginDescription {
   const char *advice;        ///< for messages: what the plugin is for, and how to get it
 };
 
-/// An open shared library; closed when destroyed, so its symbols must not outlive it.
+/// An open shared library. One that is opened by name stays in memory until the process ends, for
+/// those of MPI and of GPUs have threads and exit handlers; an image goes with this object, and its
+/// symbols must not outlive it.
 class DynamicLibrary {
 public:
   /// `name` is a path, or a file name that the system's loader searches for.
@@ -45,6 +47,8 @@ public:
   }
 
 private:
+  static StatusOr<DynamicLibrary> open(const std::string &name, int flags);
+
   DynamicLibrary(void *handle, std::string name) : handle(handle), name(std::move(name)) {}
 
   void *handle = nullptr;

@@ -11,6 +11,7 @@
 // that cuInit asks for, 1).
 #include "test/stubs/StubState.h"
 
+#include <algorithm>
 #include <cstdlib>
 #include <cstring>
 #include <sys/mman.h>
@@ -142,7 +143,13 @@ Result cuDevicePrimaryCtxRetain(Context *context, DeviceNumber device) {
 
 Result cuDevicePrimaryCtxRelease(DeviceNumber device) {
   TITAN_ENTER(false);
-  return it.contexts[device].retained-- > 0 ? kSuccess : kInvalidContext;
+  if (it.contexts[device].retained-- <= 0)
+    return kInvalidContext;
+  // Many tests share a process; with the last context goes its failure, as with a real process.
+  if (std::ranges::all_of(it.contexts,
+                          [](const auto &entry) { return entry.second.retained <= 0; }))
+    it.sticky = kSuccess;
+  return kSuccess;
 }
 
 Result cuCtxSetCurrent(Context context) {

@@ -23,9 +23,13 @@ StatusOr<std::unique_ptr<DeviceMemory>> MappedMemory::create(const Driver &drive
   const size_t size = (static_cast<size_t>(bytes) + granularity - 1) / granularity * granularity;
   TITAN_CUDA_CHECK(driver, cuMemAddressReserve(&memory->reserved, size, granularity, 0, 0));
   memory->mappedBytes = size;
-  if (Status status =
-          driver.check(driver.cuMemCreate(&memory->handle, size, &properties, 0), "cuMemCreate");
-      !status.ok())
+  Result created = driver.cuMemCreate(&memory->handle, size, &properties, 0);
+  if (created != kSuccess && created != kOutOfMemory && isRemoteAccessible) {
+    // A virtual machine may promise what its host does not allow.
+    properties.flags.gpuDirectRdmaCapable = 0;
+    created = driver.cuMemCreate(&memory->handle, size, &properties, 0);
+  }
+  if (Status status = driver.check(created, "cuMemCreate"); !status.ok())
     return status.withContext("cannot allocate " + std::to_string(bytes) + " bytes on the GPU");
   memory->isAllocated = true;
   TITAN_CUDA_CHECK(driver, cuMemMap(memory->reserved, size, 0, memory->handle, 0));

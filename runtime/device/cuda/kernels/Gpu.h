@@ -27,9 +27,10 @@ TITAN_DEVICE int64_t threadInGrid() { return blockX() * blockSize() + threadInBl
 TITAN_DEVICE int64_t threadsInGrid() { return blocksX() * blockSize(); }
 
 /// The value of another lane: its number is this lane's with the bits of `mask` flipped.
-TITAN_DEVICE float flipLane(float value, int mask) {
+template <typename T> TITAN_DEVICE T flipLane(T value, int mask) {
+  static_assert(sizeof(T) == sizeof(int));
   return __builtin_bit_cast(
-      float, __nvvm_shfl_sync_bfly_i32(-1, __builtin_bit_cast(int, value), mask, kWarp - 1));
+      T, __nvvm_shfl_sync_bfly_i32(-1, __builtin_bit_cast(int, value), mask, kWarp - 1));
 }
 // Partners combine the same two values, so all lanes get the same bits.
 TITAN_DEVICE float warpSum(float value) {

@@ -48,13 +48,24 @@ TITAN_DEVICE void embedding(const EmbeddingShape &shape, const int32_t *tokens, 
     out[token * shape.rowStride + i] = isHere ? table[row * shape.tableStride + i] : T{};
 }
 
-/// A block per token and 256 columns. The first place of a token gathers those of all later ones,
-/// in their order: bits do not depend on how blocks are scheduled, and nobody needs to sort.
+/// A bit per lane of the warp: whether `value` holds there.
+TITAN_DEVICE uint32_t lanesWhere(bool value) {
+  uint32_t lanes = static_cast<uint32_t>(value) << (threadInBlock() % kWarp);
+  for (int mask = kWarp / 2; mask > 0; mask /= 2)
+    lanes |= flipLane(lanes, mask);
+  return lanes;
+}
+
+/// A block of 256 threads per token and 256 columns. The first place of a token gathers those of
+/// all later ones, in their order: bits do not depend on how blocks are scheduled, and nobody needs
+/// to sort. A token is rarely repeated soon, so the block looks for it in four times its threads'
+/// number of places at once.
 template <typename T>
 TITAN_DEVICE void embeddingGrad(const EmbeddingShape &shape, const T *dout, const int32_t *tokens,
                                 float *dtable, const int32_t *firstRow) {
+  constexpr int kPlaces = 4, kWarps = 8;
   TITAN_SHARED int isRepeated;
-  TITAN_SHARED int found[256]; // by thread: whether the token stands there again
+  TITAN_SHARED uint32_t found[2][kPlaces * kWarps]; // a bit per place
   const int64_t own = blockX();
   const int32_t token = tokens[own];
   const int64_t row = token - static_cast<int64_t>(firstRow ? *firstRow : 0);
@@ -73,15 +84,24 @@ TITAN_DEVICE void embeddingGrad(const EmbeddingShape &shape, const T *dout, cons
   const bool isColumn = column < shape.width;
   float *sum = dtable + row * shape.tableStride + column;
   float total = isColumn ? *sum : 0;
-  for (int64_t first = own; first < shape.tokens; first += blockSize()) {
-    const int64_t next = first + threadInBlock();
-    found[threadInBlock()] = next < shape.tokens && tokens[next] == token;
+  int turn = 0; // the other half is read by slower warps while this one is written
+  for (int64_t first = own; first < shape.tokens; first += kPlaces * kWarps * kWarp, turn ^= 1) {
+    bool isHere[kPlaces];
+    for (int place = 0; place < kPlaces; ++place) {
+      const int64_t next = first + place * kWarps * kWarp + threadInBlock();
+      isHere[place] = next < shape.tokens && tokens[next] == token;
+    }
+    for (int place = 0; place < kPlaces; ++place) {
+      const uint32_t lanes = lanesWhere(isHere[place]);
+      if (threadInBlock() % kWarp == 0)
+        found[turn][place * kWarps + threadInBlock() / kWarp] = lanes;
+    }
     barrier();
     if (isColumn)
-      for (int i = 0; i < blockSize(); ++i)
-        if (found[i])
-          total += load(dout + (first + i) * shape.rowStride + column);
-    barrier();
+      for (int word = 0; word < kPlaces * kWarps; ++word)
+        for (uint32_t lanes = found[turn][word], i = 0; lanes >> i != 0 && i < kWarp; ++i)
+          if (lanes >> i & 1)
+            total += load(dout + (first + word * kWarp + i) * shape.rowStride + column);
   }
   if (isColumn)
     *sum = total;

@@ -133,6 +133,16 @@ TEST_F(CudaDeviceTest, MemoryIsZeroAndCounted) {
                         "CUDA_ERROR_OUT_OF_MEMORY"));
 }
 
+TEST_F(CudaDeviceTest, MemoryThatNetworkCardsCannotReachIsBetterThanNone) {
+  const StubControl stub = StubControl::open();
+  const auto device = open();
+  const long before = stub.calls("cuMemCreate");
+  stub.fail("cuMemCreate", 1, 801); // CUDA_ERROR_NOT_SUPPORTED
+  const auto memory = device->allocate(format::Space::device, 64);
+  EXPECT_TRUE(memory.ok()) << memory.status().message();
+  EXPECT_EQ(stub.calls("cuMemCreate"), before + 2);
+}
+
 // More copies than there are staging buffers, of sizes around theirs: one that is used again too
 // early would change what an earlier copy transfers.
 TEST_F(CudaDeviceTest, CopiesKeepTheirOrder) {

@@ -201,6 +201,9 @@ TEST_F(InstructionTest, EmbeddingGrad) {
     check(op,
           {input(type, {1, 300, 300}), indices({1, 300}, 50), accumulated(DType::f32, {50, 300})},
           1e-6);
+    // More than it looks at in one turn.
+    check(op, {input(type, {1, 1100, 3}), indices({1, 1100}, 40), accumulated(DType::f32, {40, 3})},
+          1e-6);
     op.firstRow = 3;
     check(op,
           {input(type, {2, 9, 40}), indices({2, 9}, 11), accumulated(DType::f32, {4, 40}),
