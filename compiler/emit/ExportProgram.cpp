@@ -1,6 +1,8 @@
 #include "compiler/emit/Emit.h"
 
 #include "llvm/ADT/DenseMap.h"
+#include "llvm/ADT/SetVector.h"
+#include "llvm/ADT/StringExtras.h"
 #include "llvm/ADT/StringMap.h"
 #include "llvm/ADT/TypeSwitch.h"
 
@@ -89,8 +91,9 @@ format::View convertView(MemRefType type) {
 class FunctionExporter {
 public:
   FunctionExporter(const llvm::StringMap<uint32_t> &kernels,
-                   llvm::function_ref<format::Place(FlatSymbolRefAttr, int64_t)> getPlace)
-      : kernels(kernels), getPlace(getPlace) {}
+                   llvm::function_ref<format::Place(FlatSymbolRefAttr, int64_t)> getPlace,
+                   llvm::function_ref<uint32_t(Location)> getSource)
+      : kernels(kernels), getPlace(getPlace), getSource(getSource) {}
 
   format::Function run(exec::FuncOp op);
 
@@ -133,6 +136,7 @@ private:
 
   const llvm::StringMap<uint32_t> &kernels;
   llvm::function_ref<format::Place(FlatSymbolRefAttr, int64_t)> getPlace;
+  llvm::function_ref<uint32_t(Location)> getSource;
   DenseMap<Value, uint32_t> buffers;
   DenseMap<Value, uint32_t> starts;
 };
@@ -203,6 +207,7 @@ format::Function FunctionExporter::run(exec::FuncOp op) {
                                    convertStrings(when.getAxes()), when.getValue()});
     if (auto start = dyn_cast<exec::StartOp>(inner))
       starts[start.getToken()] = static_cast<uint32_t>(result.instructions.size());
+    result.sources.push_back(getSource(inner.getLoc()));
     result.instructions.push_back(
         llvm::TypeSwitch<Operation *, format::Instruction>(&inner)
             .Case<exec::LaunchOp, exec::GemmOp, exec::AttentionOp, exec::AttentionGradOp,
@@ -210,6 +215,8 @@ format::Function FunctionExporter::run(exec::FuncOp op) {
                   exec::CheckFiniteOp, exec::StartOp, exec::AwaitOp>(
                 [&](auto instruction) { return convertOp(instruction); }));
   }
+  if (llvm::all_of(result.sources, [](uint32_t source) { return source == format::kNone; }))
+    result.sources.clear();
   return result;
 }
 
@@ -229,6 +236,7 @@ private:
   }
 
   format::Place getPlace(FlatSymbolRefAttr base, int64_t offset) const;
+  uint32_t getSource(Location location);
   LogicalResult exportFacts();
   void exportMemory();
   LogicalResult exportKernel(exec::KernelOp op);
@@ -236,7 +244,8 @@ private:
 
   ModuleOp module;
   format::Program program;
-  llvm::StringMap<uint32_t> segments, residualClasses, images, kernels, functions;
+  llvm::StringMap<uint32_t> segments, residualClasses, images, kernels, functions, sources;
+  llvm::DenseMap<Location, uint32_t> sourceOfLocation;
 };
 
 } // namespace
@@ -245,6 +254,35 @@ format::Place ProgramExporter::getPlace(FlatSymbolRefAttr base, int64_t offset) 
   if (auto found = residualClasses.find(base.getValue()); found != residualClasses.end())
     return {program.residualClasses[found->second].segment, found->second, offset};
   return {segments.lookup(base.getValue()), format::kNone, offset};
+}
+
+/// The names that a location holds: "layers.0, layers.0.ffn_norm". A kernel of many ops has many.
+static std::string describe(Location location) {
+  constexpr size_t kMostNames = 3;
+  llvm::SmallSetVector<StringRef, 8> names;
+  location->walk([&](Location inner) {
+    if (auto name = dyn_cast<NameLoc>(inner))
+      names.insert(name.getName());
+    return WalkResult::advance();
+  });
+  std::string text = llvm::join(names.getArrayRef().take_front(kMostNames), ", ");
+  if (names.size() > kMostNames)
+    text += " and " + std::to_string(names.size() - kMostNames) + " more";
+  return text;
+}
+
+uint32_t ProgramExporter::getSource(Location location) {
+  auto [known, isNew] = sourceOfLocation.try_emplace(location, format::kNone);
+  if (!isNew)
+    return known->second;
+  const std::string name = describe(location);
+  if (name.empty())
+    return format::kNone;
+  auto [source, isNewName] =
+      sources.try_emplace(name, static_cast<uint32_t>(program.sources.size()));
+  if (isNewName)
+    program.sources.push_back(name);
+  return known->second = source->second;
 }
 
 LogicalResult ProgramExporter::exportFacts() {
@@ -258,6 +296,8 @@ LogicalResult ProgramExporter::exportFacts() {
   program.flopsPerToken = op.getFlopsPerToken();
   program.job = op.getJob().str();
   program.sources = convertStrings(op.getSources());
+  for (auto [i, name] : llvm::enumerate(program.sources))
+    sources.try_emplace(name, static_cast<uint32_t>(i));
   return success();
 }
 
@@ -347,8 +387,9 @@ FailureOr<format::Program> ProgramExporter::run() {
     if (failed(exportKernel(op)))
       return failure();
   auto place = [&](FlatSymbolRefAttr base, int64_t offset) { return getPlace(base, offset); };
+  auto source = [&](Location location) { return getSource(location); };
   for (auto op : module.getOps<exec::FuncOp>())
-    program.functions.push_back(FunctionExporter(kernels, place).run(op));
+    program.functions.push_back(FunctionExporter(kernels, place, source).run(op));
   for (auto op : module.getOps<exec::TimelineOp>())
     program.timelines.push_back({op.getSymName().str(), exportSection(op.getPrologue()),
                                  exportSection(op.getBodyRegion()), exportSection(op.getEpilogue()),

@@ -280,6 +280,9 @@ void ProgramImporter::importFunction(const format::Function &function) {
   auto predicate = function.predicates.begin();
   for (auto [i, instruction] : llvm::enumerate(function.instructions)) {
     location = FileLineColLoc::get(file, static_cast<unsigned>(i), 0);
+    if (!function.sources.empty() && function.sources[i] != format::kNone)
+      location =
+          NameLoc::get(StringAttr::get(context, program.sources[function.sources[i]]), location);
     tokens.push_back(std::visit([&](const auto &it) { return importOp(it); }, instruction));
     if (predicate == function.predicates.end() || predicate->instruction != i)
       continue;

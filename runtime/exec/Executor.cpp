@@ -32,18 +32,22 @@ int countInFlight(const format::Program &program) {
   return kMaxInFlight + static_cast<int>(most);
 }
 
-std::string numbered(const format::Function &function, size_t instruction) {
+std::string numbered(const format::Program &program, const format::Function &function,
+                     size_t instruction) {
   return std::to_string(instruction) + " (" +
-         std::string(format::mnemonic(function.instructions[instruction])) + ")";
+         format::describeInstruction(program, function, instruction) + ")";
 }
 
-std::string placeOf(const format::Function &function, size_t instruction) {
-  return "function '" + function.name + "', instruction " + numbered(function, instruction);
+std::string placeOf(const format::Program &program, const format::Function &function,
+                    size_t instruction) {
+  return "function '" + function.name + "', instruction " +
+         numbered(program, function, instruction);
 }
 
-std::string placeOf(const format::Function &function, size_t first, size_t last) {
-  return "function '" + function.name + "', instructions " + numbered(function, first) + " to " +
-         numbered(function, last);
+std::string placeOf(const format::Program &program, const format::Function &function, size_t first,
+                    size_t last) {
+  return "function '" + function.name + "', instructions " + numbered(program, function, first) +
+         " to " + numbered(program, function, last);
 }
 
 /// A range on a profiler's timeline.
@@ -198,7 +202,7 @@ Status Executor::prepare(BoundFunction &bound) {
   for (size_t i = 0; i < function.instructions.size(); ++i) {
     auto loaded = prepareInstruction(bound, i, operands);
     if (!loaded.ok())
-      return loaded.status().withContext(placeOf(function, i));
+      return loaded.status().withContext(placeOf(contents, function, i));
     bound.instructions.push_back(*std::move(loaded));
   }
   if (options.poison)
@@ -220,6 +224,7 @@ Executor::prepareInstruction(const BoundFunction &bound, size_t index,
   const format::Function &function = contents.functions[bound.function];
   const format::Instruction &instruction = function.instructions[index];
   LoadedInstruction loaded;
+  loaded.name = format::describeInstruction(contents, function, index);
   if (const auto *start = std::get_if<format::Start>(&instruction)) {
     TITAN_ASSIGN_OR_RETURN(loaded.started, collectives.prepare(*start, operands));
   } else if (const auto *await = std::get_if<format::Await>(&instruction)) {
@@ -282,7 +287,8 @@ Status Executor::combine(BoundFunction &function) {
     }
     if (plans.size() > 1) {
       const size_t begin = i - plans.size();
-      const std::string name = placeOf(contents.functions[function.function], begin, i - 1);
+      const std::string name =
+          placeOf(contents, contents.functions[function.function], begin, i - 1);
       TITAN_ASSIGN_OR_RETURN(std::unique_ptr<Plan> plan, target.combine(plans, name));
       if (plan)
         function.combined.push_back({std::move(plan), name, begin, i});
@@ -324,15 +330,15 @@ Status Executor::runFunction(const BoundFunction &function) {
   for (size_t i = 0; i < function.instructions.size();) {
     const bool isCombined = combined != function.combined.end() && combined->begin == i;
     const ProfilerRange range(target, isCombined ? combined->name.c_str()
-                                                 : format::mnemonic(source.instructions[i]).data());
+                                                 : function.instructions[i].name.c_str());
     const Status status =
         isCombined ? queue->submit(*combined->plan) : execute(function.instructions[i]);
     if (!status.ok())
-      return status.withContext(placeOf(source, i));
+      return status.withContext(placeOf(contents, source, i));
     if (options.poison) {
       // Waits, so that a device's failure is found where it happened.
       if (const Status done = queue->synchronize(); !done.ok())
-        return done.withContext(placeOf(source, i));
+        return done.withContext(placeOf(contents, source, i));
       TITAN_RETURN_IF_ERROR(poison(function.dead[i]));
     }
     i = isCombined ? (combined++)->end : i + 1;
@@ -345,7 +351,7 @@ Status Executor::awaitFunction(const BoundFunction &function) {
   for (size_t i = 0; i < function.instructions.size(); ++i)
     if (const auto &started = function.instructions[i].started)
       if (Status status = started->await(); !status.ok())
-        return status.withContext(placeOf(contents.functions[function.function], i));
+        return status.withContext(placeOf(contents, contents.functions[function.function], i));
   return okStatus();
 }
 

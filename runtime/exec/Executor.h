@@ -120,6 +120,7 @@ private:
   /// An instruction: the device's plan, or a collective to start or to await, or nothing if it is
   /// for other ranks.
   struct LoadedInstruction {
+    std::string name; ///< "gemm of layers.0.attention.wq", for profilers
     std::unique_ptr<Plan> plan = nullptr;
     std::optional<PreparedCollective> started = std::nullopt, awaited = std::nullopt;
   };

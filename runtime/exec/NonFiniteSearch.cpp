@@ -66,12 +66,9 @@ std::string describe(const format::View &view) {
 }
 
 std::string describe(const format::Program &program, const ExecutedInstruction &done) {
-  const format::Instruction &instruction = done.function.instructions[done.index];
-  std::string text = "instruction " + std::to_string(done.index) + " (" +
-                     std::string(format::mnemonic(instruction));
-  if (const auto *launch = std::get_if<format::Launch>(&instruction))
-    text += " of kernel '" + program.kernels[launch->kernel].name + "'";
-  return text + ") of function '" + done.function.name + "'";
+  return "instruction " + std::to_string(done.index) + " (" +
+         format::describeInstruction(program, done.function, done.index) + ") of function '" +
+         done.function.name + "'";
 }
 
 /// Whether a buffer may hold infinities in a healthy step: the log-sum-exp of a query that sees no

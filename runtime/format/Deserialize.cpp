@@ -284,6 +284,7 @@ Status readFunction(const fb::Function &from, Function &to) {
         !status.ok())
       return status.withContext(at("instruction", i));
   }
+  to.sources = copyNumbers(from.sources());
   return readList(from.predicates(), "predicate", to.predicates,
                   [](const fb::Predicate &predicate, Predicate &result) {
                     result = {predicate.instruction(), readStrings(predicate.axes()),

@@ -139,6 +139,8 @@ private:
         out << " when " << axes(predicate->axes) << " is " << predicate->value;
         ++predicate;
       }
+      if (!function.sources.empty() && function.sources[i] != kNone)
+        out << " from " << escaped(program.sources[function.sources[i]]);
       out << "\n";
     }
     out << "}\n";

@@ -80,6 +80,17 @@ std::string_view mnemonic(const Instruction &instruction) {
   return names[instruction.index()];
 }
 
+std::string describeInstruction(const Program &program, const Function &function, size_t index) {
+  const Instruction &instruction = function.instructions[index];
+  const uint32_t source = function.sources.empty() ? kNone : function.sources[index];
+  std::string text(mnemonic(instruction));
+  if (const auto *launch = std::get_if<Launch>(&instruction))
+    text += " of kernel '" + program.kernels[launch->kernel].name + "'";
+  if (source != kNone)
+    text += (text.find(' ') == std::string::npos ? " of " : ", ") + program.sources[source];
+  return text;
+}
+
 std::optional<int64_t> numCoordinates(const std::vector<Axis> &mesh,
                                       const std::vector<std::string> &axes) {
   int64_t count = 1;

@@ -287,6 +287,9 @@ struct Function {
   std::vector<Buffer> buffers;
   std::vector<Instruction> instructions;
   std::vector<Predicate> predicates = {}; ///< by ascending instruction; most have none
+  /// Of each instruction, which of the program's sources it comes from, or kNone; empty if none
+  /// says so.
+  std::vector<uint32_t> sources = {};
 };
 
 struct SlotBinding {
@@ -323,6 +326,7 @@ struct Program {
   std::vector<Axis> mesh;
   int64_t flopsPerToken = 0;
   std::string job; ///< TOML text
+  /// Names for messages and profilers: the job's file, modules ("layers.0.attention.wq").
   std::vector<std::string> sources;
   std::vector<Segment> segments;
   std::vector<ResidualClass> residualClasses;
@@ -332,6 +336,9 @@ struct Program {
   std::vector<Function> functions;
   std::vector<Timeline> timelines;
 };
+
+/// "gemm of layers.0.attention.wq", "launch of kernel 'kernel4', layers.0, layers.0.ffn_norm".
+std::string describeInstruction(const Program &program, const Function &function, size_t index);
 
 /// Index of the element called `name`, or kNone.
 template <typename T> uint32_t findByName(const std::vector<T> &list, std::string_view name) {

@@ -24,7 +24,7 @@
 namespace titan::format {
 
 /// The one version constant: raised by every change of the format.
-inline constexpr uint32_t kFormatVersion = 6;
+inline constexpr uint32_t kFormatVersion = 7;
 inline constexpr size_t kPrefixSize = 64;
 
 /// The file's bytes. The same program always gives the same bytes. Does not verify it.

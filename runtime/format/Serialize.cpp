@@ -210,8 +210,9 @@ Offset<fb::Function> Writer::function(const Function &function) {
     auto axes = strings(predicate.axes);
     return fb::CreatePredicate(builder, predicate.instruction, axes, predicate.value);
   });
+  auto sources = builder.CreateVector(function.sources);
   return fb::CreateFunction(builder, name, function.isAsync, price, buffers, typeList, tableList,
-                            predicates);
+                            predicates, sources);
 }
 
 Offset<fb::Timeline> Writer::timeline(const Timeline &timeline) {

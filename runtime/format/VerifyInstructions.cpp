@@ -58,10 +58,21 @@ public:
     for (size_t i = 0; i < function.predicates.size(); ++i)
       TITAN_RETURN_IF_ERROR(
           verifyPredicate(i).withContext("predicate " + number(static_cast<int64_t>(i))));
-    return okStatus();
+    return verifySources();
   }
 
 private:
+  Status verifySources() const {
+    if (!function.sources.empty() && function.sources.size() != function.instructions.size())
+      return dataLoss("has a source for each of its " + number(function.instructions.size()) +
+                      " instructions, or none, found " + number(function.sources.size()));
+    for (const uint32_t source : function.sources)
+      if (source != kNone && source >= program.sources.size())
+        return dataLoss("source " + number(source) +
+                        " of an instruction does not exist: there are " +
+                        number(program.sources.size()));
+    return okStatus();
+  }
   Status verifyBuffer(const Buffer &buffer) const;
   Status verifyPredicate(size_t at) const;
   Status exists(const char *name, uint32_t buffer) const {

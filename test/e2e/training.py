@@ -187,7 +187,7 @@ def not_finite(contents):
     text = error(changed("layers.1.feed_forward.w2.weight", lambda i, v: math.inf if i == 97 else v))
     expect(text, "step 1: loss",
            "the first bad tensor: parameter 'layers.1.feed_forward.w2.weight' is inf at [1, 1], read by",
-           "(gemm) of function 'fwd', in microbatch 1 of 1",
+           "(gemm of layers.1.feed_forward.w2) of function 'fwd', in microbatch 1 of 1",
            "the parameters are those before the step")
     # An overflow between finite tensors: the product of SwiGLU's two halves.
     large = {}
@@ -200,7 +200,7 @@ def not_finite(contents):
         text.write("a" * 210 + "Z" + "b" * 4000)
     expect(error(changed("tok_embeddings.weight", lambda i, v: math.inf if i == 90 * 32 + 3 else v),
                  "--training.dataset_path", "late.txt", "--training.global_batch_size", "8"),
-           "parameter 'tok_embeddings.weight' is inf at [90, 3]", "(embedding) of function 'fwd'",
+           "parameter 'tok_embeddings.weight' is inf at [90, 3]", "(embedding of tok_embeddings) of function 'fwd'",
            "in microbatch 2 of 2")
 
 

@@ -17,7 +17,7 @@ namespace {
 std::string print(mlir::ModuleOp module) {
   std::string text;
   llvm::raw_string_ostream stream(text);
-  module.print(stream);
+  module.print(stream, mlir::OpPrintingFlags().enableDebugInfo());
   return text;
 }
 

@@ -63,8 +63,8 @@ TEST(ProgramFile, DumpNamesEverything) {
         "image @cpu_kernels target x86-64 features avx2 fma bytes 23\n",
         "kernel @scale(read 4x16xf32, write 4x16xf32) stages scale_0[4] scale_1[1] flops 64 bytes "
         "512 image @cpu_kernels\n",
-        "  0: launch @scale(%1, %2)\n",
-        "  1: gemm %1 %0^T into %2 m 4 n 16 k 16 lda 16 ldb 16 ldc 16 workspace %9\n",
+        "  0: launch @scale(%1, %2) from job.toml\n",
+        "  1: gemm %1 %0^T into %2 m 4 n 16 k 16 lda 16 ldb 16 ldc 16 workspace %9 from job.toml\n",
         "variable @slice : 16xf32 role gradient in @parameters + 1088 of 6{}x4{tp} flat {pp} "
         "granule "
         "8\n",
@@ -72,7 +72,7 @@ TEST(ProgramFile, DumpNamesEverything) {
         "initializer axis_index(512) over {pp, tp}\n",
         "  %0 = buffer @parameters + 0 rotated over {pp} stride 512 shift 1 : 8x16xf32\n",
         "  0: fill %0 with 0 when {pp, tp} is 1\n",
-        "  9: start all_reduce sum over tp from(%1) to(%2)\n", "  10: await 9\n",
+        "  9: start all_reduce sum over tp from(%1) to(%2) from job.toml\n", "  10: await 9\n",
         "  body start V @receive stage 0 microbatch 1 @fwd_to_bwd[1]\n"})
     EXPECT_NE(text.find(line), std::string::npos) << line << "not in\n" << text;
 }

@@ -92,6 +92,8 @@ inline Program testProgram() {
   update.instructions = {Fill{0, 0}};
   update.predicates = {{0, {"pp", "tp"}, 1}};
   p.functions = {computeFunction(), receive, update};
+  p.functions[0].sources.assign(p.functions[0].instructions.size(), 0);
+  p.functions[0].sources.back() = kNone;
   p.timelines = {{"train",
                   {{Mode::run, Letter::prologue, 2, 0, 0, {}}},
                   {{Mode::start, Letter::receive, 1, 0, 1, {{1, 1}}},

@@ -75,7 +75,9 @@ TEST_F(NonFinite, AnOverflowIsFoundWhereItHappens) {
   write(executor, name, values);
   const std::string found = search(executor);
   EXPECT_EQ(found.find("instruction "), 0u) << found;
-  EXPECT_NE(found.find(" (gemm) of function 'fwd' writes "), std::string::npos) << found;
+  EXPECT_NE(found.find(" (gemm of layers.1.feed_forward.w3) of function 'fwd' writes "),
+            std::string::npos)
+      << found;
   EXPECT_NE(found.find("parameters used last: "), std::string::npos) << found;
   EXPECT_NE(found.find("'layers.1.feed_forward.w3.weight'"), std::string::npos) << found;
 }
