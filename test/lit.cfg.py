@@ -42,19 +42,10 @@ config.substitutions += [
 ]
 
 
-def cpu_flags():
-    """The feature names of the first CPU, as Linux lists them."""
-    with open("/proc/cpuinfo") as info:
-        for line in info:
-            if line.startswith("flags"):
-                return set(line.split(":", 1)[1].split())
-    return set()
-
-
-flags = cpu_flags()
-if {"avx2", "fma"} <= flags:
+lit_config.load_config(config, os.path.join(config.test_source_root, "environment.cfg.py"))
+if config.has_avx2:
     config.available_features.add("avx2")
-if {"avx512f", "avx512bw", "avx512dq", "avx512vl"} <= flags:
+if config.has_avx512:
     config.available_features.add("avx512")
 if config.titan_sanitize:
     config.available_features.add("asan")
@@ -64,5 +55,3 @@ if shutil.which("ptxas"):
     config.available_features.add("ptxas")
 if importlib.util.find_spec("torch"):
     config.available_features.add("torch")
-
-lit_config.load_config(config, os.path.join(config.test_source_root, "sanitizers.cfg.py"))

@@ -26,10 +26,10 @@ HostTensor makeRandomTensor(RankedTensorType type, StringRef name, uint64_t seed
 
 static double drawVariable(Role role, double initial, bool hasInitializer,
                            const CounterGenerator &generator, uint64_t index) {
+  auto symmetric = [&] { return 2 * generator.uniform(index) - 1; };
   switch (role) {
   case Role::parameter:
-    return hasInitializer ? initial + kParameterNoise * generator.normal(index)
-                          : generator.normal(index);
+    return hasInitializer ? initial + kParameterNoise * symmetric() : generator.normal(index);
   case Role::derived:
     return hasInitializer ? initial : generator.normal(index);
   case Role::optimizer_state:
@@ -38,7 +38,7 @@ static double drawVariable(Role role, double initial, bool hasInitializer,
     return generator.uniform(index);
   case Role::gradient:
   case Role::output:
-    return generator.normal(index);
+    return symmetric();
   }
   llvm_unreachable("no such role");
 }

@@ -103,9 +103,7 @@ SmallVector<int64_t> Interpreter::getRanks(std::optional<int64_t> pipelineRank) 
 }
 
 static void roundToTypes(HostTensor &tensor) {
-  Type type = tensor.type.getElementType();
-  for (double &value : tensor.values)
-    value = roundToType(value, type);
+  roundToType(tensor.values, tensor.type.getElementType());
 }
 
 //===----------------------------------------------------------------------===//

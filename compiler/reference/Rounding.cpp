@@ -24,16 +24,19 @@ static double roundToFormat(double value, int precision, int minExponent, int ma
   return rounded;
 }
 
-double roundToType(double value, Type type) {
+void roundToType(MutableArrayRef<double> values, Type type) {
+  auto each = [&](auto round) {
+    for (double &value : values)
+      value = round(value);
+  };
   if (type.isF32())
-    return static_cast<float>(value);
-  if (type.isBF16())
-    return roundToFormat(value, 8, -126, 127);
-  if (type.isF16())
-    return roundToFormat(value, 11, -14, 15);
-  if (type.isInteger() && type.getIntOrFloatBitWidth() <= 32)
-    return std::nearbyint(value);
-  return value;
+    each([](double value) -> double { return static_cast<float>(value); });
+  else if (type.isBF16())
+    each([](double value) { return roundToFormat(value, 8, -126, 127); });
+  else if (type.isF16())
+    each([](double value) { return roundToFormat(value, 11, -14, 15); });
+  else if (type.isInteger() && type.getIntOrFloatBitWidth() <= 32)
+    each([](double value) { return std::nearbyint(value); });
 }
 
 } // namespace titan

@@ -5,8 +5,9 @@
 
 namespace titan {
 
-/// The value of `type` nearest to `value`, ties to even; beyond the largest finite value, infinity.
-/// float32 and narrower floats and integers of at most 32 bits round, wider types keep the double.
-double roundToType(double value, mlir::Type type);
+/// Makes each value the nearest one of `type`, ties to even; beyond the largest finite value,
+/// infinity. float32 and narrower floats and integers of at most 32 bits round, wider types keep
+/// the double.
+void roundToType(llvm::MutableArrayRef<double> values, mlir::Type type);
 
 } // namespace titan

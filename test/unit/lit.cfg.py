@@ -13,4 +13,4 @@ config.test_exec_root = config.test_source_root
 config.test_format = lit.formats.GoogleTest(".", "Tests")
 config.environment["TITAN_SOURCE_ROOT"] = config.titan_source_root
 
-lit_config.load_config(config, os.path.join(config.titan_source_root, "test", "sanitizers.cfg.py"))
+lit_config.load_config(config, os.path.join(config.titan_source_root, "test", "environment.cfg.py"))
