@@ -120,10 +120,8 @@ Value GpuStageEmitter::allocateShared(int64_t elements) {
 
 LogicalResult GpuStageEmitter::emit(const GpuFrame &into) {
   frame = into;
-  thread = frame.thread;
-  block = frame.block;
   builder.restoreInsertionPoint(frame.point);
-  reduction.emplace(builder, loc, thread,
+  reduction.emplace(builder, loc, frame.thread,
                     [this](int64_t elements) { return allocateShared(elements); });
   // Stage-level scalars go here.
   Operation *marker = index(0).getDefiningOp();
@@ -171,16 +169,16 @@ void GpuStageEmitter::emitFlat() {
   const Nest &nest = stage.nests[0];
   width = mapping.widths[0];
   const bool reduces = !schedule.crossReductions.empty();
-  Value own = arith::MulIOp::create(builder, loc, thread, index(width));
+  Value own = arith::MulIOp::create(builder, loc, frame.thread, index(width));
   Value first, end = index(stage.units);
   int64_t step = mapping.threads * width;
   if (reduces) {
-    Value begin = arith::MulIOp::create(builder, loc, block, index(stage.unitsPerBlock));
+    Value begin = arith::MulIOp::create(builder, loc, frame.block, index(stage.unitsPerBlock));
     first = arith::AddIOp::create(builder, loc, begin, own);
     Value last = arith::AddIOp::create(builder, loc, begin, index(stage.unitsPerBlock));
     end = arith::MinSIOp::create(builder, loc, last, end);
   } else {
-    Value begin = arith::MulIOp::create(builder, loc, block, index(step));
+    Value begin = arith::MulIOp::create(builder, loc, frame.block, index(step));
     first = arith::AddIOp::create(builder, loc, begin, own);
     step *= mapping.blocks;
   }
@@ -209,9 +207,9 @@ void GpuStageEmitter::emitFlat() {
 void GpuStageEmitter::emitCombination() {
   const Nest &nest = stage.nests[0];
   width = 1;
-  Value place = arith::RemUIOp::create(builder, loc, thread, index(kWarp));
-  Value warp = arith::DivUIOp::create(builder, loc, thread, index(kWarp));
-  Value first = arith::MulIOp::create(builder, loc, block, index(kWarp));
+  Value place = arith::RemUIOp::create(builder, loc, frame.thread, index(kWarp));
+  Value warp = arith::DivUIOp::create(builder, loc, frame.thread, index(kWarp));
+  Value first = arith::MulIOp::create(builder, loc, frame.block, index(kWarp));
   Value element = arith::AddIOp::create(builder, loc, first, place);
   // Lanes beyond the end repeat the last element and store nothing.
   flatIndex = arith::MinSIOp::create(builder, loc, element, index(stage.units - 1));
@@ -260,10 +258,10 @@ void GpuStageEmitter::emitCombination() {
 LogicalResult GpuStageEmitter::emitRows() {
   const int64_t groups = mapping.groups();
   Value group = index(0);
-  lane = thread;
+  lane = frame.thread;
   if (groups > 1) {
-    lane = arith::RemUIOp::create(builder, loc, thread, index(mapping.group));
-    group = arith::DivUIOp::create(builder, loc, thread, index(mapping.group));
+    lane = arith::RemUIOp::create(builder, loc, frame.thread, index(mapping.group));
+    group = arith::DivUIOp::create(builder, loc, frame.thread, index(mapping.group));
   }
   for (const Nest &nest : stage.nests)
     for (const Root &root : nest.roots)
@@ -271,7 +269,7 @@ LogicalResult GpuStageEmitter::emitRows() {
         blockSums.push_back({&root, identity(combinerOf(root), builder.getF32Type())});
   if (failed(prepareColumnSums()))
     return failure();
-  Value first = arith::MulIOp::create(builder, loc, block, index(mapping.rowsPerBlock));
+  Value first = arith::MulIOp::create(builder, loc, frame.block, index(mapping.rowsPerBlock));
   const bool isSingle = mapping.rowsPerBlock == groups && stage.units % groups == 0;
   scf::ForOp rows;
   Value row = arith::AddIOp::create(builder, loc, first, group);
@@ -479,7 +477,7 @@ LogicalResult GpuStageEmitter::prepareColumnSums() {
         sum.memory = allocateShared(stride);
       } else {
         sum.memory = scratch();
-        sum.base = partialOffset(cross, block, {});
+        sum.base = partialOffset(cross, frame.block, {});
       }
       emitColumnLoopOver(sum, [&](Value column) {
         Values start(sum.width, identity(cross.combiner, cross.type));
@@ -512,7 +510,7 @@ void GpuStageEmitter::storeColumnSums() {
     const ColumnSum &sum = found->second;
     emitColumnLoopOver(sum, [&](Value column) {
       Value sums = load(sum.memory, column, sum.width);
-      store(split(sums, sum.width), scratch(), partialOffset(cross, block, column));
+      store(split(sums, sum.width), scratch(), partialOffset(cross, frame.block, column));
     });
   }
 }
@@ -525,13 +523,14 @@ void GpuStageEmitter::storeBlockSums() {
     items.push_back({combinerOf(*sum.root), sum.value});
   reduction->reduce(items, mapping.threads);
   Value isFirstThread =
-      arith::CmpIOp::create(builder, loc, arith::CmpIPredicate::eq, thread, index(0));
+      arith::CmpIOp::create(builder, loc, arith::CmpIPredicate::eq, frame.thread, index(0));
   auto branch = scf::IfOp::create(builder, loc, isFirstThread);
   OpBuilder::InsertionGuard guard(builder);
   builder.setInsertionPoint(branch.thenYield());
   for (auto [sum, item] : llvm::zip_equal(blockSums, items)) {
     const CrossReduction &cross = schedule.crossReductions[sum.root->index];
-    memref::StoreOp::create(builder, loc, item.value, scratch(), partialOffset(cross, block, {}));
+    memref::StoreOp::create(builder, loc, item.value, scratch(),
+                            partialOffset(cross, frame.block, {}));
   }
 }
 

@@ -135,7 +135,7 @@ private:
   GpuFrame frame;
   mlir::OpBuilder::InsertPoint preamble;
   llvm::SmallVector<llvm::SmallVector<Values>> values; // per evaluation, per copy, per output
-  mlir::Value thread, block, lane;                     // lane: within the group of a row
+  mlir::Value lane;                                    // within the group of a row
   int64_t width = 1;                                   // of the nest being written
   llvm::SmallVector<Values> laneCoordinates;
   mlir::Value flatIndex;                                // of the first neighbor, in a flat stage
