@@ -13,7 +13,6 @@
 #include "mlir/Dialect/MemRef/IR/MemRef.h"
 #include "mlir/Dialect/SCF/IR/SCF.h"
 #include "mlir/Dialect/Vector/IR/VectorOps.h"
-#include "mlir/IR/Threading.h"
 #include "mlir/Pass/PassManager.h"
 #include "mlir/Target/LLVMIR/Dialect/Builtin/BuiltinToLLVMIRTranslation.h"
 #include "mlir/Target/LLVMIR/Dialect/LLVMIR/LLVMToLLVMIRTranslation.h"
@@ -261,16 +260,13 @@ static LogicalResult emitObject(ModuleOp module, llvm::ArrayRef<EmittedStage> st
 //===----------------------------------------------------------------------===//
 
 namespace {
-/// Kernels that are compiled together, beside other such parts.
+/// Kernels that are compiled together.
 struct Part {
   OwningOpRef<ModuleOp> module;
   std::vector<EmittedStage> stages;
   llvm::SmallVector<char, 0> object;
 };
 } // namespace
-
-// Independent of the number of threads, for the image is to be the same.
-static constexpr size_t kKernelsPerPart = 4;
 
 llvm::FailureOr<CpuImage> compileForCpu(llvm::ArrayRef<KernelSource> sources,
                                         const CpuTargetOptions &options) {
@@ -301,16 +297,12 @@ llvm::FailureOr<CpuImage> compileForCpu(llvm::ArrayRef<KernelSource> sources,
       part.stages.push_back(std::move(stage));
     }
   }
-  PassManager lowering(context);
-  addLowering(lowering);
-  loadDependentDialects(lowering, *context);
-  auto compiled = failableParallelForEach(context, parts, [&](Part &part) -> LogicalResult {
-    PassManager passes(context);
-    addLowering(passes);
-    if (failed(passes.run(*part.module)))
-      return failure();
-    return emitObject(*part.module, part.stages, *level, part.object);
-  });
+  const auto modules = llvm::map_to_vector(parts, [](Part &part) { return *part.module; });
+  auto compiled = lowerInParallel(
+      modules, [](PassManager &passes, size_t) { addLowering(passes); },
+      [&](size_t index) {
+        return emitObject(modules[index], parts[index].stages, *level, parts[index].object);
+      });
   if (failed(compiled))
     return failure();
   llvm::SmallVector<llvm::SmallVector<char, 0>> objects;

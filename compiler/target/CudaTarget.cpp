@@ -20,7 +20,6 @@
 #include "mlir/Dialect/MemRef/IR/MemRef.h"
 #include "mlir/Dialect/SCF/IR/SCF.h"
 #include "mlir/Dialect/Vector/IR/VectorOps.h"
-#include "mlir/IR/Threading.h"
 #include "mlir/Pass/PassManager.h"
 #include "mlir/Target/LLVMIR/Dialect/Builtin/BuiltinToLLVMIRTranslation.h"
 #include "mlir/Target/LLVMIR/Dialect/GPU/GPUToLLVMIRTranslation.h"
@@ -172,7 +171,7 @@ static LogicalResult emitPtx(gpu::GPUModuleOp kernels, const CudaArchitecture &a
 //===----------------------------------------------------------------------===//
 
 namespace {
-/// Kernels that are compiled together, beside other such parts.
+/// Kernels that are compiled together.
 struct Part {
   OwningOpRef<ModuleOp> module;
   gpu::GPUModuleOp kernels;
@@ -199,9 +198,6 @@ static Part createPart(MLIRContext *context, unsigned indexBits) {
   part.kernels = gpu::GPUModuleOp::create(builder, loc, "kernels");
   return part;
 }
-
-// Independent of the number of threads, for the text is to be the same.
-static constexpr size_t kKernelsPerPart = 4;
 
 /// The part of a module's text behind its header: .version, .target and .address_size come once.
 static llvm::StringRef withoutHeader(llvm::StringRef ptx) {
@@ -231,16 +227,11 @@ llvm::FailureOr<CudaImage> compileForCuda(llvm::ArrayRef<KernelSource> sources,
     image.kernels.push_back(std::move(*stages));
     ++kernelsInPart;
   }
-  PassManager lowering(context);
-  addLowering(lowering, 64);
-  loadDependentDialects(lowering, *context);
-  auto compiled = failableParallelForEach(context, parts, [&](Part &part) -> LogicalResult {
-    PassManager passes(context);
-    addLowering(passes, part.indexBits);
-    if (failed(passes.run(*part.module)))
-      return failure();
-    return emitPtx(part.kernels, architecture, part.ptx);
-  });
+  const auto modules = llvm::map_to_vector(parts, [](Part &part) { return *part.module; });
+  auto compiled = lowerInParallel(
+      modules,
+      [&](PassManager &passes, size_t index) { addLowering(passes, parts[index].indexBits); },
+      [&](size_t index) { return emitPtx(parts[index].kernels, architecture, parts[index].ptx); });
   if (failed(compiled))
     return failure();
   for (const Part &part : parts) {

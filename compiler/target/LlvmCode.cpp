@@ -2,18 +2,39 @@
 
 #include "mlir/IR/DialectRegistry.h"
 #include "mlir/IR/MLIRContext.h"
+#include "mlir/IR/Threading.h"
 
 #include "llvm/IR/LegacyPassManager.h"
 #include "llvm/Support/raw_ostream.h"
 
 namespace titan {
 
-void loadDependentDialects(const mlir::OpPassManager &passes, mlir::MLIRContext &context) {
+// Registers and loads what the passes depend on. Each run of a pass manager does so for what is
+// missing, without a lock: to be done before several threads run such passes in one context.
+static void loadDependentDialects(const mlir::OpPassManager &passes, mlir::MLIRContext &context) {
   mlir::DialectRegistry registry;
   passes.getDependentDialects(registry);
   context.appendDialectRegistry(registry);
   for (llvm::StringRef name : registry.getDialectNames())
     context.getOrLoadDialect(name);
+}
+
+mlir::LogicalResult lowerInParallel(llvm::ArrayRef<mlir::ModuleOp> modules,
+                                    llvm::function_ref<void(mlir::PassManager &, size_t)> addPasses,
+                                    llvm::function_ref<mlir::LogicalResult(size_t)> emit) {
+  if (modules.empty())
+    return mlir::success();
+  mlir::MLIRContext *context = modules.front()->getContext();
+  mlir::PassManager first(context);
+  addPasses(first, 0);
+  loadDependentDialects(first, *context);
+  return mlir::failableParallelForEachN(context, 0, modules.size(), [&](size_t index) {
+    mlir::PassManager passes(context);
+    addPasses(passes, index);
+    if (failed(passes.run(modules[index])))
+      return mlir::failure();
+    return emit(index);
+  });
 }
 
 std::mutex &targetListMutex() {
