@@ -23,22 +23,10 @@ void require(bool holds, const char *rule) {
 }
 
 DType typeOf(int type) {
-  switch (type) {
-  case kNcclFloat32:
-    return DType::f32;
-  case kNcclFloat64:
-    return DType::f64;
-  case kNcclBFloat16:
-    return DType::bf16;
-  case kNcclFloat16:
-    return DType::f16;
-  case kNcclInt32:
-    return DType::i32;
-  case kNcclInt64:
-    return DType::i64;
-  default:
-    return DType::u8;
-  }
+  for (const auto &[known, nccl] : kNcclTypes)
+    if (nccl == type)
+      return known;
+  return DType::u8;
 }
 
 size_t bytesOf(const Call &call) {

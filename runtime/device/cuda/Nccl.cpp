@@ -5,22 +5,10 @@
 namespace titan::cuda {
 
 int ncclType(DType type) {
-  switch (type) {
-  case DType::f32:
-    return kNcclFloat32;
-  case DType::f64:
-    return kNcclFloat64;
-  case DType::bf16:
-    return kNcclBFloat16;
-  case DType::f16:
-    return kNcclFloat16;
-  case DType::i32:
-    return kNcclInt32;
-  case DType::i64:
-    return kNcclInt64;
-  default:
-    return kNcclUint8; // all others have one byte
-  }
+  for (const auto &[known, nccl] : kNcclTypes)
+    if (known == type)
+      return nccl;
+  return kNcclUint8; // all others have one byte
 }
 
 StatusOr<std::unique_ptr<Nccl>> Nccl::open(const std::string &name) {

@@ -9,6 +9,7 @@
 
 #include <climits>
 #include <memory>
+#include <utility>
 
 namespace titan::cuda {
 
@@ -37,6 +38,11 @@ inline constexpr int kNcclInt8 = 0, kNcclUint8 = 1, kNcclInt32 = 2, kNcclInt64 =
 inline constexpr const char *kNcclLibrary = "libnccl.so.2";
 /// 2.14, which came with communicators that do not block, as ncclGetVersion counts.
 inline constexpr int kOldestNccl = 21400;
+
+/// The types that NCCL can reduce.
+inline constexpr std::pair<DType, int> kNcclTypes[] = {
+    {DType::f32, kNcclFloat32}, {DType::f64, kNcclFloat64}, {DType::bf16, kNcclBFloat16},
+    {DType::f16, kNcclFloat16}, {DType::i32, kNcclInt32},   {DType::i64, kNcclInt64}};
 
 /// The type whose elements are moved, or reduced, as those of `type` are: all that is not reduced
 /// is moved as it is.
