@@ -1,7 +1,7 @@
 #include "test/stubs/DnnMachine.h"
 
+#include "runtime/base/DType.h"
 #include "runtime/device/cuda/Cudnn.h"
-#include "test/stubs/BFloat16.h"
 
 #include <algorithm>
 #include <cmath>

@@ -1,6 +1,6 @@
 #include "test/stubs/PtxArithmetic.h"
 
-#include "test/stubs/BFloat16.h"
+#include "runtime/base/DType.h"
 
 #include <cmath>
 #include <limits>
@@ -25,12 +25,15 @@ double decode(uint64_t bits, PtxType type) {
   }
 }
 
+/// As cvt.rn does: every NaN becomes the one with all bits of the fraction.
+uint16_t roundToBFloat16(float value) { return std::isnan(value) ? 0x7fff : toBFloat16(value); }
+
 uint64_t encodeFloat(double value, PtxType type) {
   switch (type) {
   case PtxType::f64:
     return std::bit_cast<uint64_t>(value);
   case PtxType::bf16:
-    return toBFloat16(static_cast<float>(value));
+    return roundToBFloat16(static_cast<float>(value));
   case PtxType::f16:
     return std::bit_cast<uint16_t>(static_cast<_Float16>(value));
   default:
@@ -84,7 +87,7 @@ bool compare(const PtxInstruction &it, uint64_t a, uint64_t b) {
 
 uint64_t convert(const PtxInstruction &it, uint64_t a, uint64_t b) {
   if (it.type == PtxType::bf16x2)
-    return uint64_t{toBFloat16(asFloat(a))} << 16 | toBFloat16(asFloat(b));
+    return uint64_t{roundToBFloat16(asFloat(a))} << 16 | roundToBFloat16(asFloat(b));
   if (!isFloat(it.type) && !isFloat(it.from))
     return truncate(isSigned(it.from) ? static_cast<uint64_t>(signExtend(a, it.from))
                                       : truncate(a, it.from),

@@ -1,4 +1,4 @@
-#include "test/stubs/BFloat16.h"
+#include "runtime/base/DType.h"
 #include "test/stubs/PtxArithmetic.h"
 
 #include <cmath>

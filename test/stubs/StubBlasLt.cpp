@@ -2,7 +2,6 @@
 // precision. It refuses descriptors that do not fit each other, operands that are not aligned as
 // the heuristic was told, and a workspace that is too small.
 #include "runtime/device/cuda/BlasLt.h"
-#include "test/stubs/BFloat16.h"
 #include "test/stubs/StubDriver.h"
 
 #include <atomic>
@@ -60,7 +59,7 @@ bool fits(const LtOperationObject &operation, const LtLayoutObject &a, const LtL
 double read(const void *data, int type, int64_t index) {
   if (type == kLtFloat32)
     return static_cast<double>(static_cast<const float *>(data)[index]);
-  return static_cast<double>(titan::stub::fromBFloat16(static_cast<const uint16_t *>(data)[index]));
+  return static_cast<double>(titan::fromBFloat16(static_cast<const uint16_t *>(data)[index]));
 }
 
 void write(void *data, int type, int64_t index, double value) {
@@ -68,7 +67,7 @@ void write(void *data, int type, int64_t index, double value) {
   if (type == kLtFloat32)
     static_cast<float *>(data)[index] = single;
   else
-    static_cast<uint16_t *>(data)[index] = titan::stub::toBFloat16(single);
+    static_cast<uint16_t *>(data)[index] = titan::toBFloat16(single);
 }
 
 void multiply(const LtOperationObject &operation, const LtLayoutObject &a, const void *aData,
