@@ -24,12 +24,8 @@ private:
   const char *name;
 };
 
-class CudaDeviceTest : public testing::Test {
+class CudaDeviceTest : public StubTest {
 protected:
-  void SetUp() override {
-    if (onRealGpu())
-      GTEST_SKIP() << "asks the stub";
-  }
   static std::unique_ptr<CudaDevice> open() {
     auto device = CudaDevice::open(testOptions());
     EXPECT_TRUE(device.ok()) << device.status().message();

@@ -10,13 +10,9 @@ using testing::HasSubstr;
 namespace titan::cuda {
 namespace {
 
-/// On the stub alone: graphs are looked at.
-class CudnnTest : public testing::Test {
+class CudnnTest : public StubTest {
 protected:
-  void SetUp() override {
-    if (onRealGpu())
-      GTEST_SKIP() << "looks into the stub of cuDNN";
-    options = testOptions();
+  CudnnTest() {
     options.note = [this](const std::string &text) { notes.push_back(text); };
   }
 
@@ -49,7 +45,7 @@ protected:
     return *std::move(plan);
   }
 
-  CudaOptions options;
+  CudaOptions options = testOptions();
   std::vector<std::string> notes;
   std::unique_ptr<CudaDevice> device;
   std::vector<std::unique_ptr<DeviceMemory>> memories; ///< ends before the device

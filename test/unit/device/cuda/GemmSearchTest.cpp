@@ -16,12 +16,9 @@ using testing::IsEmpty;
 
 namespace {
 
-class GemmSearchTest : public testing::Test {
+class GemmSearchTest : public StubTest {
 protected:
-  void SetUp() override {
-    if (onRealGpu())
-      GTEST_SKIP() << "asks the stub";
-    options = testOptions();
+  GemmSearchTest() {
     options.searchesGemms = true;
     options.gemmFolder = folder / "model.tbin.gemms";
     options.note = [this](const std::string &text) { notes.push_back(text); };
@@ -73,7 +70,7 @@ protected:
   }
 
   test::TestFolder folder;
-  CudaOptions options;
+  CudaOptions options = testOptions();
   std::vector<std::string> notes;
 };
 

@@ -24,6 +24,15 @@ inline CudaOptions testOptions() {
   return options;
 }
 
+/// Tests that ask the stubs.
+class StubTest : public testing::Test {
+protected:
+  void SetUp() override {
+    if (onRealGpu())
+      GTEST_SKIP() << "asks the stubs";
+  }
+};
+
 /// A stub's own functions.
 class StubLibrary {
 protected:
