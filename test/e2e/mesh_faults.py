@@ -11,6 +11,8 @@ import shutil
 import subprocess
 import sys
 
+from golden import launch
+
 PART, BUILD, WORK = sys.argv[1], os.path.abspath(sys.argv[2]), os.path.abspath(sys.argv[3])
 COMPILE, RUN = (os.path.join(BUILD, "bin", name) for name in ("titan-compile", "titan-run"))
 RANKS = 4
@@ -155,8 +157,7 @@ def too_few_rows():
 
 
 def mpirun(ranks=RANKS):
-    # The sanitizers' leak check would report what Open MPI never frees.
-    return ["env", "ASAN_OPTIONS=detect_leaks=0", "mpirun", "--allow-run-as-root", "--oversubscribe", "-n", str(ranks)]
+    return launch("mpirun", ranks)
 
 
 def same_losses_of(*programs):
