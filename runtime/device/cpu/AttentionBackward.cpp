@@ -131,14 +131,18 @@ void packKeys(const Task &task) {
   int64_t dim = shape.headDim;
   auto keys = headRows(inputs.k, shape.k, task.batch, task.kvHead);
   auto values = headRows(inputs.v, shape.v, task.batch, task.kvHead);
-  packRowPanels(keys[task.firstKey], keys.stride, task.keys, dim, scratch.keyPanels,
-                keyPanelStride(dim));
-  packRowPanels(values[task.firstKey], values.stride, task.keys, dim, scratch.valuePanels,
-                keyPanelStride(dim));
+  // Both forms of a block's rows are packed while it is in the cache.
   for (int64_t key = 0; key < task.keys; key += kKeyBlock) {
-    int64_t count = std::min(kKeyBlock, task.keys - key);
-    packColumnPanels(keys[task.firstKey + key], keys.stride, dim, count,
-                     scratch.keyRows + key * dim, kTileRows * count);
+    int64_t row = task.firstKey + key, count = std::min(kKeyBlock, task.keys - key);
+    int64_t panels = key / kPanel * keyPanelStride(dim);
+    for (const auto &rows : {keys, values})
+      prefetchRows(rows[row], rows.stride, count, dim);
+    packRowPanels(keys[row], keys.stride, count, dim, scratch.keyPanels + panels,
+                  keyPanelStride(dim));
+    packColumnPanels(keys[row], keys.stride, dim, count, scratch.keyRows + key * dim,
+                     kTileRows * count);
+    packRowPanels(values[row], values.stride, count, dim, scratch.valuePanels + panels,
+                  keyPanelStride(dim));
   }
   const int32_t *positions =
       inputs.keyPositions ? inputs.keyPositions + task.batch * shape.keyLength : nullptr;
@@ -151,16 +155,25 @@ void packKeys(const Task &task) {
   std::fill_n(scratch.vGrad, task.keys * task.call.cut.paddedDim, 0.0f);
 }
 
-/// Rows of one tile as [column panel][query][columns], zero beyond dim and beyond `rows`.
-void packTileRows(const float *from, int64_t stride, int64_t rows, int64_t dim, int64_t paddedDim,
-                  float *to) {
+/// Queries that are packed at a time.
+constexpr int64_t kPackedQueries = 8;
+static_assert(kGroup % kPackedQueries == 0);
+
+/// kPackedQueries rows of a tile, from row `first` of it, as [column panel][query][columns]; zero
+/// beyond dim and beyond `rows`.
+void packTileRows(const float *from, int64_t stride, int64_t first, int64_t rows, int64_t dim,
+                  int64_t paddedDim, float *tile) {
+  const FloatTag d;
   for (int64_t column = 0; column < paddedDim; column += kTileColumns) {
     int64_t width = std::min<int64_t>(kTileColumns, paddedDim - column);
-    int64_t filled = std::min(width, dim - column);
-    for (int64_t row = 0; row < kQueryTile; ++row, to += width) {
-      int64_t count = row < rows ? filled : 0;
-      std::copy_n(from + row * stride + column, count, to);
-      std::fill(to + count, to + width, 0.0f);
+    float *to = tile + column * kQueryTile + first * width;
+    for (int64_t row = 0; row < kPackedQueries; ++row, to += width) {
+      const float *source = from + row * stride + column;
+      int64_t filled = row < rows ? std::min(width, dim - column) : 0, j = 0;
+      for (; j + kLanes <= filled; j += kLanes)
+        hn::StoreU(hn::LoadU(d, source + j), d, to + j);
+      for (; j < width; ++j)
+        to[j] = j < filled ? source[j] : 0.0f;
     }
   }
 }
@@ -186,20 +199,26 @@ void packQueries(const Task &task, int64_t head) {
   auto queries = headRows(inputs.forward.q, shape.q, task.batch, head);
   auto out = headRows(inputs.out, shape.out, task.batch, head);
   auto outGrad = headRows(inputs.outGrad, task.call.gradShape.outGrad, task.batch, head);
-  for (int64_t query = 0; query < cut.queries; query += kGroup) {
-    int64_t count = std::clamp<int64_t>(shape.queryLength - query, 0, kGroup);
-    int64_t from = count > 0 ? query : 0;
+  // All forms of a few rows are packed while they are in the cache, and the rows after them fetched.
+  constexpr int64_t ahead = 4 * kPackedQueries;
+  for (int64_t query = 0; query < cut.queries; query += kPackedQueries) {
+    int64_t count = std::clamp<int64_t>(shape.queryLength - query, 0, kPackedQueries);
+    int64_t from = count > 0 ? query : 0, tile = query / kQueryTile * kQueryTile;
+    int64_t transposed = query / kGroup * kGroup * dim + query % kGroup;
+    int64_t coming = std::clamp<int64_t>(shape.queryLength - query - ahead, 0, kPackedQueries);
+    prefetchRows(queries[query + ahead], queries.stride, coming, dim);
+    prefetchRows(outGrad[query + ahead], outGrad.stride, coming, dim);
+    prefetchRows(out[query + ahead], out.stride, coming, dim);
     transposeInto(queries[from], queries.stride, count, dim, shape.scale * kLog2E,
-                  scratch.queries + query * dim, kGroup, kGroup);
-    transposeInto(outGrad[from], outGrad.stride, count, dim, 1.0f, scratch.outGrads + query * dim,
-                  kGroup, kGroup);
-  }
-  for (int64_t query = 0; query < cut.queries; query += kQueryTile) {
-    int64_t count = std::min(kQueryTile, shape.queryLength - query);
-    packTileRows(queries[query], queries.stride, count, dim, cut.paddedDim,
-                 scratch.queryRows + query * cut.paddedDim);
-    packTileRows(outGrad[query], outGrad.stride, count, dim, cut.paddedDim,
-                 scratch.outGradRows + query * cut.paddedDim);
+                  scratch.queries + transposed, kGroup, kPackedQueries);
+    transposeInto(outGrad[from], outGrad.stride, count, dim, 1.0f, scratch.outGrads + transposed,
+                  kGroup, kPackedQueries);
+    packTileRows(queries[from], queries.stride, query - tile, count, dim, cut.paddedDim,
+                 scratch.queryRows + tile * cut.paddedDim);
+    packTileRows(outGrad[from], outGrad.stride, query - tile, count, dim, cut.paddedDim,
+                 scratch.outGradRows + tile * cut.paddedDim);
+    for (int64_t i = 0; i < kPackedQueries; ++i)
+      scratch.delta[query + i] = i < count ? dot(outGrad[query + i], out[query + i], dim) : 0.0f;
   }
   const float *lse = inputs.lse + (task.batch * shape.heads + head) * shape.queryLength;
   const int32_t *positions = inputs.forward.queryPositions;
@@ -209,7 +228,6 @@ void packQueries(const Task &task, int64_t head) {
     bool padding = query >= shape.queryLength;
     bool seesNone = lse[row] == -std::numeric_limits<float>::infinity();
     scratch.logSum[query] = padding ? -kMaskedScore : seesNone ? 0.0f : lse[row] * kLog2E;
-    scratch.delta[query] = padding ? 0.0f : dot(outGrad[row], out[row], dim);
     scratch.queryPositions.values[query] = !shape.causal ? INT32_MAX
                                            : positions
                                                ? positions[task.batch * shape.queryLength + row]
@@ -218,21 +236,38 @@ void packQueries(const Task &task, int64_t head) {
   scratch.queryPositions.summarize(cut.queries, kGroup);
 }
 
-/// Scores and products of values and dout become weights and the gradients of the scores (without
-/// the scale), for one group and `keys` keys.
-HWY_NOINLINE void weightGradients(const float *logSum, const float *delta, int64_t keys,
-                                  float *weights, float *scoreGrads) {
+/// Weights of a panel, and the gradients of its scores (without the scale).
+template <int rows>
+HWY_NOINLINE void gradientTile(const PanelOperands &operands, const float *values,
+                               const float *outGrads, const float *logSum, const float *delta,
+                               float *weights, float *scoreGrads) {
   const FloatTag d;
-  for (int64_t j = 0; j < kGroup; j += kLanes) {
-    FloatVector sum = hn::LoadU(d, logSum + j), mean = hn::LoadU(d, delta + j);
-    float *w = weights + j, *g = scoreGrads + j;
-    for (int64_t key = 0; key < keys; ++key, w += kWeightStride, g += kWeightStride) {
-      FloatVector weight = exp2(hn::Sub(hn::LoadU(d, w), sum));
-      hn::StoreU(weight, d, w);
-      hn::StoreU(hn::Mul(weight, hn::Sub(hn::LoadU(d, g), mean)), d, g);
+  FloatVector tile[rows][kTileVectors];
+  panelScores(operands, tile);
+  HWY_UNROLL(8)
+  for (int j = 0; j < kTileVectors; ++j) {
+    FloatVector sum = hn::LoadU(d, logSum + j * kLanes);
+    HWY_UNROLL(16)
+    for (int i = 0; i < rows; ++i)
+      hn::StoreU(exp2(hn::Sub(tile[i][j], sum)), d, weights + i * kWeightStride + j * kLanes);
+  }
+  tileSums<rows, kTileVectors, Left::packed>(operands.dim, values, 0, outGrads, kGroup, outGrads, 0,
+                                             tile);
+  HWY_UNROLL(8)
+  for (int j = 0; j < kTileVectors; ++j) {
+    FloatVector mean = hn::LoadU(d, delta + j * kLanes);
+    HWY_UNROLL(16)
+    for (int i = 0; i < rows; ++i) {
+      int64_t at = i * kWeightStride + j * kLanes;
+      FloatVector weight = hn::LoadU(d, weights + at);
+      hn::StoreU(hn::Mul(weight, hn::Sub(tile[i][j], mean)), d, scoreGrads + at);
     }
   }
 }
+
+constexpr decltype(&gradientTile<1>) gradientTiles[kPanel] = {gradientTile<1>, gradientTile<2>,
+                                                              gradientTile<3>, gradientTile<4>,
+                                                              gradientTile<5>, gradientTile<6>};
 
 void clearRows(float *rows, int64_t count) {
   for (int64_t i = 0; i < count; ++i)
@@ -259,17 +294,15 @@ void computeGroup(const Task &task, int64_t key, int64_t keys, int64_t query, fl
     return;
   for (int64_t panel = span.begin; panel < span.end; ++panel) {
     int64_t row = panel * kPanel - key, count = std::min(kPanel, keys - row);
-    panelScores(dim, scratch.keyPanels + panel * stride, count, scratch.queries + query * dim,
-                weights + row * kWeightStride, kWeightStride);
-    panelScores(dim, scratch.valuePanels + panel * stride, count, scratch.outGrads + query * dim,
-                scoreGrads + row * kWeightStride, kWeightStride);
-    if (visibility(range, scratch.keyPositions.ranges[panel]) != Visibility::all)
-      maskScores(scratch.queryPositions.values + query,
-                 scratch.keyPositions.values + panel * kPanel, count, weights + row * kWeightStride,
-                 kWeightStride);
+    bool seesAll = visibility(range, scratch.keyPositions.ranges[panel]) == Visibility::all;
+    PanelOperands operands{dim, scratch.keyPanels + panel * stride, scratch.queries + query * dim,
+                           scratch.queryPositions.values + query,
+                           seesAll ? nullptr : scratch.keyPositions.values + panel * kPanel};
+    gradientTiles[count - 1](operands, scratch.valuePanels + panel * stride,
+                             scratch.outGrads + query * dim, scratch.logSum + query,
+                             scratch.delta + query, weights + row * kWeightStride,
+                             scoreGrads + row * kWeightStride);
   }
-  weightGradients(scratch.logSum + query, scratch.delta + query, end - begin,
-                  weights + begin * kWeightStride, scoreGrads + begin * kWeightStride);
   addWeightedRows(dim, scratch.keyRows + key * dim, keys, begin, end - begin,
                   scoreGrads + begin * kWeightStride, kWeightStride, qGrad + query * dim, true);
 }

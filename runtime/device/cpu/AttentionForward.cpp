@@ -96,6 +96,8 @@ void packBlock(const Forward &forward, int64_t batch, int64_t kvHead, int64_t bl
   auto values = headRows(forward.inputs.v, shape.v, batch, kvHead);
   float *packedKeys = const_cast<float *>(forward.keysOf(batch, kvHead));
   float *packedValues = const_cast<float *>(forward.valuesOf(batch, kvHead));
+  for (const auto &rows : {keys, values})
+    prefetchRows(rows[begin], rows.stride, end - begin, dim);
   packRowPanels(keys[begin], keys.stride, end - begin, dim,
                 packedKeys + begin / kPanel * panelStride, panelStride);
   packColumnPanels(values[begin], values.stride, dim, end - begin, packedValues + begin * dim,
@@ -112,30 +114,112 @@ void packBlock(const Forward &forward, int64_t batch, int64_t kvHead, int64_t bl
   positions.summarize(end - begin, kPanel);
 }
 
-/// Scores of one group with the panels of a span, masked, and the running maximum of each query.
-HWY_NOINLINE void groupScores(const Forward &forward, const Task &task, int64_t group,
-                              const PositionRange &queryRange, PanelSpan span) {
-  const FloatTag d;
-  const AttentionShape &shape = forward.shape;
+PanelOperands operandsOf(const Forward &forward, const Task &task, int64_t group,
+                         const PositionRange &queryRange, int64_t panel) {
+  int64_t dim = forward.shape.headDim;
+  int64_t kvHead = task.head / (forward.shape.heads / forward.shape.kvHeads);
   Positions positions = forward.keyPositionsOf(task.batch);
-  int64_t kvHead = task.head / (shape.heads / shape.kvHeads);
-  const float *keys = forward.keysOf(task.batch, kvHead);
-  float *largest = task.scratch.largest + group * kGroup;
-  for (int64_t panel = span.begin; panel < span.end; ++panel) {
-    int64_t count = std::min(kPanel, shape.keyLength - panel * kPanel);
-    float *scores = task.scratch.scores + (panel - span.begin) * kPanel * kGroup;
-    panelScores(shape.headDim, keys + panel * keyPanelStride(shape.headDim), count,
-                task.scratch.queries + group * kGroup * shape.headDim, scores, kGroup);
-    if (visibility(queryRange, positions.ranges[panel]) != Visibility::all)
-      maskScores(task.scratch.positions + group * kGroup, positions.values + panel * kPanel, count,
-                 scores, kGroup);
-    HWY_UNROLL(4)
-    for (int64_t j = 0; j < kGroup; j += kLanes) {
-      FloatVector maximum = hn::LoadU(d, largest + j);
-      for (int64_t key = 0; key < count; ++key)
-        maximum = hn::Max(maximum, hn::LoadU(d, scores + key * kGroup + j));
-      hn::StoreU(maximum, d, largest + j);
+  bool seesAll = visibility(queryRange, positions.ranges[panel]) == Visibility::all;
+  return {dim, forward.keysOf(task.batch, kvHead) + panel * keyPanelStride(dim),
+          task.scratch.queries + group * kGroup * dim, task.scratch.positions + group * kGroup,
+          seesAll ? nullptr : positions.values + panel * kPanel};
+}
+
+/// Stores the scores of a panel, and raises the largest of each query.
+template <int rows>
+HWY_NOINLINE void scoreTile(const PanelOperands &operands, float *scores, float *largest) {
+  const FloatTag d;
+  FloatVector tile[rows][kTileVectors];
+  panelScores(operands, tile);
+  HWY_UNROLL(8)
+  for (int j = 0; j < kTileVectors; ++j) {
+    FloatVector maximum = hn::LoadU(d, largest + j * kLanes);
+    HWY_UNROLL(16)
+    for (int i = 0; i < rows; ++i) {
+      maximum = hn::Max(maximum, tile[i][j]);
+      hn::StoreU(tile[i][j], d, scores + i * kGroup + j * kLanes);
     }
+    hn::StoreU(maximum, d, largest + j * kLanes);
+  }
+}
+
+/// What direct weights are relative to, and what their block adds up to.
+struct DirectSums {
+  alignas(64) float base[kGroup];
+  alignas(64) float sum[kGroup];
+  alignas(64) float largest[kGroup]; ///< score less its base
+};
+
+/// Stores the weights of a panel, relative to a base that is known before.
+template <int rows>
+HWY_NOINLINE void weightTile(const PanelOperands &operands, float *weights, DirectSums &sums) {
+  const FloatTag d;
+  FloatVector tile[rows][kTileVectors];
+  panelScores(operands, tile);
+  HWY_UNROLL(8)
+  for (int j = 0; j < kTileVectors; ++j) {
+    FloatVector base = hn::Load(d, sums.base + j * kLanes);
+    FloatVector sum = hn::Load(d, sums.sum + j * kLanes);
+    FloatVector largest = hn::Load(d, sums.largest + j * kLanes);
+    HWY_UNROLL(16)
+    for (int i = 0; i < rows; ++i) {
+      FloatVector relative = hn::Sub(tile[i][j], base);
+      largest = hn::Max(largest, relative);
+      FloatVector weight = exp2(relative);
+      sum = hn::Add(sum, weight);
+      hn::StoreU(weight, d, weights + i * kGroup + j * kLanes);
+    }
+    hn::Store(sum, d, sums.sum + j * kLanes);
+    hn::Store(largest, d, sums.largest + j * kLanes);
+  }
+}
+
+using ScoreTile = void (*)(const PanelOperands &operands, float *scores, float *largest);
+using WeightTile = void (*)(const PanelOperands &operands, float *weights, DirectSums &sums);
+constexpr ScoreTile scoreTiles[kPanel] = {scoreTile<1>, scoreTile<2>, scoreTile<3>,
+                                          scoreTile<4>, scoreTile<5>, scoreTile<6>};
+constexpr WeightTile weightTiles[kPanel] = {weightTile<1>, weightTile<2>, weightTile<3>,
+                                            weightTile<4>, weightTile<5>, weightTile<6>};
+
+/// The weights of one group with the panels of a span straight from the registers, relative to the
+/// largest scores of earlier blocks or, in the first, to 0. Every base will do that neither
+/// overflows nor hides the largest weight: the sum is relative to the same. False, with nothing
+/// changed, where it does not.
+bool weighDirectly(const Forward &forward, const Task &task, int64_t group,
+                   const PositionRange &queryRange, PanelSpan span, bool first) {
+  constexpr float highest = 30.0f, lowest = -60.0f; // to base 2
+  const FloatTag d;
+  float *largest = task.scratch.largest + group * kGroup;
+  DirectSums sums{};
+  if (!first)
+    std::copy_n(largest, kGroup, sums.base);
+  std::fill_n(sums.largest, kGroup, 2 * kMaskedScore);
+  for (int64_t panel = span.begin; panel < span.end; ++panel) {
+    int64_t count = std::min(kPanel, forward.shape.keyLength - panel * kPanel);
+    weightTiles[count - 1](operandsOf(forward, task, group, queryRange, panel),
+                           task.scratch.scores + (panel - span.begin) * kPanel * kGroup, sums);
+  }
+  const FloatVector low = hn::Set(d, first ? lowest : 2 * kMaskedScore);
+  for (int64_t j = 0; j < kGroup; j += kLanes) {
+    FloatVector value = hn::Load(d, sums.largest + j);
+    if (!hn::AllTrue(d, hn::And(hn::Ge(value, low), hn::Le(value, hn::Set(d, highest)))))
+      return false;
+  }
+  float *total = task.scratch.sum + group * kGroup;
+  for (int64_t j = 0; j < kGroup; j += kLanes)
+    hn::StoreU(hn::Add(hn::LoadU(d, total + j), hn::Load(d, sums.sum + j)), d, total + j);
+  std::copy_n(sums.base, kGroup, largest);
+  return true;
+}
+
+/// Scores of one group with the panels of a span, masked, and the running maximum of each query.
+void groupScores(const Forward &forward, const Task &task, int64_t group,
+                 const PositionRange &queryRange, PanelSpan span) {
+  for (int64_t panel = span.begin; panel < span.end; ++panel) {
+    int64_t count = std::min(kPanel, forward.shape.keyLength - panel * kPanel);
+    scoreTiles[count - 1](operandsOf(forward, task, group, queryRange, panel),
+                          task.scratch.scores + (panel - span.begin) * kPanel * kGroup,
+                          task.scratch.largest + group * kGroup);
   }
 }
 
@@ -146,7 +230,8 @@ HWY_NOINLINE void groupWeights(const Task &task, int64_t group, int64_t dim, int
   const FloatTag d;
   for (int64_t j = 0; j < kGroup; j += kLanes) {
     FloatVector maximum = hn::LoadU(d, task.scratch.largest + group * kGroup + j);
-    FloatVector factor = exp2(hn::Sub(hn::LoadU(d, oldLargest + j), maximum));
+    FloatVector oldMaximum = hn::LoadU(d, oldLargest + j);
+    FloatVector factor = exp2(hn::Sub(oldMaximum, maximum));
     FloatVector sum = hn::Zero(d);
     float *scores = task.scratch.scores + j;
     for (int64_t key = 0; key < keys; ++key, scores += kGroup) {
@@ -156,7 +241,7 @@ HWY_NOINLINE void groupWeights(const Task &task, int64_t group, int64_t dim, int
     }
     float *total = task.scratch.sum + group * kGroup + j;
     hn::StoreU(hn::MulAdd(hn::LoadU(d, total), factor, sum), d, total);
-    if (first || hn::AllTrue(d, hn::Eq(factor, hn::Set(d, 1.0f))))
+    if (first || hn::AllTrue(d, hn::Eq(maximum, oldMaximum)))
       continue;
     float *result = task.scratch.result + group * kGroup * dim + j;
     for (int64_t i = 0; i < dim; ++i, result += kGroup)
@@ -204,11 +289,13 @@ void computeGroup(const Forward &forward, const Task &task, int64_t group,
                                    {begin / kPanel, ceilDiv(end, kPanel)});
     if (span.empty())
       continue;
-    alignas(64) float oldLargest[kGroup];
-    std::copy_n(task.scratch.largest + group * kGroup, kGroup, oldLargest);
-    groupScores(forward, task, group, queryRange, span);
     int64_t firstKey = span.begin * kPanel, keys = std::min(span.end * kPanel, end) - firstKey;
-    groupWeights(task, group, dim, keys, oldLargest, first);
+    if (!weighDirectly(forward, task, group, queryRange, span, first)) {
+      alignas(64) float oldLargest[kGroup];
+      std::copy_n(task.scratch.largest + group * kGroup, kGroup, oldLargest);
+      groupScores(forward, task, group, queryRange, span);
+      groupWeights(task, group, dim, keys, oldLargest, first);
+    }
     addWeightedRows(dim, values + begin * dim, end - begin, firstKey - begin, keys,
                     task.scratch.scores, kGroup, result, !first);
     first = false;
@@ -228,6 +315,10 @@ void computeTask(const Forward &forward, int64_t batch, int64_t head, int64_t qu
   std::fill_n(task.scratch.largest, kQueryBlock, kLeastScore);
   std::fill_n(task.scratch.sum, kQueryBlock, 0.0f);
   auto queries = headRows(forward.inputs.q, shape.q, batch, head);
+  auto out = headRows(forward.out, shape.out, batch, head);
+  prefetchRows(out[task.query], out.stride, task.queries, dim);
+  if (queryBlock > 0) // comes next
+    prefetchRows(queries[task.query - kQueryBlock], queries.stride, kQueryBlock, dim);
   const int32_t *positions = forward.inputs.queryPositions;
   for (int64_t group = 0; group * kGroup < task.queries; ++group) {
     int64_t query = task.query + group * kGroup;

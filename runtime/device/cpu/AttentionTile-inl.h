@@ -34,30 +34,33 @@ inline constexpr float kLeastScore = -1e28f;
 inline int64_t ceilDiv(int64_t a, int64_t b) { return (a + b - 1) / b; }
 inline int64_t roundUp(int64_t a, int64_t b) { return ceilDiv(a, b) * b; }
 
-/// 2^f for |f| <= 1/2: the minimax polynomial of the relative error.
-HWY_INLINE FloatVector exp2Fraction(FloatVector f) {
+/// The minimax polynomial of the relative error of 2^f, evaluated at f.
+HWY_INLINE FloatVector exp2Fraction(FloatVector f, const float (&coefficients)[6]) {
   const FloatTag d;
-  FloatVector p = hn::Set(d, 0.00132764722f);
-  p = hn::MulAdd(p, f, hn::Set(d, 0.00967554133f));
-  p = hn::MulAdd(p, f, hn::Set(d, 0.0555071327f));
-  p = hn::MulAdd(p, f, hn::Set(d, 0.240221197f));
-  p = hn::MulAdd(p, f, hn::Set(d, 0.693146967f));
-  return hn::MulAdd(p, f, hn::Set(d, 1.00000007f));
+  FloatVector p = hn::Set(d, coefficients[5]);
+  HWY_UNROLL(5)
+  for (int i = 4; i >= 0; --i)
+    p = hn::MulAdd(p, f, hn::Set(d, coefficients[i]));
+  return p;
 }
 
-/// 2^x for x < 127 with a relative error of 1e-7, and less than 2^-125 for x < -125.
+/// 2^x for x < 127 with a relative error of 2e-7, and less than 2^-125 for x < -125.
 HWY_INLINE FloatVector exp2(FloatVector x) {
 #if HWY_TARGET == HWY_AVX3
-  constexpr int toNearest = 8; // no exception
-  FloatVector f{_mm512_reduce_ps(x.raw, toNearest)};
-  return FloatVector{_mm512_scalef_ps(exp2Fraction(f).raw, hn::Sub(x, f).raw)};
+  constexpr int down = 9; // no exception
+  constexpr float coefficients[] = {0.99999994f,   0.693153083f,   0.240153611f,
+                                    0.0558263175f, 0.00898933969f, 0.00187757669f}; // 0 <= f <= 1
+  FloatVector f{_mm512_reduce_ps(x.raw, down)};
+  return FloatVector{_mm512_scalef_ps(exp2Fraction(f, coefficients).raw, x.raw)};
 #else
   const FloatTag d;
   const IntTag di;
+  constexpr float coefficients[] = {1.00000007f,   0.693146967f,   0.240221197f,
+                                    0.0555071327f, 0.00967554133f, 0.00132764722f}; // |f| <= 1/2
   // Adding 1.5 * 2^23 rounds to an integer and leaves it in the low bits.
   const FloatVector magic = hn::Set(d, 12582912.0f);
   FloatVector rounded = hn::Add(x, magic);
-  FloatVector p = exp2Fraction(hn::Sub(x, hn::Sub(rounded, magic)));
+  FloatVector p = exp2Fraction(hn::Sub(x, hn::Sub(rounded, magic)), coefficients);
   auto exponent = hn::ShiftLeft<23>(hn::BitCast(di, rounded));
   FloatVector result = hn::BitCast(d, hn::Add(hn::BitCast(di, p), exponent));
   return hn::IfThenZeroElse(hn::Lt(x, hn::Set(d, -125.0f)), result);
@@ -122,24 +125,40 @@ inline PanelSpan visiblePanels(const PositionRange &queries, const PositionRange
 /// Distance between packed panels of keys, [dim][kPanel] each: the packing writes past the end.
 inline int64_t keyPanelStride(int64_t dim) { return kPanel * dim + 16; }
 
-/// One panel's products with a group of queries: scores[key][query] of stride `stride`.
-inline void panelScores(int64_t dim, const float *panel, int64_t keys, const float *queries,
-                        float *scores, int64_t stride) {
-  selectTile<Left::packed>(keys, kTileVectors)(dim, panel, 0, queries, kGroup, scores, stride,
-                                               false, queries, 0);
+/// Asks for one head's rows, which lie so far apart that the hardware sees no stream, and so evenly
+/// that they compete for few sets of the first-level cache: they come to the second.
+inline void prefetchRows(const float *from, int64_t stride, int64_t rows, int64_t dim) {
+  for (int64_t i = 0; i < rows; ++i)
+    for (int64_t j = 0; j < dim; j += kLineFloats)
+      __builtin_prefetch(from + i * stride + j, 0, 2);
 }
 
-/// Replaces the scores of keys that a query does not see.
-inline HWY_NOINLINE void maskScores(const int32_t *queryPositions, const int32_t *keyPositions,
-                                    int64_t keys, float *scores, int64_t stride) {
+/// One panel of keys and a group of queries.
+struct PanelOperands {
+  int64_t dim;
+  const float *keys;             ///< [dim][rows]
+  const float *queries;          ///< [dim][kGroup]
+  const int32_t *queryPositions; ///< [kGroup]
+  const int32_t *keyPositions;   ///< [rows]; null where every query sees every key
+};
+
+/// scores[key][query], with those of keys that a query does not see replaced.
+template <int rows>
+HWY_INLINE void panelScores(const PanelOperands &operands,
+                            FloatVector (&scores)[rows][kTileVectors]) {
   const FloatTag d;
   const IntTag di;
-  for (int64_t j = 0; j < kGroup; j += kLanes) {
-    auto query = hn::LoadU(di, queryPositions + j);
-    for (int64_t key = 0; key < keys; ++key) {
-      float *at = scores + key * stride + j;
-      auto hidden = hn::RebindMask(d, hn::Lt(query, hn::Set(di, keyPositions[key])));
-      hn::StoreU(hn::IfThenElse(hidden, hn::Set(d, kMaskedScore), hn::LoadU(d, at)), d, at);
+  tileSums<rows, kTileVectors, Left::packed>(operands.dim, operands.keys, 0, operands.queries,
+                                             kGroup, operands.queries, 0, scores);
+  if (!operands.keyPositions)
+    return;
+  HWY_UNROLL(8)
+  for (int j = 0; j < kTileVectors; ++j) {
+    auto query = hn::LoadU(di, operands.queryPositions + j * kLanes);
+    HWY_UNROLL(16)
+    for (int i = 0; i < rows; ++i) {
+      auto hidden = hn::RebindMask(d, hn::Lt(query, hn::Set(di, operands.keyPositions[i])));
+      scores[i][j] = hn::IfThenElse(hidden, hn::Set(d, kMaskedScore), scores[i][j]);
     }
   }
 }
