@@ -199,7 +199,8 @@ void packQueries(const Task &task, int64_t head) {
   auto queries = headRows(inputs.forward.q, shape.q, task.batch, head);
   auto out = headRows(inputs.out, shape.out, task.batch, head);
   auto outGrad = headRows(inputs.outGrad, task.call.gradShape.outGrad, task.batch, head);
-  // All forms of a few rows are packed while they are in the cache, and the rows after them fetched.
+  // All forms of a few rows are packed while they are in the cache, and the rows after them
+  // fetched.
   constexpr int64_t ahead = 4 * kPackedQueries;
   for (int64_t query = 0; query < cut.queries; query += kPackedQueries) {
     int64_t count = std::clamp<int64_t>(shape.queryLength - query, 0, kPackedQueries);

@@ -31,16 +31,18 @@ constexpr int64_t kDepth = 512;
 constexpr int64_t kPackedDepth = 2048;
 constexpr int64_t kPackedWidth = 3072;
 /// Rows of C that are handed out at least.
-constexpr int64_t kUnitRows = 4 * kTileRows;
+constexpr int64_t kLeastRows = 4 * kTileRows;
 /// Rows of A that one thread packs at a time: with kDepth a good part of the second-level cache.
 constexpr int64_t kChunkRows = 22 * kTileRows;
 /// Up to this many columns a row of A is used too rarely to pay for packing it.
 constexpr int64_t kInPlaceColumns = 768;
+/// The same of a transposed A, whose lines in place hold more than a tile's rows.
+constexpr int64_t kTransposedColumns = 4 * kTileColumns;
 /// AVX-512 CPUs have second-level caches in which a chunk's rows in place stay as well as packed
 /// ones, unless their stride, a multiple of this many floats, puts them all into a few sets.
 constexpr int64_t kCompetingStride = 2048;
-/// Up to this many rows of a weight gradient a panel of B is used too rarely to pay for packing it,
-/// unless its stride, a multiple of this many floats, puts its rows into a few cache sets.
+/// Up to this many rows of C a panel of B is used too rarely to pay for packing it, unless its
+/// stride, a multiple of this many floats, puts its rows into a few cache sets.
 constexpr int64_t kInPlaceRows = 768;
 constexpr int64_t kCompetingPanelStride = 512;
 /// Panels of B that are packed together where their columns are adjacent.
@@ -70,7 +72,7 @@ struct Block {
   bool accumulate;
   float *packedB;
   float *packedA;        ///< a buffer per worker
-  bool inPlace;          ///< A
+  bool hasRowsInPlace;   ///< A
   bool hasPanelsInPlace; ///< B
   DepthBlocks depths;
 
@@ -159,6 +161,37 @@ void packB(ThreadPool &pool, const Block &block) {
   });
 }
 
+/// The left operand of a chunk's tiles in one depth block.
+struct LeftRows {
+  Left left;
+  const float *data;
+  int64_t tileStride; ///< from a tile's rows to the next tile's
+
+  /// Packs the rows, unless they are read in place.
+  LeftRows(const Block &block, int64_t row, int64_t rows, int64_t depthBlock, float *packed) {
+    const GemmShape &shape = block.shape;
+    int64_t k0 = depthBlock * block.depths.depth, depth = block.depthOf(depthBlock);
+    const float *from = block.a + (shape.transA ? k0 * shape.lda + row : row * shape.lda + k0);
+    if (block.hasRowsInPlace) {
+      left = shape.transA ? Left::transposed : Left::inPlace;
+      data = from;
+      tileStride = kTileRows * (shape.transA ? 1 : shape.lda);
+      return;
+    }
+    left = Left::packed;
+    data = packed;
+    tileStride = kTileRows * depth + kPanelPadding;
+    (shape.transA ? packColumnPanels : packRowPanels)(from, shape.lda, rows, depth, packed,
+                                                      tileStride);
+  }
+
+  TileFunction tile(int64_t rows, int64_t vectors) const {
+    return left == Left::packed    ? selectTile<Left::packed>(rows, vectors)
+           : left == Left::inPlace ? selectTile<Left::inPlace>(rows, vectors)
+                                   : selectTile<Left::transposed>(rows, vectors);
+  }
+};
+
 /// A tile at the right edge of C: computed beside it, because it is wider than what is left.
 void edgeTile(TileFunction function, int64_t rows, int64_t width, int64_t k, const float *a,
               int64_t lda, const float *b, int64_t ldb, float *c, int64_t ldc, bool accumulate) {
@@ -174,13 +207,8 @@ void computeChunk(const Block &block, int64_t row, int64_t rows, int64_t firstPa
                   int64_t lastPanel, float *packedA) {
   const GemmShape &shape = block.shape;
   for (int64_t depthBlock = 0; depthBlock < block.depths.count; ++depthBlock) {
-    int64_t k0 = depthBlock * block.depths.depth, depth = block.depthOf(depthBlock);
-    int64_t panelStride = kTileRows * depth + kPanelPadding;
-    if (shape.transA)
-      packColumnPanels(block.a + k0 * shape.lda + row, shape.lda, rows, depth, packedA,
-                       panelStride);
-    else if (!block.inPlace)
-      packRowPanels(block.a + row * shape.lda + k0, shape.lda, rows, depth, packedA, panelStride);
+    const int64_t depth = block.depthOf(depthBlock);
+    const LeftRows left(block, row, rows, depthBlock, packedA);
     bool accumulate = block.accumulate || depthBlock > 0;
     for (int64_t panel = firstPanel; panel < lastPanel; ++panel) {
       int64_t vectors = block.panelVectors(panel), width = block.panelWidth(panel);
@@ -192,10 +220,8 @@ void computeChunk(const Block &block, int64_t row, int64_t rows, int64_t firstPa
       float *c = block.c + row * shape.ldc + panel * kTileColumns;
       for (int64_t i = 0; i < rows; i += kTileRows, c += kTileRows * shape.ldc) {
         int64_t tileRows = std::min<int64_t>(kTileRows, rows - i);
-        const float *a = block.inPlace ? block.a + (row + i) * shape.lda + k0
-                                       : packedA + i / kTileRows * panelStride;
-        TileFunction function = block.inPlace ? selectTile<Left::inPlace>(tileRows, vectors)
-                                              : selectTile<Left::packed>(tileRows, vectors);
+        const float *a = left.data + i / kTileRows * left.tileStride;
+        TileFunction function = left.tile(tileRows, vectors);
         const float *next = coming.prefetched(block, depth, i / kTileRows);
         if (width == vectors * kLanes)
           function(depth, a, shape.lda, b.data, b.stride, c, shape.ldc, accumulate,
@@ -208,44 +234,45 @@ void computeChunk(const Block &block, int64_t row, int64_t rows, int64_t firstPa
   }
 }
 
-/// Rows that are handed out at a time: few enough to level the workers' speeds, or all that one
-/// worker gets, where that is a single chunk.
-int64_t unitRows(int64_t rows, int workers) {
-  int64_t share = ceilDiv(ceilDiv(rows, workers), kTileRows) * kTileRows;
-  return share <= kChunkRows ? std::max(share, kUnitRows) : kUnitRows;
+/// Rows that are handed out at a time: each worker gets equally many chunks, as large as may be,
+/// since every chunk reads all of B.
+int64_t chunkRows(int64_t rows, int workers) {
+  int64_t chunks = workers * ceilDiv(rows, workers * kChunkRows);
+  return std::max(ceilDiv(ceilDiv(rows, chunks), kTileRows) * kTileRows, kLeastRows);
 }
 
 void computeBlock(ThreadPool &pool, const Block &block) {
   if (!block.hasPanelsInPlace)
     packB(pool, block);
-  const int64_t handedOut = unitRows(block.shape.m, pool.size());
+  const int64_t handedOut = chunkRows(block.shape.m, pool.size());
   // Few rows for many threads: columns are divided too.
-  int64_t units = ceilDiv(block.shape.m, handedOut);
-  int64_t wanted = units == pool.size() ? 1 : ceilDiv(4 * pool.size(), units);
+  int64_t chunks = ceilDiv(block.shape.m, handedOut);
+  int64_t wanted = chunks % pool.size() == 0 ? 1 : ceilDiv(4 * pool.size(), chunks);
   int64_t groups = std::clamp<int64_t>(wanted, 1, block.panels());
   int64_t groupPanels = ceilDiv(block.panels(), groups);
   groups = ceilDiv(block.panels(), groupPanels);
-  pool.parallelFor(groups * units, [&](int64_t begin, int64_t end, int worker) {
-    float *packedA = block.packedA + worker * packedRowBlockFloats();
-    while (begin < end) {
-      int64_t group = begin / units, unit = begin % units;
-      int64_t taken = std::min({end - begin, units - unit, kChunkRows / handedOut});
-      int64_t row = unit * handedOut;
-      computeChunk(block, row, std::min(taken * handedOut, block.shape.m - row),
-                   group * groupPanels, std::min((group + 1) * groupPanels, block.panels()),
-                   packedA);
-      begin += taken;
-    }
-  });
+  pool.parallelFor(
+      groups * chunks,
+      [&](int64_t begin, int64_t end, int worker) {
+        float *packedA = block.packedA + worker * packedRowBlockFloats();
+        for (; begin < end; ++begin) {
+          int64_t group = begin / chunks, row = begin % chunks * handedOut;
+          computeChunk(block, row, std::min(handedOut, block.shape.m - row), group * groupPanels,
+                       std::min((group + 1) * groupPanels, block.panels()), packedA);
+        }
+      },
+      /*maxRange=*/1);
 }
 
 bool usesRowsInPlace(const GemmShape &shape) {
+  if (shape.transA)
+    return shape.n <= kTransposedColumns;
   bool compete = shape.lda % kCompetingStride == 0;
   return shape.n <= kInPlaceColumns || (HWY_TARGET == HWY_AVX3 && !compete);
 }
 
 bool usesPanelsInPlace(const GemmShape &shape) {
-  return shape.transA && !shape.transB && shape.m <= kInPlaceRows && shape.n % kLanes == 0 &&
+  return !shape.transB && shape.m <= kInPlaceRows && shape.n % kLanes == 0 &&
          shape.ldb % kCompetingPanelStride != 0;
 }
 
@@ -270,7 +297,7 @@ int64_t tiledWorkspaceBytes(const GemmShape &shape, int threads) {
 void gemmTiled(ThreadPool &pool, const GemmShape &shape, const float *a, const float *b, float *c,
                Workspace space) {
   Buffers buffers(space, shape, pool.size());
-  bool inPlace = !shape.transA && usesRowsInPlace(shape);
+  bool rowsInPlace = usesRowsInPlace(shape);
   bool panelsInPlace = usesPanelsInPlace(shape);
   for (int64_t matrix = 0; matrix < shape.batch; ++matrix) {
     const float *matrixA = a + matrix * shape.strideA, *matrixB = b + matrix * shape.strideB;
@@ -287,7 +314,7 @@ void gemmTiled(ThreadPool &pool, const GemmShape &shape, const float *a, const f
                     shape.accumulate || k0 > 0,
                     buffers.packedB,
                     buffers.packedA,
-                    inPlace,
+                    rowsInPlace,
                     panelsInPlace,
                     DepthBlocks(depth)};
         computeBlock(pool, block);

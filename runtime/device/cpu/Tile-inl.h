@@ -35,9 +35,13 @@ inline constexpr int kLineFloats = 16;
 
 /// How a tile reads its left operand.
 enum class Left {
-  packed,  ///< [k][rows]
-  inPlace, ///< rows of stride lda, k adjacent
+  packed,     ///< [k][rows]
+  inPlace,    ///< rows of stride lda, k adjacent
+  transposed, ///< the transpose in place: k rows of stride lda
 };
+
+/// How many steps ahead a transposed left operand is fetched: the hardware sees no stream in it.
+inline constexpr int64_t kTransposedAhead = 24;
 
 /// A tile's depth is unrolled by this; per step it prefetches one line.
 inline constexpr int64_t kTileUnroll = 4;
@@ -75,13 +79,16 @@ HWY_INLINE void tileSums(int64_t k, const float *HWY_RESTRICT a, int64_t lda,
       right[j] = hn::LoadU(d, b + j * kLanes);
     HWY_UNROLL(16)
     for (int i = 0; i < rows; ++i) {
-      FloatVector x =
-          hn::Set(d, left == Left::packed ? a[u * rows + i] : leftRows[i / 3][i % 3 * lda]);
+      FloatVector x = hn::Set(d, left == Left::packed    ? a[u * rows + i]
+                                 : left == Left::inPlace ? leftRows[i / 3][i % 3 * lda]
+                                                         : a[u * lda + i]);
       HWY_UNROLL(8)
       for (int j = 0; j < vectors; ++j)
         sums[i][j] = hn::MulAdd(x, right[j], sums[i][j]);
     }
     b += ldb;
+    if constexpr (left == Left::transposed)
+      __builtin_prefetch(a + (u + kTransposedAhead) * lda);
     if constexpr (left == Left::inPlace) {
       HWY_UNROLL(4)
       for (int g = 0; g < pointers; ++g) {
@@ -97,13 +104,13 @@ HWY_INLINE void tileSums(int64_t k, const float *HWY_RESTRICT a, int64_t lda,
     HWY_UNROLL(4)
     for (int64_t u = 0; u < kTileUnroll; ++u)
       step(u);
-    a += kTileUnroll * rows;
+    a += kTileUnroll * (left == Left::packed ? rows : lda);
     __builtin_prefetch(next, 0, 2);
     next += nextStride;
   }
   for (; p < k; ++p) {
     step(0);
-    a += rows;
+    a += left == Left::packed ? rows : lda;
   }
 }
 
