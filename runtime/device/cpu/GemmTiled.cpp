@@ -234,9 +234,11 @@ void computeChunk(const Block &block, int64_t row, int64_t rows, int64_t firstPa
   }
 }
 
-/// Rows that are handed out at a time: each worker gets equally many chunks, as large as may be,
-/// since every chunk reads all of B.
-int64_t chunkRows(int64_t rows, int workers) {
+/// Rows that are handed out at a time: few enough to level the workers' speeds, or chunks as large
+/// as may be, where each worker gets one or there is only one worker.
+int64_t unitRows(int64_t rows, int workers) {
+  if (workers > 1 && rows > workers * kChunkRows)
+    return kLeastRows;
   int64_t chunks = workers * ceilDiv(rows, workers * kChunkRows);
   return std::max(ceilDiv(ceilDiv(rows, chunks), kTileRows) * kTileRows, kLeastRows);
 }
@@ -244,24 +246,26 @@ int64_t chunkRows(int64_t rows, int workers) {
 void computeBlock(ThreadPool &pool, const Block &block) {
   if (!block.hasPanelsInPlace)
     packB(pool, block);
-  const int64_t handedOut = chunkRows(block.shape.m, pool.size());
+  const int64_t unit = unitRows(block.shape.m, pool.size());
   // Few rows for many threads: columns are divided too.
-  int64_t chunks = ceilDiv(block.shape.m, handedOut);
-  int64_t wanted = chunks % pool.size() == 0 ? 1 : ceilDiv(4 * pool.size(), chunks);
+  int64_t units = ceilDiv(block.shape.m, unit);
+  int64_t wanted = units % pool.size() == 0 ? 1 : ceilDiv(4 * pool.size(), units);
   int64_t groups = std::clamp<int64_t>(wanted, 1, block.panels());
   int64_t groupPanels = ceilDiv(block.panels(), groups);
   groups = ceilDiv(block.panels(), groupPanels);
   pool.parallelFor(
-      groups * chunks,
+      groups * units,
       [&](int64_t begin, int64_t end, int worker) {
         float *packedA = block.packedA + worker * packedRowBlockFloats();
-        for (; begin < end; ++begin) {
-          int64_t group = begin / chunks, row = begin % chunks * handedOut;
-          computeChunk(block, row, std::min(handedOut, block.shape.m - row), group * groupPanels,
+        while (begin < end) {
+          int64_t group = begin / units, first = begin % units;
+          int64_t taken = std::min(end - begin, units - first), row = first * unit;
+          computeChunk(block, row, std::min(taken * unit, block.shape.m - row), group * groupPanels,
                        std::min((group + 1) * groupPanels, block.panels()), packedA);
+          begin += taken;
         }
       },
-      /*maxRange=*/1);
+      /*maxRange=*/std::max<int64_t>(kChunkRows / unit, 1));
 }
 
 bool usesRowsInPlace(const GemmShape &shape) {
