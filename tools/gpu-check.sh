@@ -7,10 +7,10 @@
 #
 # BUILD is build, and FOLDER is BUILD/gpu-check, unless given; FOLDER.tar.gz is made beside it. `run`
 # does first what decides whether results are right: every instruction against the CPU's, what every
-# data plane must do, every generated kernel against the CPU's on random inputs, then the golden
-# models against PyTorch's float64; then what takes time, until the deadline: benchmarks by
-# importance, each with PyTorch on the same shapes, and where a step's time goes. Its last lines are
-# one table. --quick is one model for one step, for tests.
+# data plane must do, every generated kernel against the interpreter's numbers on random
+# inputs, then the golden models against PyTorch's float64; then what takes time, until the deadline:
+# benchmarks by importance, each with PyTorch on the same shapes, and where a step's time goes. Its
+# last lines are one table. --quick is one model for one step, for tests.
 #
 # Exit status: 0 all comparisons ended and are right, 1 something is wrong or a comparison did not end
 # before the deadline, 77 there is no GPU. Benchmarks may be left out.
@@ -48,19 +48,23 @@ benchmarks() {
     "8B-8layers-1024x4 models/llama3/8b.toml 4 1024 128256 dim=4096,layers=8,heads=32,kv=8,ffn=14336 --model.n_layers=8"
 }
 
-# name, job, options: programs whose kernels are compared with those of CPUs
+# name, job, options: programs whose kernels are compared with the interpreter's numbers. It can do only what
+# fits a host: of 1B and 8B one layer, with rows of their width, few tokens and few rows of the embedding (8B's
+# feed-forward is narrower: its kernels have no rows); and rows of logits of their vocabulary in a narrow model.
 kernels() {
-  local golden=$folder/jobs/untied-float32/job.toml
+  local golden=$folder/jobs/untied-float32/job.toml llama=$root/models/llama3
   printf '%s\n' "untied-float32 $golden --training.mixed_precision_param=float32"
   [ -n "$quick" ] || printf '%s\n' "untied-bfloat16 $golden --training.mixed_precision_param=bfloat16" \
-    "debugmodel $root/models/llama3/debugmodel.toml --training.mixed_precision_param=bfloat16" \
-    "1B-1024x1 $root/models/llama3/1b.toml --training.seq_len=1024 --training.mixed_precision_param=bfloat16"
+    "debugmodel $llama/debugmodel.toml --training.mixed_precision_param=bfloat16" \
+    "vocabulary $llama/debugmodel.toml --model.vocab_size=128256 --model.n_layers=1 --model.dim=128 --model.n_heads=8 --model.n_kv_heads=8 --training.local_batch_size=1 --training.seq_len=512 --training.mixed_precision_param=bfloat16" \
+    "1B-layer $llama/1b.toml --model.vocab_size=512 --model.n_layers=1 --training.seq_len=512 --training.mixed_precision_param=bfloat16" \
+    "8B-layer $llama/8b.toml --model.vocab_size=512 --model.n_layers=1 --model.ffn_hidden_dim=4096 --training.seq_len=256 --training.mixed_precision_param=bfloat16"
 }
 
 pack() {
   set -e
   . "$here/common.sh"
-  local name precision target job rows seq vocabulary shapes options
+  local name precision target job rows seq vocabulary shapes options program seed
   folder=${folder:-$build/gpu-check}
   rm -rf "$folder"
   mkdir -p "$folder"/{bin,lib,test/e2e,test/golden,test/gpu,jobs}
@@ -86,19 +90,20 @@ pack() {
     python3 "$root/test/e2e/golden.py" "$build" "$name" "$folder/jobs/$name-$precision" \
       $([ "$precision" = float32 ] || echo bfloat16) "target=$target" phase=compile
   done < <(goldens)
+  # Of the random numbers that kernels are compared on: other ones in each pack.
+  if [ -n "$quick" ]; then seed=1; else seed=$(date +%s%N); fi
   while read -r name job options; do
-    for target in cpu:x86-64-v3 cuda:sm_90; do
-      "$build/bin/titan-compile" "$job" --target="$target" --world-size 1 $options \
-        -o "$folder/jobs/kernels-$name-${target%%:*}.tbin"
-    done
+    program=$folder/jobs/kernels-$name
+    "$build/bin/titan-compile" "$job" --target=cuda:sm_90 --world-size 1 $options -o "$program.tbin"
+    "$build/bin/titan-compile" "$job" --target=cuda:sm_90 --world-size 1 $options --compile-to=exec -o "$program.mlir"
+    "$build/gpu/KernelNumbers" "$program.mlir" "$seed" "$program.safetensors"
+    rm "$program.mlir"
   done < <(kernels)
   [ -n "$quick" ] || while read -r name job rows seq vocabulary shapes options; do
     "$build/bin/titan-compile" "$root/$job" --target=cuda:sm_90 --world-size 1 -o "$folder/jobs/$name.tbin" \
       --training.local_batch_size="$rows" --training.seq_len="$seq" \
       --training.mixed_precision_param=bfloat16 $options
   done < <(benchmarks)
-  # Of the random numbers that kernels are compared on.
-  if [ -n "$quick" ]; then echo 1; else date +%s%N; fi >"$folder/seed"
   tar -C "$(dirname "$folder")" -czf "$folder.tar.gz" "$(basename "$folder")"
   local bytes
   bytes=$(stat -c %s "$folder.tar.gz")
@@ -209,10 +214,9 @@ run() {
   [ -n "$quick" ] || [ "$(nvidia-smi -L 2>/dev/null | wc -l)" -lt 2 ] ||
     proof "collectives between these GPUs" 30 100 env TITAN_TEST_GPU=1 "$here/bin/NcclConformanceTests"
   # Small programs first.
-  for name in $(ls -rS "$here"/jobs/kernels-*-cuda.tbin); do
-    name=$(basename "$name" -cuda.tbin)
-    proof "$name" 20 90 "$here/bin/GpuCheck" kernels "$here/jobs/$name-cpu.tbin" "$here/jobs/$name-cuda.tbin" \
-      "$(cat "$here/seed")"
+  for name in $(ls -rS "$here"/jobs/kernels-*.tbin); do
+    name=$(basename "$name" .tbin)
+    proof "$name" 20 90 "$here/bin/GpuCheck" kernels "$here/jobs/$name.tbin" "$here/jobs/$name.safetensors"
   done
   [ -n "$quick" ] || row "attention, cuDNN and own kernels" 20 60 "$here/bin/GpuCheck" attention
   while read -r name precision target; do

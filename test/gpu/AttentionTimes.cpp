@@ -1,6 +1,7 @@
 // Attention in bfloat16 at a length where its flops count.
 #include "test/gpu/Alone.h"
 #include "test/gpu/GpuTools.h"
+#include "test/gpu/RandomNumbers.h"
 
 #include <cstdio>
 

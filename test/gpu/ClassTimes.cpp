@@ -10,6 +10,7 @@
 #include "runtime/exec/Liveness.h"
 #include "test/gpu/Alone.h"
 #include "test/gpu/GpuTools.h"
+#include "test/gpu/RandomNumbers.h"
 
 #include <algorithm>
 #include <cstdio>

@@ -3,7 +3,6 @@
 #include "test/gpu/GpuTools.h"
 
 #include <cstdio>
-#include <cstdlib>
 #include <span>
 #include <string>
 
@@ -29,24 +28,23 @@ static StatusOr<bool> run(std::span<const std::string> arguments) {
   options.searchesGemms = arguments[0] == "classes";
   TITAN_ASSIGN_OR_RETURN(const CudaPlugin plugin, openCudaDevice(options));
   std::printf("%s\n", plugin.device->describe().c_str());
-  const std::string &file = arguments[arguments[0] == "classes" ? 1 : 2];
-  TITAN_ASSIGN_OR_RETURN(const auto program, format::ProgramFile::open(file));
+  TITAN_ASSIGN_OR_RETURN(const auto program, format::ProgramFile::open(arguments[1]));
   if (arguments[0] == "classes") {
     TITAN_RETURN_IF_ERROR(gpu::timeClasses(program.program(), *plugin.device));
     return true;
   }
-  TITAN_ASSIGN_OR_RETURN(const auto onCpu, format::ProgramFile::open(arguments[1]));
-  return gpu::checkKernels(onCpu.program(), program.program(), *plugin.device,
-                           std::strtoull(arguments[3].c_str(), nullptr, 10));
+  TITAN_ASSIGN_OR_RETURN(const auto numbers, Safetensors::open(arguments[2]));
+  return gpu::checkKernels(program.program(), numbers, *plugin.device);
 }
 
 int main(int argc, char **argv) {
   const std::vector<std::string> arguments(argv + 1, argv + argc);
-  if (!(arguments.size() == 4 && arguments[0] == "kernels") &&
+  if (!(arguments.size() == 3 && arguments[0] == "kernels") &&
       !(arguments.size() == 2 && arguments[0] == "classes") &&
       !(arguments.size() == 1 && arguments[0] == "attention")) {
     std::fprintf(stderr,
-                 "usage: GpuCheck kernels CPU.tbin GPU.tbin SEED | classes GPU.tbin | attention\n");
+                 "usage: GpuCheck kernels GPU.tbin NUMBERS.safetensors | classes GPU.tbin | "
+                 "attention\n");
     return 1;
   }
   const auto isRight = run(arguments);

@@ -1,29 +1,16 @@
 // What tools/gpu-check.sh runs on a machine with a GPU, beside tests and training.
 #pragma once
 
+#include "runtime/base/Safetensors.h"
 #include "runtime/device/Device.h"
-
-#include <bit>
-#include <map>
-#include <tuple>
 
 namespace titan::gpu {
 
-/// The same for the same numbers; each bit looks random.
-inline uint64_t randomBits(uint64_t seed, uint64_t index) {
-  uint64_t x = (seed + 1) * 0x9e3779b97f4a7c15 + index;
-  x = (x ^ (x >> 30)) * 0xbf58476d1ce4e5b9;
-  x = (x ^ (x >> 27)) * 0x94d049bb133111eb;
-  return x ^ (x >> 31);
-}
-
-/// A number from 0 to below 1, of some random bits.
-inline float unitOf(uint64_t bits) { return static_cast<float>(bits >> 40) * 0x1p-24f; }
-
-/// Compares all kernels of two programs of one job on random numbers, which `seed` chooses; prints
-/// what is wrong and a summary; whether nothing is.
-StatusOr<bool> checkKernels(const format::Program &cpuProgram, const format::Program &gpuProgram,
-                            Device &gpuDevice, uint64_t seed);
+/// Runs all kernels of a program on random numbers and compares them with what the reference
+/// interpreter has of these: a file of KernelNumbers for the same job. Prints what is wrong and a
+/// summary; whether nothing is. Fails where the file is not of this program.
+StatusOr<bool> checkKernels(const format::Program &program, const Safetensors &numbers,
+                            Device &device);
 
 /// Measures the GPU's rates, then each instruction of a training step on random tokens, and prints
 /// where the step's time goes: by class, beside what bytes and flops allow at those rates.

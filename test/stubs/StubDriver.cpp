@@ -8,7 +8,7 @@
 // Environment: TITAN_STUB_GPUS (how many the host has, 1), CUDA_VISIBLE_DEVICES (those that are
 // seen, by number: all), TITAN_STUB_CAPABILITY (120: 12.0), TITAN_STUB_DRIVER (13000),
 // TITAN_STUB_MEMORY (bytes, 8 GiB, of all GPUs together), TITAN_STUB_CONNECTIONS (hardware queues
-// that cuInit asks for, 1).
+// that cuInit asks for, 1), TITAN_STUB_IDLE_KERNEL (whose launches do nothing, none).
 #include "test/stubs/StubState.h"
 
 #include <algorithm>

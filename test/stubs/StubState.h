@@ -48,6 +48,7 @@ struct ExecutableGraphObject {
 
 struct FunctionObject {
   const stub::PtxFunction *function;
+  bool isIdle; ///< its launches do nothing
 };
 
 struct ModuleObject {
