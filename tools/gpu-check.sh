@@ -197,7 +197,7 @@ run() {
   export VIRTUAL_ENV here
   export -f batches benchmark # a row is a command that timeout starts
   # For the conformance suite, as titan-run sets it.
-  export CUDA_DEVICE_MAX_CONNECTIONS=${CUDA_DEVICE_MAX_CONNECTIONS:-32}
+  export CUDA_DEVICE_MAX_CONNECTIONS=${CUDA_DEVICE_MAX_CONNECTIONS:-32} NCCL_RUNTIME_CONNECT=${NCCL_RUNTIME_CONNECT:-0}
   # Fails at its data at the latest.
   reason=$(timeout -s KILL 60 "$here/bin/titan-run" "$here/jobs/untied-float32/model.tbin" 2>&1)
   if grep -q -E "driver is missing|CUDA_ERROR_NO_DEVICE" <<<"$reason"; then

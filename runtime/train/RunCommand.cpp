@@ -122,7 +122,7 @@ Status runProgram(Run &run, ProcessRank *process, int worldSize,
     return okStatus();
   }
   if (isForGpus(program))
-    widenGpuQueues();
+    setGpuEnvironment();
   for (const std::string &note : run.job.notes)
     logger.info("{}", note);
   TrainerOptions options;

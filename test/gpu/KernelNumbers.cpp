@@ -112,8 +112,10 @@ public:
   Status write(const std::string &path) const {
     std::vector<TensorView> views;
     for (const Tensor &it : tensors)
-      views.push_back(
-          {it.name, it.type, {static_cast<int64_t>(it.bytes.size()) / byteSize(it.type)}, it.bytes});
+      views.push_back({it.name,
+                       it.type,
+                       {static_cast<int64_t>(it.bytes.size()) / byteSize(it.type)},
+                       it.bytes});
     return writeSafetensors(path, views, {{"seed", std::to_string(seed)}, {"left", left}});
   }
 

@@ -65,10 +65,10 @@ public:
     if (sample == number - 1)
       return elements - 1;
     const int64_t begin = sample * elements / number, end = (sample + 1) * elements / number;
-    return sample == 0 ? 0
-                       : begin + static_cast<int64_t>(
-                                     randomBits(seed, static_cast<uint64_t>(sample)) %
-                                     static_cast<uint64_t>(end - begin));
+    return sample == 0
+               ? 0
+               : begin + static_cast<int64_t>(randomBits(seed, static_cast<uint64_t>(sample)) %
+                                              static_cast<uint64_t>(end - begin));
   }
 
 private:

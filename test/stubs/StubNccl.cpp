@@ -2,9 +2,11 @@
 // one host. A group of calls is done when all ranks of its communicator have enqueued theirs and
 // everything before it in their streams is done; sums go in the order of the ranks. It refuses what
 // NCCL's documentation forbids: a GPU twice in a communicator, calls while something is in
-// progress, memory that a GPU cannot access.
+// progress, memory that a GPU cannot access; and anything before the GPU is done with the first
+// exchange of two ranks, in which they connect.
 //
-// Environment: TITAN_STUB_NCCL (22809), the version.
+// Environment: TITAN_STUB_NCCL (22809), the version; TITAN_STUB_CONNECT: if set, communicators are
+// refused that would connect in their first collective (NCCL_RUNTIME_CONNECT other than 0).
 #include "test/stubs/StubClique.h"
 #include "test/stubs/StubDriver.h"
 
@@ -43,6 +45,7 @@ struct Part {
   std::shared_ptr<bool> isAborted;
   Stream stream = nullptr;
   uint64_t position = 0;
+  bool connects = false;  ///< two ranks, in their first exchange
   bool isAwaited = false; ///< its turn has come, and somebody waits
   bool isPublished = false;
 
@@ -124,6 +127,9 @@ int issue(Group &issued) {
     return kNcclSuccess; // an empty group
   if (communicator->isInProgress || communicator->isFinalized || *communicator->isAborted)
     return kNcclInvalidUsage;
+  for (const std::shared_ptr<Part> &other : state().parts)
+    if (other->connects && !other->isOver() && other->own().ordinal == titanStubCurrentGpu())
+      return kNcclInvalidUsage;
   auto part = std::make_shared<Part>();
   part->clique = communicator->clique;
   part->rank = communicator->rank;
@@ -134,7 +140,8 @@ int issue(Group &issued) {
   const int result =
       titanStubEnqueueShared(issued.stream, [part] { return part->attend(); }, &part->position);
   const CallKind kind = part->calls.front().kind;
-  communicator->meets = part->number == 1 && (kind == CallKind::send || kind == CallKind::receive);
+  communicator->meets = part->connects =
+      part->number == 1 && (kind == CallKind::send || kind == CallKind::receive);
   communicator->isInProgress = true;
   part->own().issued = part->number;
   state().parts.push_back(std::move(part));
@@ -205,6 +212,9 @@ int ncclCommInitRankConfig(NcclHandle *communicator, int ranks, NcclId id, int r
   if (config->size < sizeof(NcclConfig) || config->magic != 0xcafebeef || config->blocking != 0 ||
       ranks < 1 || rank < 0 || rank >= ranks)
     return kNcclInvalidArgument;
+  if (const char *connect = std::getenv("NCCL_RUNTIME_CONNECT");
+      std::getenv("TITAN_STUB_CONNECT") && std::string(connect ? connect : "1") != "0")
+    return kNcclInvalidUsage;
   const std::shared_ptr<Clique> clique = Clique::open(id, ranks);
   if (!clique)
     return kNcclRemoteError;

@@ -11,6 +11,7 @@
 #include <mutex>
 #include <set>
 #include <string>
+#include <thread>
 
 namespace titan::cuda {
 
@@ -36,6 +37,7 @@ struct EventObject {
   uint64_t position = 0; ///< of its stream, when that many operations are done
   double milliseconds = 0;
   bool isTimed = false;
+  std::thread::id recorder;
 };
 
 struct GraphObject {

@@ -84,6 +84,7 @@ Result cuEventRecord(EventHandle event, Stream stream) {
   event->stream = stream;
   event->position = stream->enqueued;
   event->milliseconds = stream->milliseconds;
+  event->recorder = std::this_thread::get_id();
   return kSuccess;
 }
 
@@ -91,6 +92,11 @@ Result cuEventQuery(EventHandle event) {
   TITAN_ENTER(true);
   if (!it.events.contains(event))
     return kInvalidHandle;
+  // Who put work into a stream and asks for its end waits for it; a watchdog looks on.
+  if (event->stream && event->recorder == std::this_thread::get_id())
+    it.drain(*event->stream, event->position);
+  if (it.sticky != kSuccess)
+    return it.sticky;
   return event->stream && event->stream->done < event->position ? kNotReady : kSuccess;
 }
 

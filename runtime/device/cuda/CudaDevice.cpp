@@ -118,12 +118,14 @@ Status CudaDevice::start() {
   // A launcher may show each process its own GPU alone.
   const int ordinal = count == 1 && options.gpusOfProcess == 1 ? 0 : options.ordinal;
   if (ordinal >= count)
-    return invalidArgument("GPU " + std::to_string(ordinal) +
-                           " does not exist: the driver "
-                           "shows " +
-                           std::to_string(count) + (count == 1 ? " GPU" : " GPUs") +
-                           ", and each rank needs one; compile the job for as many ranks, or see "
-                           "CUDA_VISIBLE_DEVICES");
+    return invalidArgument(
+        "GPU " + std::to_string(ordinal) +
+        " does not exist: the driver "
+        "shows " +
+        std::to_string(count) + (count == 1 ? " GPU" : " GPUs") + ", and each rank needs one; " +
+        (options.gpusOfProcess == 1 ? "start at most as many processes on a host as it has GPUs"
+                                    : "compile the job for as many ranks") +
+        ", or see CUDA_VISIBLE_DEVICES");
   TITAN_CUDA_CHECK(driver, cuDeviceGet(&device, ordinal));
   TITAN_RETURN_IF_ERROR(describeDevice());
   TITAN_RETURN_IF_ERROR(findPeers(std::min(options.gpusOfProcess, count)));

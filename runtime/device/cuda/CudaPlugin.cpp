@@ -10,8 +10,9 @@ static constexpr PluginDescription kPlugin = {
     "; programs for GPUs run through this plugin of Titan: build the target titan_cuda, or compile "
     "the job with --target=cpu"};
 
-void widenGpuQueues() {
+void setGpuEnvironment() {
   ::setenv("CUDA_DEVICE_MAX_CONNECTIONS", "32", /*replace=*/0); // the most that there are
+  ::setenv("NCCL_RUNTIME_CONNECT", "0", /*replace=*/0);
 }
 
 StatusOr<CudaPlugin> openCudaDevice(const GpuOptions &options) {

@@ -60,11 +60,14 @@ struct CudaPlugin {
   StatusOr<std::unique_ptr<DataPlane>> connect() const;
 };
 
-/// Lets each stream of a GPU have a queue of its own in hardware: of the driver's 8, streams share
-/// some, and a transfer could wait in one behind a transfer that itself waits for its peer. For the
-/// environment, where what the user has set stays; before the process opens a GPU, and while no
-/// other thread reads the environment.
-void widenGpuQueues();
+/// Sets what NVIDIA's libraries read in the environment, but for what the user has set:
+/// - CUDA_DEVICE_MAX_CONNECTIONS = 32, so that each stream of a GPU has a queue of its own in
+///   hardware: of the driver's 8, streams share some, and a transfer could wait in one behind a
+///   transfer that itself waits for its peer.
+/// - NCCL_RUNTIME_CONNECT = 0: the ranks of a group connect when their communicator is made, not in
+///   their first collective, where hosts would wait for each other in the middle of a step.
+/// Before the process opens a GPU, and while no other thread reads the environment.
+void setGpuEnvironment();
 
 /// Opens a GPU. Errors (unavailable) say what is missing: the plugin, the driver, a GPU, or a
 /// library. A device is used by one thread at a time, the one that opened it.

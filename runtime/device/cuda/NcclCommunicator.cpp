@@ -149,9 +149,23 @@ Status NcclCommunicator::settle(NcclChannel &channel, Clock::time_point deadline
   });
 }
 
-/// Waits for the other ranks of a channel while programs are loaded.
-Status NcclCommunicator::awaitPeers(NcclChannel &channel, Clock::time_point deadline) {
-  const Status status = settle(channel, deadline);
+/// Waits for the other ranks of a channel while programs are loaded: until nothing is in progress,
+/// and the GPU has come to `event`, unless that is null.
+Status NcclCommunicator::awaitPeers(NcclChannel &channel, EventHandle event,
+                                    Clock::time_point deadline) {
+  Status status = settle(channel, deadline);
+  if (status.ok() && event)
+    status = waitUntil(deadline, [&]() -> StatusOr<bool> {
+      const std::lock_guard lock(mutex);
+      TITAN_ASSIGN_OR_RETURN(const bool settled, isSettled(channel));
+      if (!settled)
+        return false;
+      const Result result = context->driver().cuEventQuery(event);
+      if (result == kNotReady)
+        return false;
+      TITAN_RETURN_IF_ERROR(context->driver().check(result, "cuEventQuery"));
+      return true;
+    });
   if (status.code() != StatusCode::deadlineExceeded)
     return status.withContext(description);
   context->fail({StatusCode::deadlineExceeded, "rank " + std::to_string(context->store.rank) +
@@ -164,7 +178,7 @@ Status NcclCommunicator::finishConnect(Clock::time_point deadline) {
   for (auto &[ends, channel] : channels) {
     if (channel->isConnected)
       continue;
-    TITAN_RETURN_IF_ERROR(awaitPeers(*channel, deadline));
+    TITAN_RETURN_IF_ERROR(awaitPeers(*channel, nullptr, deadline));
     const std::lock_guard lock(mutex);
     channel->isConnected = true;
   }
@@ -190,7 +204,13 @@ Status NcclCommunicator::exchangeFirst(Clock::time_point deadline) {
       TITAN_RETURN_IF_ERROR(check(result, "the first exchange", *channel));
       TITAN_RETURN_IF_ERROR(ended);
     }
-    TITAN_RETURN_IF_ERROR(awaitPeers(*channel, deadline));
+    TITAN_RETURN_IF_ERROR(awaitPeers(*channel, nullptr, deadline));
+    {
+      // Only now the library has put the exchange into the stream.
+      const std::lock_guard lock(mutex);
+      TITAN_CUDA_CHECK(context->driver(), cuEventRecord(channel->ready, channel->stream));
+    }
+    TITAN_RETURN_IF_ERROR(awaitPeers(*channel, channel->ready, deadline));
     channel->isPaired = true;
   }
   return okStatus();

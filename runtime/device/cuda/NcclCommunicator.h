@@ -14,7 +14,8 @@ struct NcclChannel {
   bool isConnected = false;
   bool isPaired = false; ///< two ranks have had their first exchange
   Stream stream = nullptr;
-  EventHandle ready = nullptr; ///< the compute stream has come to the latest start
+  EventHandle ready = nullptr; ///< the compute stream has come to the latest start; before the
+                               ///< first, the channel's stream to the end of the first exchange
   uint64_t sequence = 0;       ///< of the latest start
 };
 
@@ -38,7 +39,8 @@ public:
   Status beginConnect(EventCount::Clock::time_point deadline);
   Status finishConnect(EventCount::Clock::time_point deadline);
   /// NCCL connects two ranks in their first exchange, for which both hosts wait: here, one channel
-  /// after another in an order that all ranks have, so that no start has to.
+  /// after another in an order that all ranks have, so that no start has to. Also waits for the
+  /// GPU, where an exchange that is not done might hold up the next.
   Status exchangeFirst(EventCount::Clock::time_point deadline);
   /// Looks for failures, operations that take too long, and channels to end after a failure; of the
   /// watchdog.
@@ -66,7 +68,7 @@ private:
   bool hasBegun(const NcclChannel &channel);
   StatusOr<bool> isSettled(NcclChannel &channel);
   Status settle(NcclChannel &channel, Clock::time_point deadline);
-  Status awaitPeers(NcclChannel &channel, Clock::time_point deadline);
+  Status awaitPeers(NcclChannel &channel, EventHandle event, Clock::time_point deadline);
   Status enqueue(Operation &operation, std::span<std::byte *const> bases);
   Status record(Operation &operation);
   std::string describe(const Operation &operation) const;
