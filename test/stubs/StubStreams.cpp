@@ -92,12 +92,12 @@ Result cuEventQuery(EventHandle event) {
   TITAN_ENTER(true);
   if (!it.events.contains(event))
     return kInvalidHandle;
-  // Who put work into a stream and asks for its end waits for it; a watchdog looks on.
-  if (event->stream && event->recorder == std::this_thread::get_id())
+  if (!event->stream || event->stream->done >= event->position)
+    return kSuccess;
+  // Who put work into a stream and asks again for its end waits for it; a watchdog looks on.
+  if (event->recorder == std::this_thread::get_id())
     it.drain(*event->stream, event->position);
-  if (it.sticky != kSuccess)
-    return it.sticky;
-  return event->stream && event->stream->done < event->position ? kNotReady : kSuccess;
+  return kNotReady;
 }
 
 Result cuEventSynchronize(EventHandle event) {
