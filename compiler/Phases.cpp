@@ -36,6 +36,7 @@ static void buildStepPhase(OpPassManager &passes, const JobConfig &job, const Ph
   passes.addPass(createBuildOptimizer(options));
   passes.addPass(createPropagateShardings());
   passes.addPass(createGatherPerStep());
+  passes.addPass(createKeepCasts());
 }
 
 RematerializeOptions getRematerializeOptions(const JobConfig &job, const PhaseTarget &target) {

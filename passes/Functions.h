@@ -22,6 +22,8 @@ inline constexpr llvm::StringLiteral kBackwardWeight = "bwd_weight";
 inline constexpr llvm::StringLiteral kPrologue = "prologue";
 inline constexpr llvm::StringLiteral kUpdate = "update";
 inline constexpr llvm::StringLiteral kUnshard = "unshard";
+/// Computes what is kept of parameters beside them, after these have been written from outside.
+inline constexpr llvm::StringLiteral kDerive = "derive";
 /// Of pipelines: what a rank adds to the gradient norm, and what all ranks know of the step.
 inline constexpr llvm::StringLiteral kGradientSquares = "gradient_squares";
 inline constexpr llvm::StringLiteral kTotals = "totals";

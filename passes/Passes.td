@@ -44,6 +44,51 @@ def CastPrecision : Pass<"titan-cast-precision", "::mlir::ModuleOp"> {
   let dependentDialects = ["::titan::TitanDialect"];
 }
 
+def KeepCasts : Pass<"titan-keep-casts", "::mlir::ModuleOp"> {
+  let summary = "keep narrow copies of the parameters, which the optimizer writes";
+  let description = [{
+    A pointwise function of a parameter alone whose result is of a narrower type, such as the cast to
+    bfloat16 of titan-cast-precision, is computed once a step instead of in each function that uses
+    it: it becomes a variable, `bf16.NAME`, laid out and stored like its parameter. Whatever stores
+    the parameter stores the copy too, from the value that is at hand: the optimizer's kernel writes
+    both. A gather of the copy reads it where it lies.
+
+    A new function `@derive`, or `@derive.r` for pipeline rank r, computes the copies from the
+    parameters. It runs when these have been written from outside: after initialization, and after
+    parameters have been loaded. Copies cost memory beside the parameters, 2 bytes for each of a
+    rank's elements. What reads the parameter itself stays as it is.
+
+    Input:
+    ```mlir
+    titan.variable parameter @w : tensor<8x4xf32>
+    func.func @fwd(%x: tensor<6x4xbf16>) -> tensor<6x8xbf16> {
+      %w = titan.load @w : tensor<8x4xf32>
+      %c = titan.cast %w : tensor<8x4xf32> -> tensor<8x4xbf16>
+      %y = titan.einsum "td,nd->tn" %x, %c : ...
+    func.func @update() {
+      ...
+      titan.store %new, @w : tensor<8x4xf32>
+    ```
+    Output:
+    ```mlir
+    titan.variable derived @bf16.w : tensor<8x4xbf16>
+    func.func @fwd(%x: tensor<6x4xbf16>) -> tensor<6x8xbf16> {
+      %c = titan.load @bf16.w : tensor<8x4xbf16>
+      %y = titan.einsum "td,nd->tn" %x, %c : ...
+    func.func @update() {
+      ...
+      titan.store %new, @w : tensor<8x4xf32>
+      %copy = titan.cast %new : tensor<8x4xf32> -> tensor<8x4xbf16>
+      titan.store %copy, @bf16.w : tensor<8x4xbf16>
+    func.func @derive() {
+      %w = titan.load @w : tensor<8x4xf32>
+      %c = titan.cast %w : tensor<8x4xf32> -> tensor<8x4xbf16>
+      titan.store %c, @bf16.w : tensor<8x4xbf16>
+    ```
+  }];
+  let dependentDialects = ["::titan::TitanDialect", "::mlir::func::FuncDialect"];
+}
+
 //===----------------------------------------------------------------------===//
 // sharding
 //===----------------------------------------------------------------------===//

@@ -111,6 +111,14 @@ Value GpuStageEmitter::allocateShared(int64_t elements) {
   auto space = gpu::AddressSpaceAttr::get(builder.getContext(), gpu::AddressSpace::Workgroup);
   auto type = MemRefType::get({elements}, builder.getF32Type(), MemRefLayoutAttrInterface(), space);
   gpu::GPUFuncOp function = frame.function;
+  // A block runs one kernel of a batch: these share what each has allocated.
+  if (numShared < function.getNumWorkgroupAttributions()) {
+    BlockArgument memory = function.getWorkgroupAttributions()[numShared++];
+    if (cast<MemRefType>(memory.getType()).getNumElements() < elements)
+      memory.setType(type);
+    return memory;
+  }
+  ++numShared;
   Value memory = function.addWorkgroupAttribution(type, loc);
   function.setWorkgroupAttributionAttr(function.getNumWorkgroupAttributions() - 1,
                                        LLVM::LLVMDialect::getAlignAttrName(),

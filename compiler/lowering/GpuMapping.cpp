@@ -11,9 +11,10 @@ namespace titan {
 /// Rows up to this many vectors are a warp's: four for each lane.
 static constexpr int64_t kWarpVectors = 128;
 static constexpr int64_t kWarpsPerBlock = 8;
-static constexpr int64_t kMaxThreads = 1024;
+/// Of a block. Two or three of these share a multiprocessor, so that some compute while others wait at
+/// a barrier; with 1024 threads ptxas spills registers to have two.
+static constexpr int64_t kMaxThreads = 512;
 static constexpr int64_t kFlatThreads = 256;
-static constexpr int64_t kReducingThreads = 512;
 /// Blocks that walk a long flat space: several for each multiprocessor.
 static constexpr int64_t kMaxFlatBlocks = 4096;
 
@@ -154,7 +155,7 @@ GpuMapping mapFlat(KernelOp kernel, const Stage &stage, bool reduces, int64_t th
   mapping.widths = {width};
   const int64_t vectors = stage.units / width;
   mapping.threads =
-      std::max(threads, powerOfTwo(vectors, kWarp, reduces ? kReducingThreads : kFlatThreads));
+      std::max(threads, powerOfTwo(vectors, kWarp, reduces ? kMaxThreads : kFlatThreads));
   mapping.group = mapping.threads;
   mapping.blocks =
       reduces ? stage.blocks
@@ -184,8 +185,7 @@ GpuMapping mapRows(KernelOp kernel, const Stage &stage, bool reduces) {
   // A column's partial sum belongs to one thread, which is why its block takes rows one by one.
   const bool isBlock = vectors > kWarpVectors || hasColumnSums || mapping.separateNests;
   if (isBlock) {
-    // One or two vectors for each thread; rows so long that it takes more get the largest block.
-    mapping.threads = powerOfTwo(vectors, kWarp, vectors > 8 * kMaxThreads ? kMaxThreads : 512);
+    mapping.threads = powerOfTwo(vectors, kWarp, kMaxThreads);
     mapping.group = mapping.threads;
   } else {
     mapping.group = powerOfTwo(vectors, 1, kWarp);

@@ -147,6 +147,7 @@ private:
   std::vector<BlockSum> blockSums;
   llvm::DenseMap<unsigned, ColumnSum> columnSums; // by cross reduction
   int64_t sharedBytes = 0;                        // of column sums
+  unsigned numShared = 0;                         // pieces of shared memory
   std::optional<GpuReduction> reduction;
 };
 

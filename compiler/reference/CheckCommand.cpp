@@ -25,7 +25,7 @@ Two functions, or one function in two phases: results and stored variables are e
   --function NAME       the function of the first file
   --against NAME        the function of the last file (default: the same name)
 Whole training steps: @prologue, @fwd, @bwd, @update leave equal variables in two files
-  --step
+  --step                one step, or --steps N
   --gradients           instead, @bwd's gradients in the last file equal finite differences of
                         @loss in the first
 Training against reference numbers PREFIX.json, PREFIX.{init,batches,float64}.safetensors; prints
@@ -80,7 +80,7 @@ static Status setOption(StringRef option, StringRef value, CheckOptions &options
   else if (option == "--tolerance")
     return parseNumber(option, value, options.tolerance);
   else if (option == "--steps")
-    return parseNumber(option, value, options.steps);
+    return parseNumber(option, value, options.steps.emplace());
   else if (option == "--random")
     return parseNumber(option, value, options.random.emplace());
   else
@@ -100,6 +100,8 @@ static Status checkCombination(const CheckOptions &options) {
     return invalidArgument("expects one of --function, --step, --gradients and --golden");
   if (options.files.size() == 2 && !options.golden.empty())
     return invalidArgument("--golden: expects one file, found two");
+  if (options.step && options.steps && *options.steps < 1)
+    return invalidArgument(llvm::formatv("--steps: expects at least 1, found {0}", *options.steps));
   if (options.files.size() == 1 && options.step)
     return invalidArgument("--step: expects two files to compare, found one");
   if (options.files.size() == 1 && !options.function.empty() && options.against.empty())
@@ -156,7 +158,8 @@ StatusOr<Program> loadProgram(const std::string &file, const CheckOptions &optio
   program.interpreter = std::make_unique<Interpreter>(
       *program.module, InterpreterOptions{options.precision, options.seed});
   if (options.golden.empty() &&
-      failed(randomizeVariables(*program.module, *program.interpreter, options.seed)))
+      (failed(randomizeVariables(*program.module, *program.interpreter, options.seed)) ||
+       failed(callFamily(*program.interpreter, names::kDerive))))
     return evaluationFailed(program);
   return program;
 }
@@ -260,8 +263,9 @@ Status compareSteps(Program &first, Program &second, const CheckOptions &options
   if (failed(inputs))
     return evaluationFailed(first);
   for (Program *program : {&first, &second})
-    if (failed(runStep(*program->interpreter, *inputs)))
-      return evaluationFailed(*program);
+    for (int64_t step = 0; step < options.steps.value_or(1); ++step)
+      if (failed(runStep(*program->interpreter, *inputs)))
+        return evaluationFailed(*program);
   return compareVariables(first, second, deviation);
 }
 
@@ -305,7 +309,7 @@ Status runCheck(const CheckOptions &options, MLIRContext &context, raw_ostream &
   if (!options.golden.empty()) {
     TITAN_ASSIGN_OR_RETURN(
         const GoldenResult found,
-        trainAgainstGolden(*first.module, *first.interpreter, options.golden, options.steps));
+        trainAgainstGolden(*first.module, *first.interpreter, options.golden, options.steps.value_or(20)));
     for (auto [index, step] : llvm::enumerate(found.steps))
       report << llvm::formatv("step {0}: loss {1:f9}, gradient norm {2:f9}\n", index + 1, step.loss,
                               step.gradientNorm);

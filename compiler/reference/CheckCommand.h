@@ -24,7 +24,7 @@ struct CheckOptions {
   bool step = false;                    ///< run whole training steps
   bool gradients = false;               ///< compare with finite differences of @loss
   std::string golden;                   ///< prefix of a model's reference numbers
-  int64_t steps = 20;                   ///< with `golden`
+  std::optional<int64_t> steps;         ///< with `step`, 1 by default, or `golden`, 20
   std::optional<uint64_t> random;       ///< print the random program of this seed
   bool help = false;
 };

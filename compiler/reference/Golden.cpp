@@ -130,7 +130,7 @@ public:
       TITAN_ASSIGN_OR_RETURN(interpreter.variable(name),
                              readTensor(file, name, cast<RankedTensorType>(parameter.getType())));
     }
-    return okStatus();
+    return evaluate(callFamily(interpreter, names::kDerive));
   }
 
   Status runStep(int64_t step, const Safetensors &batches, const ReferenceRun &run) {

@@ -14,14 +14,14 @@ namespace titan {
 namespace {
 
 constexpr llvm::StringLiteral kScratch = "scratch", kGathered = "gathered weights",
-                              kResiduals = "residuals", kParameters = "parameters";
+                              kResiduals = "residuals";
 
 bool gathersWeights(Operation *instruction) {
   auto start = dyn_cast<exec::StartOp>(instruction);
   return start && start.getCollective() == exec::Collective::AllGather &&
          llvm::all_of(start.getSources(), [](Value source) {
            auto buffer = source.getDefiningOp<exec::BufferOp>();
-           return buffer && buffer.getBase() == kParameters;
+           return buffer && llvm::is_contained({"parameters", "derived"}, buffer.getBase());
          });
 }
 

@@ -15,7 +15,7 @@ namespace titan {
 /// collective's buffers until the collective is awaited.
 struct StepMemory {
   /// A segment; or a use of one: "gathered weights" are what
-  /// all-gathers of parameters put into scratch.
+  /// all-gathers of parameters, or of their narrow copies, put into scratch.
   struct Kind {
     std::string name;
     std::vector<int64_t> bytes; ///< by instruction

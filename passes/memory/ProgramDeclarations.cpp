@@ -276,6 +276,16 @@ void ProgramLayout::declareFlow(OpBuilder &builder, const Flow &flow, StringRef 
 void ProgramLayout::declareTimelines(OpBuilder &builder) {
   declareFlow(builder, training, "train");
   declareFlow(builder, evaluation, "evaluation");
+  for (func::FuncOp function : getFamily(module, names::kDerive)) {
+    builder.setInsertionPointToEnd(module.getBody());
+    const std::optional<int64_t> rank = titan::getPipelineRank(function);
+    auto op = exec::TimelineOp::create(builder, module.getLoc(), getMemberName("refresh", rank));
+    if (rank)
+      op.setPipelineRankAttr(builder.getI64IntegerAttr(*rank));
+    builder.setInsertionPointToEnd(&op.getPrologue().front());
+    exec::ActionOp::create(builder, module.getLoc(), exec::Mode::Run, exec::Action::Prologue,
+                           function.getSymName(), 0, 0, builder.getArrayAttr({}));
+  }
 }
 
 } // namespace titan

@@ -505,7 +505,12 @@ Status Executor::initialize(uint64_t seed, const std::function<void(double)> &pr
     }));
   }
   pristine = false;
-  return okStatus();
+  return refresh();
+}
+
+Status Executor::refresh() {
+  const StatusOr<uint32_t> timeline = findTimeline(format::kRefreshTimeline);
+  return timeline.ok() ? run(*timeline, Section::prologue) : okStatus();
 }
 
 std::vector<MemoryItem> Executor::memory() const {

@@ -307,6 +307,10 @@ struct Action {
   std::vector<SlotBinding> slots;
 };
 
+/// The timeline, of a prologue alone, that computes what is kept of parameters beside them, if the
+/// program has such variables. It runs when parameters have been written from outside.
+inline constexpr std::string_view kRefreshTimeline = "refresh";
+
 struct Timeline {
   std::string name;
   std::vector<Action> prologue, body, epilogue;

@@ -274,7 +274,10 @@ template <typename Op> Status FunctionVerifier::checkAttention(const Op &op) con
     return dataLoss("has query and key positions together");
   TITAN_RETURN_IF_ERROR(checkPositions("query positions", op.queryPositions, q));
   TITAN_RETURN_IF_ERROR(checkPositions("key positions", op.keyPositions, k));
-  return existsIfAny("scratch", op.scratch);
+  TITAN_RETURN_IF_ERROR(existsIfAny("scratch", op.scratch));
+  if (op.scratch != kNone && !view(op.scratch).isContiguous())
+    return dataLoss("scratch is contiguous");
+  return okStatus();
 }
 
 Status FunctionVerifier::check(const AttentionGrad &op) const {

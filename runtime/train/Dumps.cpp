@@ -108,7 +108,7 @@ Status loadParameters(Executor &executor, const std::filesystem::path &path) {
     });
     TITAN_RETURN_IF_ERROR(status);
   }
-  return okStatus();
+  return executor.refresh();
 }
 
 Status dumpParameters(const Executor &executor, RankGroup &ranks,

@@ -287,6 +287,15 @@ StatusOr<gpu::AttentionShape> attentionShape(const Op &op, std::span<const Opera
   return shape;
 }
 
+/// The bytes of an instruction's scratch memory; none if it has none.
+std::span<std::byte> scratchOf(uint32_t scratch, std::span<const Operand> operands) {
+  if (scratch == format::kNone)
+    return {};
+  const format::View &view = *operands[scratch].view;
+  return {operands[scratch].data,
+          static_cast<size_t>(view.numElements() * byteSize(view.type))};
+}
+
 /// For cuDNN; `others` are the tensors that a gradient has beside those of attention.
 template <typename Op>
 AttentionRequest requestOf(const Op &op, std::span<const Operand> operands,
@@ -301,6 +310,7 @@ AttentionRequest requestOf(const Op &op, std::span<const Operand> operands,
                       {AttentionTensor::out, operands[op.out].data},
                       {AttentionTensor::lse, operands[op.lse].data}};
   request.operands.insert(request.operands.end(), others);
+  request.scratch = scratchOf(op.scratch, operands);
   return request;
 }
 
@@ -370,10 +380,19 @@ StatusOr<std::unique_ptr<Plan>> prepareAttention(CudaDevice &device, const forma
   return std::unique_ptr<Plan>(std::move(plan));
 }
 
-/// Three kernels; the first one fills a workspace that the others read.
+/// Three kernels; the first one fills a workspace that the others read: the program's scratch memory
+/// if that has room for it.
 class AttentionGradPlan final : public BuiltinPlan {
 public:
   AttentionGradPlan(const Driver &driver, int64_t bytes) : BuiltinPlan(driver), bytes(bytes) {}
+
+  /// When all launches are there.
+  void offer(std::span<std::byte> scratch) {
+    if (static_cast<int64_t>(scratch.size()) < bytes)
+      return;
+    setWorkspace(scratch);
+    bytes = 0;
+  }
 
   int64_t workspaceBytes() const override { return bytes; }
   void setWorkspace(std::span<std::byte> workspace) override {
@@ -435,6 +454,7 @@ StatusOr<std::unique_ptr<Plan>> prepareAttention(CudaDevice &device,
   setGrid(plan->add(keyGrad, shape, arguments), shape.keys, shape.batch * shape.kvHeads,
           isFlash ? 2 : kWarpsPerBlock, rowsOf(shape.dim, isFlash));
   plan->takesWorkspace(6);
+  plan->offer(scratchOf(op.scratch, operands));
   return std::unique_ptr<Plan>(std::move(plan));
 }
 

@@ -10,10 +10,8 @@ namespace {
 using Shape = DnnGraph::Shape;
 using Tensor = DnnGraph::Tensor;
 
-/// A deterministic gradient keeps all scores there; others grow with the tensors.
-int64_t maxWorkspaceOf(const AttentionProblem &problem) {
-  return problem.deterministic ? int64_t{1} << 30 : std::numeric_limits<int64_t>::max();
-}
+/// A deterministic gradient keeps all scores there.
+constexpr int64_t kMaxDeterministicWorkspace = int64_t{1} << 30;
 
 /// Heads of the kernels of all GPUs.
 constexpr int64_t kMaxDim = 128;
@@ -167,7 +165,8 @@ void Builder::backward() {
 /// Of equal problems and of no others. Structs are zeroed before they are filled.
 std::string keyOf(const AttentionProblem &problem) {
   return std::string(reinterpret_cast<const char *>(&problem.shape), sizeof(problem.shape)) +
-         (problem.isGradient ? 'g' : 'f') + (problem.deterministic ? 'd' : 'n');
+         (problem.isGradient ? 'g' : 'f') + (problem.deterministic ? 'd' : 'n') +
+         std::to_string(problem.maxWorkspace);
 }
 
 } // namespace
@@ -231,7 +230,10 @@ StatusOr<std::unique_ptr<AttentionPlan>> CudnnAttention::build(const AttentionPr
   TITAN_RETURN_IF_ERROR(checkAttention(problem, cudnn->version(), capability));
   std::unique_ptr<AttentionPlan> built(new AttentionPlan{problem, DnnGraph(*cudnn), {}});
   buildAttention(built->graph, problem);
-  TITAN_ASSIGN_OR_RETURN(DnnPlan plan, built->graph.plan({dnnHandle}, maxWorkspaceOf(problem)));
+  const int64_t maxWorkspace = problem.deterministic
+                                   ? std::min(problem.maxWorkspace, kMaxDeterministicWorkspace)
+                                   : problem.maxWorkspace;
+  TITAN_ASSIGN_OR_RETURN(DnnPlan plan, built->graph.plan({dnnHandle}, maxWorkspace));
   built->plan.emplace(std::move(plan));
   return built;
 }

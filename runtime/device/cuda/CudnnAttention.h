@@ -12,6 +12,7 @@
 #include "runtime/device/cuda/CudnnGraph.h"
 #include "runtime/device/cuda/kernels/Parameters.h"
 
+#include <limits>
 #include <map>
 #include <optional>
 #include <string>
@@ -47,6 +48,8 @@ struct AttentionProblem {
   bool isGradient = false;
   /// The gradient adds in the same order every time, at the price of scores in the workspace.
   bool deterministic = false;
+  /// Of the plan's own, in bytes.
+  int64_t maxWorkspace = std::numeric_limits<int64_t>::max();
 };
 
 /// Why a version of cuDNN does not do it on a GPU of that compute capability (90: 9.0), of what
@@ -107,10 +110,13 @@ struct AttentionRequest {
   DType type;
   bool isGradient = false, hasPositions = false;
   std::vector<AttentionOperand> operands;
+  std::span<std::byte> scratch; ///< what the program plans for it; empty if nothing
 };
 
 /// A plan for the instruction by cuDNN; null where Titan's own kernels are to do it. A note says
-/// which, and why.
+/// which, and why. A gradient takes the program's scratch memory for its workspace, and is refused
+/// where that is too small; without any, and where it has to be deterministic, its workspace is the
+/// device's.
 std::unique_ptr<Plan> prepareDnnAttention(CudaDevice &device, const gpu::AttentionShape &shape,
                                           const AttentionRequest &request);
 

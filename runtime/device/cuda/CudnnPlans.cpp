@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <limits>
+#include <span>
 
 namespace titan::cuda {
 namespace {
@@ -14,11 +15,31 @@ constexpr int64_t kAlignment = 256;
 
 int64_t aligned(int64_t bytes) { return (bytes + kAlignment - 1) / kAlignment * kAlignment; }
 
+/// What lies in the workspace beside the plan's own.
+constexpr AttentionTensor kScratch[] = {AttentionTensor::rowSums, AttentionTensor::dqSums};
+
+int64_t scratchBytes(const AttentionProblem &problem) {
+  int64_t bytes = 0;
+  for (const AttentionTensor tensor : kScratch)
+    bytes += aligned(workspaceOf(problem, tensor));
+  return bytes;
+}
+
+/// The part of the program's scratch memory that is aligned, of the same size wherever it lies.
+std::span<std::byte> alignedPart(std::span<std::byte> scratch) {
+  constexpr auto kLost = static_cast<size_t>(kAlignment) - 64;
+  if (scratch.size() <= kLost)
+    return {};
+  const auto address = static_cast<int64_t>(addressOf(scratch.data()));
+  return scratch.subspan(static_cast<size_t>(aligned(address) - address), scratch.size() - kLost);
+}
+
 /// A plan at addresses.
 class DnnAttentionPlan final : public CudaPlan {
 public:
+  /// `scratch` is the workspace, if it is not empty.
   DnnAttentionPlan(const CudnnAttention &attention, const AttentionPlan &plan,
-                   std::span<const AttentionOperand> operands)
+                   std::span<const AttentionOperand> operands, std::span<std::byte> scratch)
       : attention(attention), plan(plan), scale(plan.problem.shape.scale),
         // What the library wants of a masked score changed; neither has a weight.
         masked(attention.library().version() < 91000 ? std::numeric_limits<float>::lowest()
@@ -30,14 +51,14 @@ public:
       give(AttentionTensor::masked, &masked);
     if (plan.problem.isGradient)
       give(AttentionTensor::one, &one);
+    if (!scratch.empty())
+      setWorkspace(scratch);
   }
 
-  /// Never 0: setWorkspace() also makes the plan ready.
+  /// Never 0 before the plan is ready, which setWorkspace() makes it.
   int64_t workspaceBytes() const override {
-    int64_t bytes = std::max<int64_t>(plan.plan->workspaceBytes, 1);
-    for (const AttentionTensor tensor : kScratch)
-      bytes += aligned(workspaceOf(plan.problem, tensor));
-    return bytes;
+    return pack ? 0
+                : std::max<int64_t>(plan.plan->workspaceBytes, 1) + scratchBytes(plan.problem);
   }
 
   void setWorkspace(std::span<std::byte> workspace) override {
@@ -65,8 +86,6 @@ public:
   }
 
 private:
-  static constexpr AttentionTensor kScratch[] = {AttentionTensor::rowSums, AttentionTensor::dqSums};
-
   void give(AttentionTensor tensor, const void *data) {
     ids.push_back(static_cast<int64_t>(tensor));
     pointers.push_back(data);
@@ -81,8 +100,10 @@ private:
   Status ready;
 };
 
+/// In so much workspace, if that is limited.
 StatusOr<const AttentionPlan *> find(CudaDevice &device, const gpu::AttentionShape &shape,
-                                     const AttentionRequest &request) {
+                                     const AttentionRequest &request,
+                                     std::optional<int64_t> workspaceBytes) {
   if (device.settings().ownAttention)
     return unavailable("cuDNN is not wanted");
   if (request.type != DType::bf16)
@@ -100,6 +121,12 @@ StatusOr<const AttentionPlan *> find(CudaDevice &device, const gpu::AttentionSha
   problem.shape = shape;
   problem.isGradient = request.isGradient;
   problem.deterministic = request.isGradient && device.settings().deterministic;
+  if (workspaceBytes) {
+    problem.maxWorkspace = *workspaceBytes - scratchBytes(problem);
+    if (problem.maxWorkspace < 0)
+      return unavailable("the program plans " + std::to_string(request.scratch.size()) +
+                         " bytes of scratch memory for it, fewer than cuDNN's sums take");
+  }
   return device.dnnAttention().find(problem);
 }
 
@@ -107,7 +134,13 @@ StatusOr<const AttentionPlan *> find(CudaDevice &device, const gpu::AttentionSha
 
 std::unique_ptr<Plan> prepareDnnAttention(CudaDevice &device, const gpu::AttentionShape &shape,
                                           const AttentionRequest &request) {
-  const auto found = find(device, shape, request);
+  std::span<std::byte> scratch;
+  std::optional<int64_t> workspaceBytes;
+  if (request.isGradient && !device.settings().deterministic && !request.scratch.empty()) {
+    scratch = alignedPart(request.scratch);
+    workspaceBytes = static_cast<int64_t>(scratch.size());
+  }
+  const auto found = find(device, shape, request, workspaceBytes);
   const std::string what = request.isGradient ? "gradient of attention: " : "attention: ";
   if (!found.ok()) {
     device.noteOnce(what + "Titan's own kernels, since " + found.status().message());
@@ -115,7 +148,7 @@ std::unique_ptr<Plan> prepareDnnAttention(CudaDevice &device, const gpu::Attenti
   }
   CudnnAttention &attention = device.dnnAttention();
   device.noteOnce(what + "cuDNN " + attention.library().describeVersion());
-  return std::make_unique<DnnAttentionPlan>(attention, **found, request.operands);
+  return std::make_unique<DnnAttentionPlan>(attention, **found, request.operands, scratch);
 }
 
 } // namespace titan::cuda

@@ -22,6 +22,8 @@ namespace titan::testing {
 namespace {
 
 constexpr int64_t kWarp = 32;
+/// What a block may have of it without asking the driver for more.
+constexpr int64_t kMaxSharedBytes = 48 * 1024;
 
 /// A component of a value: the bits of a float (of any type, as a float32), or an integer.
 union Cell {
@@ -128,8 +130,10 @@ void Emulator::runBlock() {
   ++epoch;
   warpEpochs.assign((threads + kWarp - 1) / kWarp, 0);
   sharedMemory.clear();
+  int64_t sharedBytes = 0;
   for (BlockArgument attribution : function.getWorkgroupAttributions()) {
     auto type = cast<MemRefType>(attribution.getType());
+    sharedBytes += type.getNumElements() * sizeOf(type.getElementType());
     // All bits set: a NaN to whoever reads before it writes.
     auto &bytes = sharedMemory.emplace_back(
         type.getNumElements() * sizeOf(type.getElementType()) + 16, char(0xff));
@@ -138,6 +142,11 @@ void Emulator::runBlock() {
     auto &shadow = shadows[begin];
     shadow.assign(type.getNumElements(), {});
     memories[attribution] = {begin, type.getNumElements(), type.getElementType(), true, &shadow};
+  }
+  if (sharedBytes > kMaxSharedBytes) {
+    error = std::to_string(sharedBytes) + " bytes of shared memory, a block has " +
+            std::to_string(kMaxSharedBytes);
+    return;
   }
   execute(function.getBody().front(), Mask(threads, 1));
 }

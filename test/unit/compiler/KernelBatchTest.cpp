@@ -5,6 +5,7 @@
 
 #include <cmath>
 #include <functional>
+#include <numeric>
 
 using namespace titan;
 using namespace titan::testing;
@@ -22,6 +23,38 @@ Tensor values(int64_t size, double seed) {
 }
 
 } // namespace
+
+// Each kind of sum needs a kibibyte to combine what blocks have, and a block combines one of them.
+TEST(KernelBatch, DifferentSumsShareTheirMemory) {
+  constexpr int64_t kSums = 50;
+  std::string inputs, outer, types, inner, yielded, results, returned;
+  std::vector<Tensor> arguments;
+  for (int64_t i = 0; i < kSums; ++i) {
+    const std::string n = std::to_string(i), comma = i ? ", " : "";
+    const std::string type = "tensor<" + std::to_string(100 + i) + "xf32>";
+    inputs += comma + "%x" + n + ": " + type;
+    outer += comma + "%a" + n + " = %x" + n;
+    types += comma + type;
+    inner += "%k" + n + " = titan.kernel (%a = %a" + n + ") : (" + type +
+             ") -> tensor<f32> {\n%z = titan.reduce sum %a [0] : " + type +
+             " -> tensor<f32>\ntitan.yield %z : tensor<f32>\n}\n";
+    yielded += comma + "%k" + n;
+    returned += comma + "%b#" + n;
+    results += comma + "tensor<f32>";
+    arguments.push_back(values(100 + i, static_cast<double>(i)));
+  }
+  KernelRunner gpu("func.func @f(" + inputs + ") -> (" + results + ") {\n%b:" +
+                       std::to_string(kSums) + " = titan.kernel (" + outer + ") : (" + types +
+                       ") -> (" + results + ") {\n" + inner + "titan.yield " + yielded + " : " +
+                       results + "\n}\nreturn " + returned + " : " + results + "\n}",
+                   {.gpu = true});
+  ASSERT_TRUE(gpu.ok()) << gpu.failure();
+  const auto found = gpu.run(arguments);
+  ASSERT_EQ(gpu.failure(), "");
+  for (size_t i = 0; i < arguments.size(); ++i)
+    EXPECT_NEAR(found[i][0], std::accumulate(arguments[i].begin(), arguments[i].end(), 0.0), 1e-4)
+        << "sum " << i;
+}
 
 // Kernels of several sizes and kinds in one launch: each takes its own buffers and partial sums.
 TEST(KernelBatch, EveryKernelHasItsOwnBuffers) {

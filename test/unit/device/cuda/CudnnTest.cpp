@@ -24,17 +24,27 @@ protected:
     device = *std::move(opened);
   }
 
-  /// Prepares attention, or its gradient, on memory of its own that all tensors share.
-  std::unique_ptr<Plan> prepare(DType type, bool isGradient = false, int64_t dim = 64) {
+  /// Prepares attention, or its gradient, on memory of its own that all tensors share, with so many
+  /// bytes of scratch memory, `shift` bytes from an aligned address.
+  std::unique_ptr<Plan> prepare(DType type, bool isGradient = false, int64_t dim = 64,
+                                int64_t scratchBytes = 0, int64_t shift = 0) {
     const format::View view = format::denseView(type, {1, 16, 2, dim});
     const format::View lse = format::denseView(DType::f32, {1, 2, 16});
     auto memory = device->allocate(format::Space::device, 4 * view.numElements());
     EXPECT_TRUE(memory.ok());
-    const std::vector<Operand> operands = {{(*memory)->data(), &view}, {(*memory)->data(), &lse}};
+    const format::View scratch = format::denseView(DType::i8, {scratchBytes});
+    auto scratchMemory = device->allocate(format::Space::device, scratchBytes + shift);
+    EXPECT_TRUE(scratchMemory.ok());
+    const std::vector<Operand> operands = {{(*memory)->data(), &view},
+                                           {(*memory)->data(), &lse},
+                                           {(*scratchMemory)->data() + shift, &scratch}};
     memories.push_back(*std::move(memory));
+    memories.push_back(*std::move(scratchMemory));
     format::Attention op{0, 0, 0, format::kNone, format::kNone, 0, 1};
     format::AttentionGrad grad{0, 0, 0, format::kNone, format::kNone, 0, 1, 0, 0, 0, 0};
     op.scale = grad.scale = 1, op.causal = grad.causal = true;
+    if (scratchBytes > 0)
+      grad.scratch = 2;
     format::Program program;
     program.target = "cuda";
     auto kernels = device->loadKernels(program);
@@ -167,6 +177,41 @@ TEST_F(CudnnTest, RunsAPlanThatCanBeBuilt) {
   EXPECT_TRUE((*queue)->submit(*plan).ok());
   EXPECT_TRUE((*queue)->synchronize().ok());
   EXPECT_EQ(stub.executions(), executions + 1);
+}
+
+TEST_F(CudnnTest, GradientsTakeTheirScratchMemory) {
+  // Sums of 32 rows, of 32 rows of 64 elements, what the stub's plans need, and what an alignment to
+  // 256 bytes may cost.
+  constexpr int64_t kNeeded = 256 + 8192 + 512 + 192;
+  open();
+  auto queue = device->createQueue(QueueKind::compute, 0);
+  ASSERT_TRUE(queue.ok());
+  for (const int64_t shift : {0, 64, 192}) {
+    const auto plan = prepare(DType::bf16, true, 64, kNeeded, shift);
+    EXPECT_EQ(plan->workspaceBytes(), 0);
+    EXPECT_TRUE((*queue)->submit(*plan).ok());
+    EXPECT_TRUE((*queue)->synchronize().ok());
+  }
+  EXPECT_EQ(prepare(DType::bf16, true, 64, kNeeded - 1)->workspaceBytes(), 0);
+  EXPECT_EQ(prepare(DType::bf16, true, 64, 1000)->workspaceBytes(), 0);
+  // Titan's own sums of rows: 128 bytes.
+  EXPECT_EQ(prepare(DType::bf16, true, 64, 128)->workspaceBytes(), 0);
+  EXPECT_EQ(prepare(DType::f32, true, 64, 127)->workspaceBytes(), 128);
+  const std::string own = "gradient of attention: Titan's own kernels, since ";
+  EXPECT_THAT(notes,
+              testing::ElementsAre(
+                  "gradient of attention: cuDNN 9.19.0",
+                  own + "cuDNN 9.19.0: cudnnBackendFinalize: a status of the stub (3000): an engine "
+                        "that cannot be built",
+                  own + "the program plans 1000 bytes of scratch memory for it, fewer than cuDNN's "
+                        "sums take",
+                  own + "the program plans 128 bytes of scratch memory for it, fewer than cuDNN's "
+                        "sums take",
+                  own + "cuDNN takes bf16, found f32"));
+  // What a deterministic one needs is not planned: it depends on the run.
+  options.deterministic = true;
+  open();
+  EXPECT_GT(prepare(DType::bf16, true, 64, kNeeded)->workspaceBytes(), 0);
 }
 
 TEST_F(CudnnTest, LargeWorkspacesOfDeterministicGradientsAreRefused) {
