@@ -28,7 +28,7 @@ public:
   Compiler(ModuleOp module, const CompileOptions &options, const JobConfig &job, Logger &logger,
            llvm::raw_ostream &out)
       : module(module), options(options), job(job), logger(logger), out(out),
-        diagnostics(module.getContext()), target{.isGpu = isGpuTarget(options.target)},
+        diagnostics(module.getContext()), target{getComputeCapability(options.target)},
         rootTiming(startTiming()) {}
 
   Status run();

@@ -18,5 +18,12 @@ bool isTarget(llvm::StringRef target);
 std::string listTargets();
 /// Whether kernels for the target run on a GPU.
 inline bool isGpuTarget(llvm::StringRef target) { return target.starts_with("cuda"); }
+/// Of the GPU that a target is (90: 9.0 of cuda:sm_90), or 0.
+inline int64_t getComputeCapability(llvm::StringRef target) {
+  int64_t capability = 0;
+  if (target.consume_front("cuda:sm_"))
+    target.getAsInteger(10, capability);
+  return capability;
+}
 
 } // namespace titan

@@ -74,7 +74,7 @@ StatusOr<std::vector<int64_t>> MemoryFitter::measure(std::vector<int64_t> residu
 #ifdef NDEBUG
   passes.enableVerifier(false); // the phases verify
 #endif
-  const PhaseTarget target{isGpuTarget(options.target), std::move(residualBytes)};
+  const PhaseTarget target{getComputeCapability(options.target), std::move(residualBytes)};
   for (const Phase *phase = findPhase("device") + 1; phase <= findPhase("exec"); ++phase)
     addPhase(passes, *phase, job, target);
   if (failed(passes.run(*copy)))

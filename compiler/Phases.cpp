@@ -85,13 +85,13 @@ static void buildKernelsPhase(OpPassManager &passes, const JobConfig &, const Ph
   passes.addPass(createScheduleInstructions());
   // Of what the schedule puts side by side: before it, a batch of all layers' kernels would hold
   // back what frees their memory.
-  if (target.isGpu)
+  if (target.computeCapability)
     passes.addNestedPass<func::FuncOp>(createBatchKernels());
 }
 
 static void buildExecPhase(OpPassManager &passes, const JobConfig &, const PhaseTarget &target) {
   PlanMemoryOptions options;
-  options.gpu = target.isGpu;
+  options.computeCapability = target.computeCapability;
   passes.addPass(createPlanMemory(options));
 }
 

@@ -20,7 +20,7 @@ namespace titan {
 
 /// What the passes ask about the target.
 struct PhaseTarget {
-  bool isGpu = false;
+  int64_t computeCapability = 0; ///< of a GPU (90: 9.0); 0: a CPU
   /// The most that each pipeline rank may keep for the backward, for activation_checkpoint.mode
   /// memory_limit and auto (MemoryLimit.h). Without it they do as none.
   std::vector<int64_t> residualBytes = {};

@@ -537,8 +537,9 @@ def PlanMemory : Pass<"titan-plan-memory", "::mlir::ModuleOp"> {
     and cotangents that it gets, and those that it sends; each with as many slots as the timeline has
     in use at a time. Stages of one rank hand values on without a copy.
   }];
-  let options = [Option<"gpu", "gpu", "bool", "false",
-                        "the kernels are for a GPU: they have scratch memory for more blocks">];
+  let options = [Option<"computeCapability", "compute-capability", "int64_t", "0",
+                        "of the GPU that the program is for (90: 9.0): kernels have scratch memory "
+                        "for more blocks, and other ops what libraries need there; 0: a CPU">];
   let dependentDialects = ["::titan::TitanDialect", "::titan::exec::ExecDialect"];
 }
 

@@ -11,10 +11,13 @@ namespace titan {
 /// Rows up to this many vectors are a warp's: four for each lane.
 static constexpr int64_t kWarpVectors = 128;
 static constexpr int64_t kWarpsPerBlock = 8;
-/// Of a block. Two or three of these share a multiprocessor, so that some compute while others wait at
-/// a barrier; with 1024 threads ptxas spills registers to have two.
+/// Of a block. Two or three of these share a multiprocessor, so that some compute while others wait
+/// at a barrier; with 1024 threads ptxas spills registers to have two.
 static constexpr int64_t kMaxThreads = 512;
 static constexpr int64_t kFlatThreads = 256;
+/// What a thread of a flat space may hold of its tensors at a time: AdamW that also writes a
+/// bfloat16 copy, 8 tensors, has registers for 4 neighbors and not for the copy's 8.
+static constexpr int64_t kFlatScalars = 48;
 /// Blocks that walk a long flat space: several for each multiprocessor.
 static constexpr int64_t kMaxFlatBlocks = 4096;
 
@@ -144,13 +147,15 @@ static int64_t powerOfTwo(int64_t value, int64_t low, int64_t high) {
 GpuMapping mapFlat(KernelOp kernel, const Stage &stage, bool reduces, int64_t threads) {
   GpuMapping mapping;
   // All accesses walk the elements in their order, or are of scalars.
-  int64_t bits = 32;
+  int64_t bits = 32, numTensors = 0;
   for (Type type : llvm::concat<const Type>(llvm::to_vector(kernel->getOperandTypes()),
                                             llvm::to_vector(kernel->getResultTypes())))
-    if (cast<RankedTensorType>(type).getNumElements() == stage.units)
+    if (cast<RankedTensorType>(type).getNumElements() == stage.units) {
       bits = std::min(bits, getBits(type));
+      ++numTensors;
+    }
   int64_t width = 128 / bits;
-  while (stage.units % width != 0)
+  while (stage.units % width != 0 || (width > 4 && width * numTensors > kFlatScalars))
     width /= 2;
   mapping.widths = {width};
   const int64_t vectors = stage.units / width;

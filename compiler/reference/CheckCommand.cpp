@@ -307,9 +307,9 @@ Status runCheck(const CheckOptions &options, MLIRContext &context, raw_ostream &
   }
   TITAN_ASSIGN_OR_RETURN(Program first, loadProgram(options.files.front(), options, context));
   if (!options.golden.empty()) {
-    TITAN_ASSIGN_OR_RETURN(
-        const GoldenResult found,
-        trainAgainstGolden(*first.module, *first.interpreter, options.golden, options.steps.value_or(20)));
+    TITAN_ASSIGN_OR_RETURN(const GoldenResult found,
+                           trainAgainstGolden(*first.module, *first.interpreter, options.golden,
+                                              options.steps.value_or(20)));
     for (auto [index, step] : llvm::enumerate(found.steps))
       report << llvm::formatv("step {0}: loss {1:f9}, gradient norm {2:f9}\n", index + 1, step.loss,
                               step.gradientNorm);

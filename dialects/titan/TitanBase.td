@@ -85,8 +85,10 @@ def Titan_PrecisionRuled
     : DeclareOpInterfaceMethods<Titan_PrecisionOpInterface, ["getPrecisionRule"]>;
 def Titan_Partitioned : DeclareOpInterfaceMethods<Titan_PartitionOpInterface>;
 def Titan_Chunkable : DeclareOpInterfaceMethods<Titan_ChunkableOpInterface>;
-// Emits its own instruction; `Placed` also says where its results live.
+// Emits its own instruction; `Placed` also says where its results live, `Scratch` what memory it needs.
 def Titan_Buffered : DeclareOpInterfaceMethods<Titan_BufferingOpInterface>;
+def Titan_BufferedScratch
+    : DeclareOpInterfaceMethods<Titan_BufferingOpInterface, ["getScratchBytes"]>;
 def Titan_BufferedPlaced
     : DeclareOpInterfaceMethods<Titan_BufferingOpInterface, ["getPlacement"]>;
 

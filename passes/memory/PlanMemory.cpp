@@ -141,6 +141,9 @@ private:
       operands.push_back(getBuffer(operand));
     for (Value result : op->getResults())
       results.push_back(getBuffer(result));
+    if (auto scratch = placement.getScratch(op))
+      operands.push_back(getBuffer(
+          *scratch, getScratchType(builder, placement.getStorage(*scratch).bytes), op->getLoc()));
     return cast<BufferingOpInterface>(op).emitInstructions(builder, operands, results);
   }
 
@@ -215,13 +218,15 @@ struct PlanMemory : impl::PlanMemoryBase<PlanMemory> {
     if (failed(layout.plan()))
       return signalPassFailure();
     SmallVector<func::FuncOp> functions(module.getOps<func::FuncOp>());
-    const ScheduleOptions scheduleOptions = gpu ? ScheduleOptions::forGpu() : ScheduleOptions();
+    const ScheduleOptions scheduleOptions =
+        computeCapability ? ScheduleOptions::forGpu() : ScheduleOptions();
     KernelTable kernels(module, scheduleOptions);
     llvm::StringMap<int64_t> arenaBytes; // by segment
     SmallVector<exec::FuncOp> emitted;
     for (func::FuncOp function : functions) {
       FunctionLayout functionLayout = layout.getFunctionLayout(function);
       functionLayout.scheduleOptions = scheduleOptions;
+      functionLayout.computeCapability = computeCapability;
       if (failed(verifySignature(function, functionLayout)))
         return signalPassFailure();
       cloneConstants(function);

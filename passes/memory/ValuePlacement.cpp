@@ -28,8 +28,8 @@ LogicalResult ValuePlacement::run() {
   return success();
 }
 
-std::optional<Place> ValuePlacement::getScratch(Operation *kernel) const {
-  auto found = scratch.find(kernel);
+std::optional<Place> ValuePlacement::getScratch(Operation *op) const {
+  auto found = scratch.find(op);
   return found == scratch.end() ? std::nullopt : std::optional<Place>({found->second, 0});
 }
 
@@ -282,7 +282,16 @@ LogicalResult ValuePlacement::placeOp(Operation *op) {
       break;
     }
   }
+  placeScratch(op, cast<BufferingOpInterface>(op).getScratchBytes(layout.computeCapability));
   return success();
+}
+
+void ValuePlacement::placeScratch(Operation *op, int64_t bytes) {
+  if (bytes == 0)
+    return;
+  const unsigned storage = addStorage(bytes);
+  storages[storage].begin = storages[storage].end = position(op);
+  scratch[op] = storage;
 }
 
 void ValuePlacement::placeView(Value result, Value operand, int64_t byteOffset) {
@@ -424,11 +433,7 @@ LogicalResult ValuePlacement::placeKernel(KernelOp kernel) {
     if (tied < 0)
       assign(result, {addStorage(getByteSize(result.getType())), 0});
   }
-  if (plan->scratchBytes) {
-    const unsigned storage = addStorage(plan->scratchBytes);
-    storages[storage].begin = storages[storage].end = position(kernel);
-    scratch[kernel] = storage;
-  }
+  placeScratch(kernel, plan->scratchBytes);
   return success();
 }
 

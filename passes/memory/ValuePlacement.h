@@ -30,6 +30,7 @@ struct FunctionLayout {
   llvm::SmallVector<FixedRange> results;
   const llvm::StringMap<FixedRange> *variables = nullptr;
   ScheduleOptions scheduleOptions; ///< of kernels, which decide about their scratch memory
+  int64_t computeCapability = 0;   ///< of the GPU, on which other ops' scratch memory depends
 };
 
 /// Memory that one or more values share, one after another or as views.
@@ -81,8 +82,8 @@ public:
   Place getPlace(mlir::Value value) const { return places.lookup(value); }
   /// For each result of a kernel the operand whose memory it takes over, or -1.
   llvm::ArrayRef<int> getTies(mlir::Operation *kernel) const { return ties.find(kernel)->second; }
-  /// A kernel's scratch memory, if it needs some.
-  std::optional<Place> getScratch(mlir::Operation *kernel) const;
+  /// An op's scratch memory, if it needs some.
+  std::optional<Place> getScratch(mlir::Operation *op) const;
   llvm::ArrayRef<PlacedCopy> getCopies() const { return copies; }
   int64_t getArenaBytes() const { return arenaBytes; }
 
@@ -106,6 +107,7 @@ private:
   void placeByHint(mlir::Operation *op, mlir::Value result, llvm::ArrayRef<unsigned> mayOverwrite);
   mlir::LogicalResult placeKernel(KernelOp kernel);
   int reuseOperand(mlir::Operation *op, mlir::Value result, llvm::ArrayRef<unsigned> operands);
+  void placeScratch(mlir::Operation *op, int64_t bytes);
   void placeStore(StoreOp store);
   void placeReturn(mlir::Operation *end);
   void orderExitCopies();

@@ -37,6 +37,8 @@ struct KeepCasts : impl::KeepCastsBase<KeepCasts> {
     SymbolTable symbols(module);
     const SmallVector<func::FuncOp> functions(module.getOps<func::FuncOp>());
     for (func::FuncOp function : functions) {
+      if (function.isExternal())
+        continue;
       for (Operation &op : llvm::make_early_inc_range(function.getOps()))
         if (LoadOp load = getNarrowed(op, symbols))
           replace(op, symbols.lookup<VariableOp>(load.getVariable()));
@@ -75,8 +77,7 @@ private:
     ModuleOp module = getOperation();
     auto type = cast<RankedTensorType>(op.getResult(0).getType());
     std::string name;
-    llvm::raw_string_ostream(name)
-        << type.getElementType() << '.' << parameter.getSymName();
+    llvm::raw_string_ostream(name) << type.getElementType() << '.' << parameter.getSymName();
     // Another function of the same parameter.
     if (const size_t count = copies[parameter.getSymNameAttr()].size())
       name += '.' + std::to_string(count + 1);
@@ -115,8 +116,8 @@ private:
       const std::optional<int64_t> numRanks = getNumPipelineRanks(getOperation());
       for (int64_t rank = 0; rank < numRanks.value_or(1); ++rank)
         derive.push_back(createFunction(builder, getOperation(), getOperation().getLoc(),
-                                         names::kDerive,
-                                         numRanks ? std::optional(rank) : std::nullopt));
+                                        names::kDerive,
+                                        numRanks ? std::optional(rank) : std::nullopt));
     }
     return derive[derive.size() == 1 ? 0 : owners.lookup(parameter)];
   }

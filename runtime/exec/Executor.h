@@ -79,8 +79,8 @@ public:
   /// the share of the elements that are done, from 0 to 1.
   Status initialize(uint64_t seed, const std::function<void(double)> &progress = {});
 
-  /// Computes what the program keeps of its parameters beside them, such as copies in bfloat16: after
-  /// parameters have been written. initialize() ends with it.
+  /// Computes what the program keeps of its parameters beside them, such as copies in bfloat16:
+  /// after parameters have been written. initialize() ends with it.
   Status refresh();
 
   /// Index of a timeline, or of a pipeline's timeline of that name for this rank, or not found.

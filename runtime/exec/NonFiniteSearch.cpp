@@ -83,6 +83,13 @@ bool isKept(const format::Variable &variable) {
          variable.role == Role::derived;
 }
 
+/// Parameters, and what is computed of them alone, such as copies in bfloat16: not tables, which
+/// have initial values.
+bool isOfParameters(const format::Variable &variable) {
+  return variable.role == Role::parameter ||
+         (variable.role == Role::derived && !variable.initializer);
+}
+
 } // namespace
 
 NonFiniteSearch::NonFiniteSearch(Executor &executor, std::string_view flag, bool toTheEnd)
@@ -168,7 +175,7 @@ void NonFiniteSearch::rememberParameters(const ExecutedInstruction &done) {
     const Operand &operand = done.operands[touch.buffer];
     const std::byte *end = operand.data + operand.view->span() * byteSize(operand.view->type);
     for (const VariableRef &place : variables)
-      if (place.variable->role == Role::parameter && place.data < end &&
+      if (isOfParameters(*place.variable) && place.data < end &&
           operand.data < place.data + place.bytes)
         names += (names.empty() ? "'" : ", '") + place.variable->name + "'";
   }

@@ -46,7 +46,7 @@ private:
   std::vector<VariableRef> variables; ///< every one, in every slot
   const std::byte *flag = nullptr;
   bool toTheEnd;
-  std::string lastParameters; ///< those that an instruction read last
+  std::string lastParameters; ///< or their copies, those that an instruction read last
   std::string finding;
 };
 

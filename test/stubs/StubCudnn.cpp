@@ -29,7 +29,7 @@ struct DnnHandleObject {
 namespace {
 
 constexpr int kEngines = 2, kBroken = 0;
-constexpr int64_t kWorkspace = 512;
+constexpr int64_t kWorkspace = 256;
 
 struct Descriptor {
   struct Attribute {

@@ -141,14 +141,49 @@ LogicalResult AttentionOp::emitInstructions(OpBuilder &builder, ValueRange opera
   return success();
 }
 
+/// Of what cuDNN's gradient keeps beside its tensors: so many are planned and no more, and a GPU
+/// whose plans need more runs Titan's own kernels.
+static constexpr int64_t kMaxAttentionScratch = int64_t{8} << 30;
+
+/// On GPUs Titan's own kernels keep a float32 number for each row of queries. cuDNN, which takes
+/// bfloat16 without positions in heads of up to 128 elements, also keeps float32 sums of dquery, on
+/// compute capability 8.x and 12.x twice; with grouped queries dkey and dvalue of every head; and
+/// 256 bytes: so say the plans of cuDNN 9.19 and 9.26. It wants all that aligned to 256 bytes.
+int64_t AttentionGradOp::getScratchBytes(int64_t computeCapability) {
+  if (computeCapability == 0)
+    return 0;
+  constexpr int64_t kAlignment = 256;
+  const RankedTensorType query = tensorType(getQuery()), key = tensorType(getKey());
+  const int64_t queries = query.getDimSize(1), heads = query.getDimSize(2);
+  const int64_t keys = key.getDimSize(1), dim = query.getDimSize(3);
+  const int64_t rows = query.getDimSize(0) * heads * queries * 4;
+  const bool isForCudnn = query.getElementType().isBF16() && !getQueryPositions() && dim <= 128 &&
+                          dim % 8 == 0 && queries > 1 && keys > 1;
+  if (!isForCudnn)
+    return rows;
+  const int64_t major = computeCapability / 10;
+  const bool keepsTwoSums = major == 8 || major == 12;
+  int64_t bytes = llvm::alignTo(rows, kAlignment) +
+                  llvm::alignTo(rows * dim, kAlignment) * (keepsTwoSums ? 2 : 1);
+  if (heads != key.getDimSize(2))
+    bytes += 2 * llvm::alignTo(query.getDimSize(0) * heads * keys * dim * 2, kAlignment);
+  bytes += 2 * kAlignment; // its own, and what an address that is aligned to 64 may lose
+  return bytes <= kMaxAttentionScratch ? bytes : rows;
+}
+
 LogicalResult AttentionGradOp::emitInstructions(OpBuilder &builder, ValueRange operands,
                                                 ValueRange results) {
   auto scale = builder.getF32FloatAttr(static_cast<float>(getScale().convertToDouble()));
+  Value scratch;
+  if (operands.size() > getNumOperands()) {
+    scratch = operands.back();
+    operands = operands.drop_back();
+  }
   const AttentionOperands in(operands, static_cast<bool>(getQueryPositions()));
   exec::AttentionGradOp::create(builder, getLoc(), in.tensors[0], in.tensors[1], in.tensors[2],
                                 in.queryPositions, in.keyPositions, in.tensors[3], in.tensors[4],
-                                in.tensors[5], results[0], results[1], results[2],
-                                /*scratch=*/Value(), scale, getCausalAttr());
+                                in.tensors[5], results[0], results[1], results[2], scratch, scale,
+                                getCausalAttr());
   return success();
 }
 

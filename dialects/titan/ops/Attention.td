@@ -50,7 +50,7 @@ def Titan_AttentionOp : Titan_ComputeOp<"attention",
 }
 
 def Titan_AttentionGradOp : Titan_ComputeOp<"attention_grad",
-    [AttrSizedOperandSegments, Titan_Buffered]> {
+    [AttrSizedOperandSegments, Titan_BufferedScratch]> {
   let summary = "gradients of attention with respect to query, key and value";
   let arguments = (ins Titan_FloatTensor:$query, Titan_FloatTensor:$key, Titan_FloatTensor:$value,
                        Optional<Titan_I32Tensor>:$query_positions,

@@ -292,8 +292,7 @@ std::span<std::byte> scratchOf(uint32_t scratch, std::span<const Operand> operan
   if (scratch == format::kNone)
     return {};
   const format::View &view = *operands[scratch].view;
-  return {operands[scratch].data,
-          static_cast<size_t>(view.numElements() * byteSize(view.type))};
+  return {operands[scratch].data, static_cast<size_t>(view.numElements() * byteSize(view.type))};
 }
 
 /// For cuDNN; `others` are the tensors that a gradient has beside those of attention.
@@ -380,8 +379,8 @@ StatusOr<std::unique_ptr<Plan>> prepareAttention(CudaDevice &device, const forma
   return std::unique_ptr<Plan>(std::move(plan));
 }
 
-/// Three kernels; the first one fills a workspace that the others read: the program's scratch memory
-/// if that has room for it.
+/// Three kernels; the first one fills a workspace that the others read: the program's scratch
+/// memory if that has room for it.
 class AttentionGradPlan final : public BuiltinPlan {
 public:
   AttentionGradPlan(const Driver &driver, int64_t bytes) : BuiltinPlan(driver), bytes(bytes) {}

@@ -57,8 +57,7 @@ public:
 
   /// Never 0 before the plan is ready, which setWorkspace() makes it.
   int64_t workspaceBytes() const override {
-    return pack ? 0
-                : std::max<int64_t>(plan.plan->workspaceBytes, 1) + scratchBytes(plan.problem);
+    return pack ? 0 : std::max<int64_t>(plan.plan->workspaceBytes, 1) + scratchBytes(plan.problem);
   }
 
   void setWorkspace(std::span<std::byte> workspace) override {

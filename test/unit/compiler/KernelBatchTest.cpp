@@ -43,10 +43,10 @@ TEST(KernelBatch, DifferentSumsShareTheirMemory) {
     results += comma + "tensor<f32>";
     arguments.push_back(values(100 + i, static_cast<double>(i)));
   }
-  KernelRunner gpu("func.func @f(" + inputs + ") -> (" + results + ") {\n%b:" +
-                       std::to_string(kSums) + " = titan.kernel (" + outer + ") : (" + types +
-                       ") -> (" + results + ") {\n" + inner + "titan.yield " + yielded + " : " +
-                       results + "\n}\nreturn " + returned + " : " + results + "\n}",
+  KernelRunner gpu("func.func @f(" + inputs + ") -> (" + results +
+                       ") {\n%b:" + std::to_string(kSums) + " = titan.kernel (" + outer + ") : (" +
+                       types + ") -> (" + results + ") {\n" + inner + "titan.yield " + yielded +
+                       " : " + results + "\n}\nreturn " + returned + " : " + results + "\n}",
                    {.gpu = true});
   ASSERT_TRUE(gpu.ok()) << gpu.failure();
   const auto found = gpu.run(arguments);

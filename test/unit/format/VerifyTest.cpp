@@ -238,6 +238,13 @@ const std::vector<Case> &instructionCases() {
       {"gradPositions", [](Program &p) { op<AttentionGrad>(p).queryPositions = 6; },
        "has query and key positions together"},
       {"attentionScratch", [](Program &p) { op<Attention>(p).scratch = 10; }, "scratch: buffer 10"},
+      {"gradScratch",
+       [](Program &p) {
+         p.functions[0].buffers.push_back(buffer(1, 0, denseView(DType::i8, {2, 4})));
+         p.functions[0].buffers[10].view.strides[0] = 8;
+         op<AttentionGrad>(p).scratch = 10;
+       },
+       "scratch is contiguous"},
       {"gradShape", [](Program &p) { op<AttentionGrad>(p).dk = 3; }, "dk has shape [2, 4, 4, 8]"},
       {"gradBuffer", [](Program &p) { op<AttentionGrad>(p).dv = 99; }, "dv: buffer 99"},
       {"embeddingTable", [](Program &p) { op<Embedding>(p).table = 7; }, "table has rank 2"},

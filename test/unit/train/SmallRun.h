@@ -12,11 +12,13 @@ namespace titan::test {
 class SmallRun {
 public:
   /// Overrides are as on the command line, such as "training.steps=3".
-  SmallRun(const std::vector<std::string> &overrides, Logger &logger) : device(2) {
+  SmallRun(const std::vector<std::string> &overrides, Logger &logger,
+           const char *program = TITAN_PROGRAM)
+      : device(2) {
     std::string text;
     for (int i = 0; i < 2000; ++i)
       text += "line " + std::to_string(i * i) + "\n";
-    auto opened = format::ProgramFile::open(TITAN_PROGRAM);
+    auto opened = format::ProgramFile::open(program);
     EXPECT_TRUE(opened.ok()) << opened.status().message();
     file.emplace(*std::move(opened));
     std::vector<std::string> all = {"training.dataset_path=" +
