@@ -1,17 +1,29 @@
 // titan-run model.tbin | JOB.toml [--section.key value ...]: trains a compiled program.
 #include "runtime/train/RunCommand.h"
 
+#include <atomic>
 #include <csignal>
 #include <cstdio>
+#include <ctime>
 #include <string>
 #include <vector>
 
 static std::atomic<bool> stopRequested = false;
+static std::atomic<int64_t> requestedAt = 0; // milliseconds
 
-/// The first signal ends training after the step under way; a second one ends the process.
+/// The first signal ends training after the step under way; a later one ends the process. What
+/// comes within half a second is the same request: launchers and `timeout` signal the process, and
+/// once more its group.
 static void requestStop(int signal) {
-  stopRequested = true;
-  std::signal(signal, SIG_DFL);
+  timespec time;
+  clock_gettime(CLOCK_MONOTONIC, &time);
+  const int64_t now = time.tv_sec * 1000 + time.tv_nsec / 1000000;
+  if (!stopRequested.exchange(true)) {
+    requestedAt = now;
+  } else if (now - requestedAt > 500) {
+    std::signal(signal, SIG_DFL);
+    std::raise(signal);
+  }
 }
 
 int main(int argc, char **argv) {

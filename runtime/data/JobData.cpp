@@ -107,7 +107,7 @@ class DataOpener {
 public:
   DataOpener(const JobConfig &config, int64_t vocabSize, int64_t validationRows, Logger &logger)
       : config(config), vocabSize(vocabSize), validationRows(validationRows),
-        opener(config, vocabSize, logger) {}
+        logger(logger), opener(config, vocabSize, logger) {}
 
   StatusOr<JobData> open() {
     const ValidationSection &validation = config.validation;
@@ -162,6 +162,8 @@ private:
                            splitCorpus(*training->index, config.validation.seqLen));
     training->range = split.training;
     heldOut = Text{training->index, split.heldOut};
+    logger.info("validation.dataset_path is not set: {} of the {} tokens are held out of training",
+                split.heldOut.size(), split.training.size() + split.heldOut.size());
     return okStatus();
   }
 
@@ -181,6 +183,7 @@ private:
 
   const JobConfig &config;
   int64_t vocabSize, validationRows;
+  Logger &logger;
   IndexOpener opener;
   std::optional<Text> training;
   std::optional<Text> heldOut;

@@ -273,6 +273,7 @@ StatusOr<bool> Trainer::runStep(double lr) {
     logger.warning("the data ended after step {}; training.steps is {}", step, job.training.steps);
     return false;
   }
+  const int64_t epoch = data.training->epoch();
   ++step;
   if (options.beginStep)
     options.beginStep(step);
@@ -280,6 +281,8 @@ StatusOr<bool> Trainer::runStep(double lr) {
   TITAN_RETURN_IF_ERROR(runTimeline(lr));
   executor->setTrace(nullptr);
   TITAN_RETURN_IF_ERROR(profiler->endStep(step, executor->program()));
+  if (const int64_t now = data.training->epoch(); now != epoch)
+    logger.warning("step {}: the data has been read to its end, epoch {} begins", step, now + 1);
   return true;
 }
 

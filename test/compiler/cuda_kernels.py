@@ -3,7 +3,8 @@
     cuda_kernels.py JOB|FILE.ptx ARCHITECTURE WORK_DIR [OPTION ...]      with titan-compile on PATH
 
 Prints, per stage of a kernel, its registers and the widths of its accesses to global memory, and fails if
-ptxas fails or spills a register. Without ptxas the text is looked at, and no more.
+ptxas fails or spills a register, or if the first stage of a job's kernel that has rows of whole 16 bytes has no
+access of 16 bytes. Without ptxas the text is looked at, and no more.
 """
 
 import os
@@ -66,6 +67,18 @@ def accesses(ptx):
     return found
 
 
+BYTES = {"f32": 4, "bf16": 2, "f16": 2, "i32": 4}
+
+
+def wide_kernels(program):
+    """The kernels with an argument whose rows are whole times 16 bytes."""
+    dump = subprocess.run(["titan-run", "--dump-program", program], capture_output=True, text=True, check=True).stdout
+    for name, arguments in re.findall(r"^kernel @(\w+)\((.*?)\) stages", dump, re.M):
+        rows = re.findall(r"(\d+)x([a-z]\w*)", arguments)
+        if any(int(row) * BYTES[element] % 16 == 0 for row, element in rows):
+            yield name
+
+
 def main():
     job, architecture, folder, options = sys.argv[1], sys.argv[2], sys.argv[3], sys.argv[4:]
     os.makedirs(folder, exist_ok=True)
@@ -73,7 +86,12 @@ def main():
     if ".extern" in ptx:
         sys.exit("the kernels call something that is not there")
     registers = assemble(ptx, architecture, folder) if find_ptxas() else {}
-    for name, counts in accesses(ptx).items():
+    found = accesses(ptx)
+    if not job.endswith(".ptx"):
+        for kernel in wide_kernels(os.path.join(folder, "program.tbin")):
+            if not found[f"{kernel}_0"].get(16):
+                sys.exit(f"{kernel}_0: rows of whole 16 bytes, accessed in {found[f'{kernel}_0']}")
+    for name, counts in found.items():
         widths = " ".join(f"{bytes}B x {count}" for bytes, count in sorted(counts.items(), reverse=True))
         print(f"{name}: {registers.get(name, '?')} registers, {widths}")
 

@@ -118,7 +118,8 @@ def interrupted():
     for line in run.stderr:
         if "step:  3" in line:
             break
-    run.send_signal(signal.SIGINT)
+    for _ in range(2):  # as `timeout` does: the process, then its group
+        run.send_signal(signal.SIGINT)
     _, text = run.communicate(timeout=60)
     if run.returncode != 0:
         fail(f"SIGINT: exit code {run.returncode}\n{text}")
