@@ -73,7 +73,12 @@ static void buildLocalPhase(OpPassManager &passes, const JobConfig &job,
   passes.addPass(createRematerialize(getRematerializeOptions(job, target)));
   // Behind the cut of a backward: logits never leave a function.
   ChunkLossOptions options;
-  options.chunks = job.training.lossChunks;
+  if (job.training.lossChunks)
+    options.chunks = *job.training.lossChunks;
+  else if (target.isGpu)
+    // With fewer rows the float32 gradient of the head, which every chunk is added to, takes a
+    // GPU longer to move than the chunk's product takes.
+    options.tokensPerChunk = 4096;
   passes.addPass(createChunkLoss(options));
   passes.addPass(createCanonicalizerPass());
   passes.addPass(createCSEPass());

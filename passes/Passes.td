@@ -436,7 +436,11 @@ def ChunkLoss : Pass<"titan-chunk-loss", "::mlir::ModuleOp"> {
     %loss = titan.add %loss0, %loss1 : tensor<f32>
     ```
   }];
-  let options = [Option<"chunks", "chunks", "int64_t", "8", "number of chunks">];
+  let options = [
+    Option<"chunks", "chunks", "int64_t", "8", "number of chunks">,
+    Option<"tokensPerChunk", "tokens-per-chunk", "int64_t", "0",
+           "with a number above 0: as many chunks as keep each to so many tokens, in place of `chunks`">,
+  ];
   let dependentDialects = ["::titan::TitanDialect"];
 }
 

@@ -2,15 +2,19 @@
 # Proves or disproves Titan on a GPU, with one command on a machine that has one and needs no LLVM.
 #
 #   tools/gpu-check.sh pack [--quick] [--build BUILD] [FOLDER]    here, after a build: all that is
-#                                                                 needed, under 50 MB
-#   FOLDER/gpu-check.sh run [--quick] [--seconds N]    there (540 seconds by default)
+#                                                                 needed, under 60 MB
+#   FOLDER/gpu-check.sh run [--quick] [--seconds N] [--only REGEX]
+#                                                                 there (540 seconds by default)
 #
 # BUILD is build, and FOLDER is BUILD/gpu-check, unless given; FOLDER.tar.gz is made beside it. `run`
-# does first what decides whether results are right: every instruction against the CPU's, what every
-# data plane must do, every generated kernel against the interpreter's numbers on random
-# inputs, then the golden models against PyTorch's float64; then what takes time, until the deadline:
-# benchmarks by importance, each with PyTorch on the same shapes, and where a step's time goes. Its
-# last lines are one table. --quick is one model for one step, for tests.
+# does first what decides whether results are right, side by side: every instruction against the CPU's,
+# what every data plane must do, every generated kernel against the interpreter's numbers on random
+# inputs, the golden models against PyTorch's float64, the debug model against the CPU; then attention by
+# each library. Then what takes time, until the deadline: all benchmarks, where a step's time goes, and
+# PyTorch on the same shapes. Its last lines are one table. Each row's log is in $OUT/logs, or in
+# FOLDER/logs without OUT. --only leaves out rows whose names do not match, such as a second run's for
+# what the first had no time for: its exit status is of the others. --quick is tiny models for a few
+# steps, for tests.
 #
 # Exit status: 0 all comparisons ended and are right, 1 something is wrong or a comparison did not end
 # before the deadline, 77 there is no GPU. Benchmarks may be left out.
@@ -19,13 +23,14 @@ set -uo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 action=${1:-}
 [ $# -gt 0 ] && shift
-quick= seconds=540 folder= build=$(dirname "$here")/build
+quick= seconds=540 only= folder= build=$(dirname "$here")/build
 while [ $# -gt 0 ]; do
   case $1 in
   --quick) quick=1 ;;
   --build) build=${2:?--build needs a folder} && shift ;;
   --seconds) seconds=${2:?--seconds needs a number} && shift ;;
-  -*) echo "error: unknown option $1; expected --quick, --build BUILD or --seconds N" >&2 && exit 1 ;;
+  --only) only=${2:?--only needs a regular expression} && shift ;;
+  -*) echo "error: unknown option $1; expected --quick, --build BUILD, --seconds N or --only REGEX" >&2 && exit 1 ;;
   *) folder=$1 ;;
   esac
   shift
@@ -36,17 +41,44 @@ goldens() { # name, precision and target of each
   [ -n "$quick" ] || printf '%s\n' "tied float32 cuda:sm_80" "untied bfloat16 cuda:sm_90" "tied bfloat16 cuda:sm_80"
 }
 
+# precision, options: trainings of the debug model that are compared with the CPU's.
+losses() {
+  if [ -n "$quick" ]; then
+    echo "bfloat16 $(tiny)"
+  else
+    printf '%s\n' float32 bfloat16
+  fi
+}
+
+# A model that a stub trains in a second.
+tiny() {
+  echo "--model.vocab_size=64 --model.dim=32 --model.n_layers=1 --model.n_heads=2 --model.n_kv_heads=2" \
+    "--model.ffn_hidden_dim=64 --training.seq_len=16 --training.local_batch_size=1"
+}
+
 # name, job, rows, tokens in a row, vocabulary, shapes as test/gpu/torch_peer.py takes them, options: the
-# most important first
+# most important first. Of those named FAMILY/N, the first that fits the GPU's memory is taken.
 benchmarks() {
-  local of1b=dim=2048,layers=16,heads=32,kv=8,ffn=8192,tied=1
+  local of1b=dim=2048,layers=16,heads=32,kv=8,ffn=8192,tied=1 layers
+  if [ -n "$quick" ]; then
+    for layers in $slices; do
+      echo "tiny/$layers models/llama3/debugmodel.toml 1 16 64 dim=32,layers=$layers,heads=2,kv=2,ffn=64 $(tiny)" \
+        "--model.n_layers=$layers"
+    done
+    return
+  fi
   printf '%s\n' \
     "1B-8192x1 models/llama3/1b.toml 1 8192 128256 $of1b" \
     "1B-8192x4 models/llama3/1b.toml 4 8192 128256 $of1b" \
-    "debugmodel models/llama3/debugmodel.toml 8 2048 2048 dim=256,layers=6,heads=16,kv=16,ffn=768" \
-    "1B-1024x4 models/llama3/1b.toml 4 1024 128256 $of1b" \
-    "8B-8layers-1024x4 models/llama3/8b.toml 4 1024 128256 dim=4096,layers=8,heads=32,kv=8,ffn=14336 --model.n_layers=8"
+    "1B-1024x4 models/llama3/1b.toml 4 1024 128256 $of1b"
+  for layers in $slices; do
+    echo "8B-1024x4/$layers models/llama3/8b.toml 4 1024 128256 dim=4096,layers=$layers,heads=32,kv=8,ffn=14336" \
+      "--model.n_layers=$layers"
+  done
+  echo "debugmodel-2048x8 models/llama3/debugmodel.toml 8 2048 2048 dim=256,layers=6,heads=16,kv=16,ffn=768"
 }
+# Layers: of 8B about what GPUs of 180, 141, 80, 64 and 48 GB take.
+slices=$([ -n "$quick" ] && echo "2 1" || echo "32 31 30 29 28 16 15 14 12 8")
 
 # name, job, options: programs whose kernels are compared with the interpreter's numbers. It can do only what
 # fits a host: of 1B and 8B one layer, with rows of their width, few tokens and few rows of the embedding (8B's
@@ -61,31 +93,25 @@ kernels() {
     "8B-layer $llama/8b.toml --model.vocab_size=512 --model.n_layers=1 --model.ffn_hidden_dim=4096 --training.seq_len=256 --training.mixed_precision_param=bfloat16"
 }
 
-pack() {
-  set -e
-  . "$here/common.sh"
-  local name precision target job rows seq vocabulary shapes options program seed
-  folder=${folder:-$build/gpu-check}
-  rm -rf "$folder"
-  mkdir -p "$folder"/{bin,lib,test/e2e,test/golden,test/gpu,jobs}
-  cp "$here/gpu-check.sh" "$folder/"
-  cp "$build/lib/libtitan_cuda.so" "$folder/lib/"
-  cp "$root/test/e2e/golden.py" "$folder/test/e2e/"
-  cp "$root/test/gpu/torch_peer.py" "$folder/test/gpu/"
-  cp "$root"/test/golden/*.safetensors "$root"/test/golden/*.json "$folder/test/golden/"
-  local binary
+# The binaries, with libraries that the other machine may lack; those of the C and C++ run time are its own,
+# since its driver needs them too.
+packBinaries() {
+  local binary name
   for binary in bin/titan-run gpu/GpuCheck test/unit/CudaTests test/unit/NcclConformanceTests; do
-    cp "$build/$binary" "$folder/bin/$(basename "$binary").bin"
-    strip "$folder/bin/$(basename "$binary").bin"
-    # Libraries that the other machine may lack; those of the C and C++ run time are its own, since
-    # its driver needs them too.
+    name=$(basename "$binary")
+    cp "$build/$binary" "$folder/bin/$name.bin"
+    strip "$folder/bin/$name.bin"
     ldd "$build/$binary" | awk '$3 ~ /^\// { print $3 }' |
       grep -v -E '/(libc|libm|libdl|libpthread|librt|libstdc\+\+|libgcc_s)\.so' |
       xargs -I{} cp -Ln {} "$folder/lib/"
     printf '#!/bin/sh\nhere=$(cd "$(dirname "$0")" && pwd)\nexec env LD_LIBRARY_PATH="${LD_LIBRARY_PATH:+$LD_LIBRARY_PATH:}$here/../lib" "$here/%s.bin" "$@"\n' \
-      "$(basename "$binary")" >"$folder/bin/$(basename "$binary")"
-    chmod +x "$folder/bin/$(basename "$binary")"
+      "$name" >"$folder/bin/$name"
+    chmod +x "$folder/bin/$name"
   done
+}
+
+packComparisons() {
+  local name precision target job options program seed
   while read -r name precision target; do
     python3 "$root/test/e2e/golden.py" "$build" "$name" "$folder/jobs/$name-$precision" \
       $([ "$precision" = float32 ] || echo bfloat16) "target=$target" phase=compile
@@ -99,54 +125,130 @@ pack() {
     "$build/gpu/KernelNumbers" "$program.mlir" "$seed" "$program.safetensors"
     rm "$program.mlir"
   done < <(kernels)
-  [ -n "$quick" ] || while read -r name job rows seq vocabulary shapes options; do
-    "$build/bin/titan-compile" "$root/$job" --target=cuda:sm_90 --world-size 1 -o "$folder/jobs/$name.tbin" \
-      --training.local_batch_size="$rows" --training.seq_len="$seq" \
-      --training.mixed_precision_param=bfloat16 $options
+  while read -r precision options; do
+    python3 "$root/test/gpu/debug_losses.py" compile "$build" "$folder/jobs/losses-$precision" "$precision" "$root" $options
+  done < <(losses)
+}
+
+# Beside each program NAME.plan, the bytes that it plans to take.
+packBenchmarks() {
+  local name job rows seq vocabulary shapes options program
+  while read -r name job rows seq vocabulary shapes options; do
+    program=$folder/jobs/$name
+    mkdir -p "$(dirname "$program")"
+    # Nothing is computed twice: all of them fit GPUs of 80 GB.
+    "$build/bin/titan-compile" "$root/$job" --target=cuda:sm_90 --world-size 1 --report -o "$program.tbin" \
+      --training.local_batch_size="$rows" --training.seq_len="$seq" --activation_checkpoint.mode=none \
+      --training.mixed_precision_param=bfloat16 $options |
+      awk '/^memory of one rank/ { inside = 1 } inside && $1 == "total" { gsub(",", "", $2); print $2; inside = 0 }' \
+        >"$program.plan"
   done < <(benchmarks)
-  tar -C "$(dirname "$folder")" -czf "$folder.tar.gz" "$(basename "$folder")"
+}
+
+pack() {
+  set -e
+  . "$here/common.sh"
   local bytes
+  folder=${folder:-$build/gpu-check}
+  rm -rf "$folder"
+  mkdir -p "$folder"/{bin,lib,test/e2e,test/golden,test/gpu,jobs}
+  cp "$here/gpu-check.sh" "$folder/"
+  cp "$build/lib/libtitan_cuda.so" "$folder/lib/"
+  cp "$root/test/e2e/golden.py" "$folder/test/e2e/"
+  cp "$root"/test/gpu/*.py "$folder/test/gpu/"
+  cp "$root"/test/golden/*.safetensors "$root"/test/golden/*.json "$folder/test/golden/"
+  packBinaries
+  packComparisons
+  packBenchmarks
+  tar -C "$(dirname "$folder")" -czf "$folder.tar.gz" "$(basename "$folder")"
   bytes=$(stat -c %s "$folder.tar.gz")
   say "$folder.tar.gz: $bytes bytes"
-  [ "$bytes" -lt 50000000 ] || fail "$folder.tar.gz is larger than 50 MB"
+  [ "$bytes" -lt 60000000 ] || fail "$folder.tar.gz is larger than 60 MB"
 }
 
 #--- on the machine with the GPU
 
 started=$(date +%s)
+logs=${OUT:-$here}/logs
 table=()
+started_proofs=()
 wrong=0
 
 left() { echo $((seconds - ($(date +%s) - started))); }
 
-# row NAME LEAST MOST COMMAND...: runs it for up to MOST seconds unless fewer than LEAST are left. What hangs
-# is killed with its children, so that it keeps neither the time nor the GPU of the rows behind it.
-row() {
-  local name=$1 least=$2 most=$3 begin status what
-  shift 3
-  if [ "$(left)" -lt "$least" ]; then
-    table+=("$name|skipped|fewer than $least seconds were left")
-    return
-  fi
-  echo "=== $name"
-  begin=$(date +%s)
-  timeout -s KILL "$(($(left) < most ? $(left) : most))" "$@" >"$here/log.txt" 2>&1
-  status=$?
-  tail -n 60 "$here/log.txt"
-  what=$(detail "$here/log.txt")
-  grep -o '[^-]*, compute capability.*, ready' "$here/log.txt" >>"$here/device.txt"
-  case $status in
-  3) table+=("$name|skipped|$(tail -n 1 "$here/log.txt")") ;;
-  0) table+=("$name|right|$what") ;;
-  124 | 137) table+=("$name|out of time|after $(($(date +%s) - begin)) s; $what") ;;
-  *) table+=("$name|WRONG|exit status $status; $what") && wrong=1 ;;
-  esac
+logOf() { echo "$logs/${1//[^A-Za-z0-9.-]/-}.txt"; }
+
+# limited NAME MOST COMMAND...: runs it for up to MOST seconds. What hangs is killed with its children, so that it
+# keeps neither the time nor the GPU of the others.
+limited() {
+  local log begin
+  log=$(logOf "$1") begin=$(date +%s)
+  timeout -s KILL "$2" "${@:3}" >"$log" 2>&1 </dev/null
+  echo "$? $(($(date +%s) - begin))" >"$log.status"
 }
 
-# proof NAME LEAST MOST COMMAND...: a row that decides whether results are right: one that does not end, or does
-# not begin in time, proves nothing, and is no success.
+# enter NAME: what became of it goes into the table, and what went wrong onto the console.
+enter() {
+  local name=$1 log status took what
+  log=$(logOf "$name")
+  read -r status took <"$log.status"
+  rm "$log.status"
+  what=$(detail "$log")
+  case $status in
+  3) table+=("$name|skipped|$(tail -n 1 "$log")") ;;
+  0) table+=("$name|right|$what") ;;
+  124 | 137) table+=("$name|out of time|after $took s; $what") ;;
+  *) table+=("$name|WRONG|exit status $status; $what") && wrong=1 ;;
+  esac
+  echo "=== $name: ${table[-1]#*|}, $took s"
+  [ "$status" = 0 ] || tail -n 25 "$log"
+}
+
+skip() { # NAME LEAST
+  table+=("$1|skipped|fewer than $2 seconds were left")
+}
+
+wanted() { [[ "$1" =~ $only ]]; }
+
+# row NAME LEAST MOST COMMAND...: runs it for up to MOST seconds unless fewer than LEAST are left.
+row() {
+  wanted "$1" || return
+  if [ "$(left)" -lt "$2" ]; then
+    skip "$1" "$2"
+    return 1
+  fi
+  limited "$1" "$(($(left) < $3 ? $(left) : $3))" "${@:4}"
+  enter "$1"
+}
+
+# proof NAME COMMAND...: starts a row that decides whether results are right; as many as there are cores run side
+# by side, and all of them end within two thirds of the time.
 proof() {
-  row "$@"
+  local least=20 most
+  wanted "$1" || return
+  started_proofs+=("$1")
+  while [ "$(jobs -rp | wc -l)" -ge "$(nproc)" ]; do
+    wait -n
+  done
+  most=$(($(left) - seconds / 3))
+  [ "$(left)" -lt $least ] || [ "$most" -le 0 ] || limited "$1" "$most" "${@:2}" &
+}
+
+# Waits for all of them. One that does not end, or does not begin in time, proves nothing, and is no success.
+finishProofs() {
+  local name
+  wait
+  for name in "${started_proofs[@]}"; do
+    if [ -e "$(logOf "$name").status" ]; then
+      enter "$name"
+    else
+      skip "$name" 20
+    fi
+    isProven
+  done
+}
+
+isProven() {
   case ${table[-1]} in
   *"|out of time|"* | *"|skipped|fewer than "*) wrong=1 ;;
   esac
@@ -155,12 +257,16 @@ proof() {
 # What the table says of a log: a benchmark's last step, a comparison's worst rows, a test's count.
 detail() {
   sed 's/\x1b\[[0-9;]*m//g' "$1" | awk '
-    /step: *[0-9]+ / { sub(/.*step:/, "step:"); step = $0 }
+    / plans [0-9]+ bytes/ { planned = sprintf("planned %.2f GiB, ", $3 / 2^30) }
+    /step: *[0-9]+ / { sub(/.*step:/, "step:"); sub(/grad_norm.*memory:/, "memory:"); gsub(/  +/, " "); step = planned $0 }
     /FAILED/ { failed = failed " " $0 ";" }
     /\[  PASSED  \]/ { passed = $0 }
-    /^gradients of step 1|^losses, interpreter|^kernels: |^step: .* by graphs|^PyTorch |TFLOP\/s gradient/ { worst = worst " " $0 ";" }
+    /^gradients of step 1|^losses, interpreter|^loss, CPU|^kernels: |^step: .* by graphs|^classes, |^PyTorch |TFLOP\/s gradient/ {
+      gsub(/  +/, " ")
+      worst = worst " " $0 ";"
+    }
     /^WRONG: / { failed = failed " " $0 ";" }
-    END { print failed passed worst (passed worst == "" ? step : "") }'
+    END { print failed passed worst (passed worst == "" ? step : "") }' | cut -c 1-600
 }
 
 # batches FILE ROWS TOKENS VOCABULARY: 10 steps of random tokens.
@@ -182,63 +288,157 @@ with open(path, "wb") as file:
 PYTHON
 }
 
+# The last line is the mean of 5 steps, as PyTorch's.
 benchmark() {
   local name=$1 rows=$2 seq=$3 vocabulary=$4
-  batches "$here/jobs/$name.safetensors" "$rows" "$seq" "$vocabulary" &&
-    "$here/bin/titan-run" "$here/jobs/$name.tbin" --training.dataset_path="$here/jobs/$name.safetensors" \
-      --training.steps=10 --debug.seed=1 --metrics.log_freq=1
+  batches "$here/jobs/$name.safetensors" "$rows" "$seq" "$vocabulary" || return
+  echo "$name plans $(cat "$here/jobs/$name.plan") bytes"
+  "$here/bin/titan-run" "$here/jobs/$name.tbin" --training.dataset_path="$here/jobs/$name.safetensors" \
+    --training.steps=10 --debug.seed=1 --metrics.log_freq=5
+}
+
+# Whether a benchmark's plan, and 3 GB for the driver and the libraries, fit the GPU; yes where its memory is
+# not known.
+fits() {
+  [ -z "$memory" ] || [ $(($(cat "$here/jobs/$1.plan") / 1048576 + 3000)) -le "$memory" ]
+}
+
+# Titan's row of every benchmark, of a family that of the first that fits. `chosen` has their lines.
+runBenchmarks() {
+  local line name rows seq vocabulary family before done=" "
+  chosen=()
+  while read -r line; do
+    read -r name _ rows seq vocabulary _ <<<"$line"
+    family=${name%/*}
+    [[ "$done" != *" $family "* ]] && fits "$name" || continue
+    before=$wrong
+    row "$name bfloat16" 40 75 bash -c 'benchmark "$@"' benchmark "$name" "$rows" "$seq" "$vocabulary"
+    if [ "$family" != "$name" ] && grep -q CUDA_ERROR_OUT_OF_MEMORY "$(logOf "$name bfloat16")" 2>/dev/null; then
+      table[-1]="$name bfloat16|skipped|the GPU's memory is too small" # the next may fit
+      wrong=$before
+      continue
+    fi
+    done+="$family "
+    chosen+=("$line")
+  done < <(benchmarks)
+}
+
+# numberOf KEY FILE: the number behind "KEY: " in the last line of a log that has it, without separators.
+numberOf() {
+  sed 's/\x1b\[[0-9;]*m//g' "$2" 2>/dev/null | grep -o "$1: *[0-9][0-9.,e+]*" | tail -n 1 | sed 's/.*: *//; s/,//g; s/\.$//'
+}
+
+# PyTorch on the shapes of a benchmark for up to MOST seconds, beside what Titan reached; where it fits fewer layers
+# only, Titan runs these too. The rates of unequal models are compared by their flops.
+runPeer() { # MOST LINE
+  local name job rows seq vocabulary shapes log own peak layers at=${#table[@]}
+  read -r name job rows seq vocabulary shapes _ <<<"$2"
+  own=$(logOf "$name bfloat16") log=$(logOf "$name PyTorch")
+  peak=$(awk "BEGIN { tps = \"$(numberOf tps "$own")\" + 0; mfu = \"$(numberOf mfu "$own")\" + 0
+    if (mfu > 0) printf \"peak=%e\", 100 * tps * \"$(numberOf flops/token "$own")\" / mfu }")
+  layers=${name#*/}
+  # What PyTorch fails at is no fault of Titan's.
+  row "$name PyTorch" 45 "$1" bash -c 'python3 "$@" || { [ $? -eq 3 ] || echo "PyTorch failed"; exit 3; }' peer \
+    "$here/test/gpu/torch_peer.py" "rows=$rows" "seq=$seq" "vocab=$vocabulary" \
+    "seconds=$(($1 < $(left) ? $1 - 15 : $(left) - 15))" $peak ${shapes//,/ } \
+    $([ "$layers" = "$name" ] || echo "fewer=$(fewerThan "$layers")") || return
+  [[ "${table[-1]}" == *"|right|"* ]] || return
+  layers=$(grep -o '; [0-9]* layers' "$log" | tail -n 1 | tr -dc 0-9)
+  if [ "$name" != "${name%/*}" ] && [ "$layers" != "${name#*/}" ]; then
+    own=$(logOf "${name%/*}/$layers bfloat16")
+    row "${name%/*}/$layers bfloat16" 40 60 bash -c 'benchmark "$@"' benchmark "${name%/*}/$layers" "$rows" "$seq" "$vocabulary"
+  fi
+  table[at]+="$(compareRates "$own" "$log")"
+}
+
+fewerThan() { tr ' ' '\n' <<<"$slices" | awk -v most="$1" '$1 < most' | paste -sd,; }
+
+compareRates() { # TITAN'S LOG, PYTORCH'S LOG
+  awk "BEGIN { own = \"$(numberOf tps "$1")\" * \"$(numberOf flops/token "$1")\"
+    peer = \"$(numberOf speed "$2")\" * \"$(numberOf flops/token "$2")\"
+    if (own > 0 && peer > 0) printf \" Titan / PyTorch: %.2f\", own / peer }"
 }
 
 run() {
-  local name precision target job rows seq vocabulary shapes options reason
-  rm -f "$here/device.txt"
+  local name precision target reason options line i memory
+  mkdir -p "$logs"
+  rm -f "$logs"/*
   # pip's libraries are looked for in the Python that the machine has.
   [ -n "${VIRTUAL_ENV:-}" ] || VIRTUAL_ENV=$(python3 -c 'import sys; print(sys.prefix)')
   export VIRTUAL_ENV here
   export -f batches benchmark # a row is a command that timeout starts
   # For the conformance suite, as titan-run sets it.
   export CUDA_DEVICE_MAX_CONNECTIONS=${CUDA_DEVICE_MAX_CONNECTIONS:-32} NCCL_RUNTIME_CONNECT=${NCCL_RUNTIME_CONNECT:-0}
-  # Fails at its data at the latest.
-  reason=$(timeout -s KILL 60 "$here/bin/titan-run" "$here/jobs/untied-float32/model.tbin" 2>&1)
+  reason=$(timeout -s KILL 60 "$here/bin/GpuCheck" describe 2>&1)
   if grep -q -E "driver is missing|CUDA_ERROR_NO_DEVICE" <<<"$reason"; then
     echo "$reason"
     if nvidia-smi -L 2>/dev/null | grep -q '^GPU'; then
-      echo "error: nvidia-smi lists a GPU that titan-run does not find"
+      echo "error: nvidia-smi lists a GPU that GpuCheck does not find"
       exit 1
     fi
     echo "skipped: there is no GPU here"
     exit 77
   fi
   nvidia-smi --query-gpu=name,driver_version,memory.total,clocks.sm,clocks.mem,clocks.max.sm --format=csv 2>/dev/null
-  [ -n "$quick" ] || proof "instructions against the CPU" 30 150 env TITAN_TEST_GPU=1 "$here/bin/CudaTests"
-  [ -n "$quick" ] || [ "$(nvidia-smi -L 2>/dev/null | wc -l)" -lt 2 ] ||
-    proof "collectives between these GPUs" 30 100 env TITAN_TEST_GPU=1 "$here/bin/NcclConformanceTests"
-  # Small programs first.
-  for name in $(ls -rS "$here"/jobs/kernels-*.tbin); do
-    name=$(basename "$name" .tbin)
-    proof "$name" 20 90 "$here/bin/GpuCheck" kernels "$here/jobs/$name.tbin" "$here/jobs/$name.safetensors"
+  memory=$(nvidia-smi --query-gpu=memory.total --format=csv,noheader,nounits -i 0 2>/dev/null)
+  compareAll
+  measureAll
+  nvidia-smi --query-gpu=clocks.sm,clocks.mem,temperature.gpu,power.draw --format=csv 2>/dev/null
+  echo
+  {
+    echo "$reason; $(grep -h -o 'cuDNN [0-9][0-9.]*' "$logs"/*.txt | head -n 1 || echo "no cuDNN"); $(($(date +%s) - started)) s"
+    printf '%s\n' "${table[@]}" | awk -F'|' '{ printf "%-38s %-12s %s\n", $1, $2, $3 }'
+  } | tee "$logs/table.txt"
+  exit $wrong
+}
+
+compareAll() {
+  local i name precision target options
+  [ -n "$quick" ] || for i in 0 1 2 3; do
+    # An address that does not exist ends all that its process has on the GPU, and no more.
+    proof "instructions against the CPU, part $i" env TITAN_TEST_GPU=1 GTEST_TOTAL_SHARDS=4 GTEST_SHARD_INDEX=$i \
+      "$here/bin/CudaTests"
   done
-  [ -n "$quick" ] || row "attention, cuDNN and own kernels" 20 60 "$here/bin/GpuCheck" attention
+  # With one GPU, what one rank does.
+  [ -n "$quick" ] || grep -q '^no NCCL' <<<"$reason" ||
+    proof "data plane of NCCL" env TITAN_TEST_GPU=1 "$here/bin/NcclConformanceTests"
   while read -r name precision target; do
-    proof "golden $name $precision $target" 20 60 python3 "$here/test/e2e/golden.py" "$here" "$name" \
+    proof "golden $name $precision $target" python3 "$here/test/e2e/golden.py" "$here" "$name" \
       "$here/jobs/$name-$precision" $([ "$precision" = float32 ] || echo bfloat16) phase=train \
       $([ -z "$quick" ] || echo steps=1)
   done < <(goldens)
-  [ -n "$quick" ] || while read -r name job rows seq vocabulary shapes options; do
-    row "$name bfloat16" 40 120 bash -c 'benchmark "$@"' benchmark "$name" "$rows" "$seq" "$vocabulary" </dev/null
-    row "$name PyTorch" 60 120 python3 "$here/test/gpu/torch_peer.py" "rows=$rows" "seq=$seq" "vocab=$vocabulary" \
-      seconds=90 ${shapes//,/ } </dev/null
-    row "$name where the time goes" 40 60 "$here/bin/GpuCheck" classes "$here/jobs/$name.tbin" </dev/null
-  done < <(benchmarks)
-  nvidia-smi --query-gpu=clocks.sm,clocks.mem,temperature.gpu,power.draw --format=csv 2>/dev/null
-  echo
-  [ ! -s "$here/device.txt" ] || head -n 1 "$here/device.txt"
-  printf '%s\n' "${table[@]}" | awk -F'|' '{ printf "%-38s %-12s %s\n", $1, $2, $3 }'
-  exit $wrong
+  while read -r precision options; do
+    proof "debugmodel $precision against the CPU" python3 "$here/test/gpu/debug_losses.py" train "$here" \
+      "$here/jobs/losses-$precision" "$precision"
+  done < <(losses)
+  # Small programs first.
+  for name in $(ls -rS "$here"/jobs/kernels-*.tbin); do
+    name=$(basename "$name" .tbin)
+    proof "$name" "$here/bin/GpuCheck" kernels "$here/jobs/$name.tbin" "$here/jobs/$name.safetensors"
+  done
+  finishProofs
+  name="attention, cuDNN and own kernels"
+  if [ -z "$quick" ] && wanted "$name"; then
+    row "$name" 20 60 "$here/bin/GpuCheck" attention
+    isProven
+  fi
+}
+
+# Benchmarks first, then the rest, by importance.
+measureAll() {
+  local line i chosen
+  runBenchmarks
+  for line in "${chosen[@]}"; do
+    row "${line%% *} where the time goes" 40 40 "$here/bin/GpuCheck" classes "$here/jobs/${line%% *}.tbin"
+  done
+  for i in "${!chosen[@]}"; do
+    # An equal share of what is left, the last with what those before it leave.
+    runPeer $(($(left) / (${#chosen[@]} - i))) "${chosen[$i]}"
+  done
 }
 
 case $action in
 pack) pack ;;
 run) run ;;
-*) echo "usage: gpu-check.sh pack [--quick] [FOLDER] | run [--quick] [--seconds N]" >&2 && exit 1 ;;
+*) echo "usage: gpu-check.sh pack [--quick] [FOLDER] | run [--quick] [--seconds N] [--only REGEX]" >&2 && exit 1 ;;
 esac

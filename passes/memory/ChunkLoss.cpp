@@ -2,6 +2,7 @@
 #include "passes/Passes.h"
 
 #include "mlir/IR/BuiltinOps.h"
+#include "llvm/Support/MathExtras.h"
 
 using namespace mlir;
 
@@ -16,19 +17,24 @@ struct ChunkLoss : impl::ChunkLossBase<ChunkLoss> {
   using ChunkLossBase::ChunkLossBase;
 
   void runOnOperation() override {
-    if (chunks < 1) {
+    if (chunks < 1 || tokensPerChunk < 0) {
       getOperation().emitError() << "expects at least 1 chunk, found "
-                                 << static_cast<int64_t>(chunks);
+                                 << static_cast<int64_t>(chunks) << ", of at least 0 tokens, found "
+                                 << static_cast<int64_t>(tokensPerChunk);
       return signalPassFailure();
     }
     SmallVector<ChunkableOpInterface> ops;
     getOperation().walk([&](ChunkableOpInterface op) { ops.push_back(op); });
     for (ChunkableOpInterface op : ops) {
       OpBuilder builder(op);
-      op->replaceAllUsesWith(
-          op.unrollChunks(builder, std::min<int64_t>(chunks, op.getNumTokens())));
+      op->replaceAllUsesWith(op.unrollChunks(builder, countChunks(op.getNumTokens())));
       op->erase();
     }
+  }
+
+  int64_t countChunks(int64_t tokens) const {
+    return tokensPerChunk > 0 ? llvm::divideCeil(tokens, static_cast<int64_t>(tokensPerChunk))
+                              : std::min<int64_t>(chunks, tokens);
   }
 };
 

@@ -288,7 +288,9 @@ void addTraining(TableBuilder &t) {
       .range = {.low = 0, .lowOpen = true};
   t.used<training, &TrainingSection::steps>("steps", kRun, "steps to train").range = kPositive;
   t.used<training, &TrainingSection::lossChunks>(
-       "loss_chunks", kCompile, "(Titan) chunks of tokens in which head and loss are computed")
+       "loss_chunks", kCompile,
+       "(Titan) chunks of tokens in which head and loss are computed; when absent 8, or on GPUs as "
+       "many as keep each to 4096 tokens")
       .range = {.low = 1, .high = 256};
   t.ignored("enable_cpu_offload", false, "the CPU target keeps everything in host memory");
   JobKey &dtype = t.used<training, &TrainingSection::dtype>("dtype", kCompile,

@@ -64,6 +64,7 @@ Status Trainer::prepare(const format::Program &program, Device &device) {
   }
   profiler.emplace(job, ranks->rank(), countEntries());
   metrics.flopsPerToken = static_cast<double>(program.flopsPerToken);
+  metrics.peakFlops = peakFlops(device.describe());
   metrics.memoryCapacity = static_cast<uint64_t>(device.memoryCapacity());
   metrics.nonDataParallelSize = ranks->size() * inputs.localTokens() / (inputs.rows * inputs.seq);
   logMemory();

@@ -50,6 +50,7 @@ rope_theta = 500000.0
 [training]
 local_batch_size = {batch}
 seq_len = {seq}
+loss_chunks = 8
 mixed_precision_param = "{precision}"
 max_norm = {max_norm}
 steps = {steps}

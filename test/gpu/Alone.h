@@ -2,9 +2,11 @@
 #pragma once
 
 #include "runtime/device/Device.h"
+#include "test/gpu/RandomNumbers.h"
 
 #include <algorithm>
 #include <chrono>
+#include <span>
 #include <vector>
 
 namespace titan::gpu {
@@ -54,8 +56,34 @@ public:
     return least;
   }
 
-  /// The memory of a buffer.
-  std::byte *data(size_t buffer) { return memory[buffer]->data(); }
+  Status write(size_t buffer, std::span<const std::byte> bytes) {
+    return device.copyToDevice(memory[buffer]->data(), bytes);
+  }
+
+  /// Fills a dense buffer of bfloat16 with numbers between -1 and 1, the same for the same seed.
+  Status fillRandom(size_t buffer, uint64_t seed) {
+    std::vector<uint16_t> numbers(static_cast<size_t>(views[buffer].numElements()));
+    for (size_t i = 0; i < numbers.size(); ++i)
+      numbers[i] = toBFloat16(2 * unitOf(randomBits(seed, i)) - 1);
+    return write(buffer, std::as_bytes(std::span(numbers)));
+  }
+
+  /// Fills a buffer with NaN, so that what is not written shows.
+  Status poison(size_t buffer) {
+    return write(buffer, std::vector<std::byte>(static_cast<size_t>(memory[buffer]->size()),
+                                                std::byte{0xff}));
+  }
+
+  Status run() {
+    TITAN_RETURN_IF_ERROR(queue->submit(*plan));
+    return queue->synchronize();
+  }
+
+  StatusOr<std::vector<std::byte>> read(size_t buffer) const {
+    std::vector<std::byte> bytes(static_cast<size_t>(memory[buffer]->size()));
+    TITAN_RETURN_IF_ERROR(device.copyToHost(bytes, memory[buffer]->data()));
+    return bytes;
+  }
 
 private:
   Device &device;

@@ -8,24 +8,45 @@
 
 using namespace titan;
 
-/// Attention by whichever library has it, then, where that is cuDNN, by the others.
+/// Attention by Titan's own kernels, then by whichever library has it.
 static StatusOr<bool> compareAttention() {
-  for (const char *name : {"default", "deterministic", "own kernels"}) {
+  gpu::AttentionComparison comparison;
+  bool isRight = true;
+  for (const char *name : {"own kernels", "default", "deterministic"}) {
     GpuOptions options;
     options.deterministic = std::string_view(name) == "deterministic";
     options.ownAttention = std::string_view(name) == "own kernels";
     options.note = [&](const std::string &text) { std::printf("%s: %s\n", name, text.c_str()); };
     TITAN_ASSIGN_OR_RETURN(const CudaPlugin plugin, openCudaDevice(options));
-    TITAN_RETURN_IF_ERROR(gpu::timeAttention(*plugin.device, name));
+    TITAN_ASSIGN_OR_RETURN(const bool agrees, comparison.run(*plugin.device, name));
+    isRight &= agrees;
   }
+  return isRight;
+}
+
+/// The GPU and the libraries that are found; of those that it could do without, why they are not.
+static StatusOr<bool> describe() {
+  GpuOptions options;
+  options.store.set = [](std::string_view, std::string_view) { return okStatus(); };
+  options.store.add = [](std::string_view, int64_t amount) { return amount; }; // nobody came before
+  TITAN_ASSIGN_OR_RETURN(const CudaPlugin plugin, openCudaDevice(options));
+  std::printf("%s\n", plugin.device->describe().c_str());
+  const auto plane = plugin.connect();
+  std::printf("%s\n", plane.ok() ? (*plane)->describe().c_str()
+                                 : ("no NCCL: " + plane.status().message()).c_str());
   return true;
 }
 
 static StatusOr<bool> run(std::span<const std::string> arguments) {
   if (arguments[0] == "attention")
     return compareAttention();
+  if (arguments[0] == "describe")
+    return describe();
   GpuOptions options;
   options.searchesGemms = arguments[0] == "classes";
+  // As titan-run has it, so that what that has found is what is timed.
+  if (options.searchesGemms)
+    options.gemmFolder = arguments[1] + ".gemms";
   TITAN_ASSIGN_OR_RETURN(const CudaPlugin plugin, openCudaDevice(options));
   std::printf("%s\n", plugin.device->describe().c_str());
   TITAN_ASSIGN_OR_RETURN(const auto program, format::ProgramFile::open(arguments[1]));
@@ -41,10 +62,10 @@ int main(int argc, char **argv) {
   const std::vector<std::string> arguments(argv + 1, argv + argc);
   if (!(arguments.size() == 3 && arguments[0] == "kernels") &&
       !(arguments.size() == 2 && arguments[0] == "classes") &&
-      !(arguments.size() == 1 && arguments[0] == "attention")) {
+      !(arguments.size() == 1 && (arguments[0] == "attention" || arguments[0] == "describe"))) {
     std::fprintf(stderr,
                  "usage: GpuCheck kernels GPU.tbin NUMBERS.safetensors | classes GPU.tbin | "
-                 "attention\n");
+                 "attention | describe\n");
     return 1;
   }
   const auto isRight = run(arguments);

@@ -4,6 +4,10 @@
 #include "runtime/base/Safetensors.h"
 #include "runtime/device/Device.h"
 
+#include <map>
+#include <string>
+#include <vector>
+
 namespace titan::gpu {
 
 /// Runs all kernels of a program on random numbers and compares them with what the reference
@@ -16,8 +20,16 @@ StatusOr<bool> checkKernels(const format::Program &program, const Safetensors &n
 /// where the step's time goes: by class, beside what bytes and flops allow at those rates.
 Status timeClasses(const format::Program &program, Device &device);
 
-/// Measures attention and its gradient in bfloat16, causal, with heads of 64 and of 128 elements,
-/// and prints a line for each that begins with `name`.
-Status timeAttention(Device &device, const std::string &name);
+/// Attention and its gradient in bfloat16, causal, with heads of 64 and of 128 elements, by several
+/// devices of one GPU: the first one's numbers are what the others' are held against.
+class AttentionComparison {
+public:
+  /// Prints the rates and deviations in a line for each head dimension, which begins with `name`.
+  /// Whether all deviations are within what bfloat16 explains.
+  StatusOr<bool> run(Device &device, const std::string &name);
+
+private:
+  std::map<int64_t, std::vector<std::vector<std::byte>>> expected; ///< by head dimension
+};
 
 } // namespace titan::gpu

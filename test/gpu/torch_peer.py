@@ -1,18 +1,25 @@
 #!/usr/bin/env python3
 """Tokens per second of PyTorch training a Llama on one GPU, as a user at his best would.
 
-    torch_peer.py rows=N seq=N vocab=N dim=N layers=N heads=N kv=N ffn=N [tied=1] [seconds=N] [device=cpu]
+    torch_peer.py rows=N seq=N vocab=N dim=N layers=N heads=N kv=N ffn=N [tied=1] [fewer=N,N...]
+                  [seconds=N] [peak=FLOPS] [device=cpu]
 
-The Llama with float32 weights and optimizer state, and bfloat16 in forward and backward by
-autocast; torch.compile of each block, scaled_dot_product_attention (flash or cuDNN), cross entropy in
-chunks of tokens, gradient clipping, fused AdamW. Each number of rows at a time that divides rows is
-tried, most rows first, while half of `seconds` (120) is left; the best counts. Exits with 3 without PyTorch.
+The Llama with float32 weights and optimizer state, and bfloat16 in forward and backward by autocast, no
+activations recomputed; torch.compile of each block and of head and loss, which run in chunks of tokens;
+scaled_dot_product_attention, gradient clipping, fused AdamW. Within `seconds` (120) it looks for the best of:
+the rows at a time, most first; flash attention or cuDNN's; chunks of about 4096 tokens, or a quarter or
+four times as many. Where not even one row at a time fits, it tries each number of layers of `fewer`. The
+last line has the best. `peak` is what the GPU can do, for the share of it that is reached. Exits with 3
+without PyTorch, or where that finds no GPU, or where nothing fits.
 """
 
+import contextlib
+import gc
 import sys
 import time
 
-CHUNKS = 8
+CHUNK = 4096
+WARMUP, STEPS = 3, 5
 
 
 def build(it, torch, device):
@@ -74,23 +81,45 @@ def build(it, torch, device):
     return model
 
 
-def chunk_loss(model, hidden, labels, torch):
+def flops_per_token(it):
+    """As titan-run counts them: 6 (parameters - embedding) + 12 layers heads head_dim seq."""
+    dim, head = it["dim"], it["dim"] // it["heads"]
+    block = 2 * dim * dim + 2 * dim * it["kv"] * head + 3 * dim * it["ffn"] + 2 * dim
+    parameters = it["layers"] * block + dim + it["vocab"] * dim  # the embedding, or the head where it is another
+    return 6 * parameters + 12 * it["layers"] * dim * it["seq"]
+
+
+def make_loss(torch):
     """Backward through the head in chunks of tokens: the logits never exist at once."""
     import torch.nn.functional as F
-    detached = hidden.detach().requires_grad_()
-    total = 0
-    for h, y in zip(detached.flatten(0, 1).chunk(CHUNKS), labels.flatten().chunk(CHUNKS)):
-        with torch.autocast(hidden.device.type, torch.bfloat16):
-            loss = F.cross_entropy(model.head(h).float(), y, reduction="sum") / labels.numel()
-        loss.backward()
-        total += loss.detach()
-    hidden.backward(detached.grad)
-    return total
+
+    @torch.compile
+    def chunk_loss(hidden, weight, labels, scale):
+        return F.cross_entropy(F.linear(hidden, weight).float(), labels, reduction="sum") * scale
+
+    def backward(model, hidden, labels, chunks):
+        detached = hidden.detach().requires_grad_()
+        for h, y in zip(detached.flatten(0, 1).chunk(chunks), labels.flatten().chunk(chunks)):
+            with torch.autocast(hidden.device.type, torch.bfloat16):
+                loss = chunk_loss(h, model.head.weight, y, 1 / labels.numel())
+            loss.backward()
+        hidden.backward(detached.grad)
+
+    return backward
 
 
-def measure(it, micro, torch, device):
+def attention_by(torch, attention, device):
+    """The context in which scaled_dot_product_attention is that one."""
+    if device == "cpu":
+        return contextlib.nullcontext()
+    from torch.nn.attention import SDPBackend, sdpa_kernel
+    return sdpa_kernel([SDPBackend.CUDNN_ATTENTION if attention == "cuDNN" else SDPBackend.FLASH_ATTENTION])
+
+
+def measure(it, micro, chunks, torch, device):
     """Tokens per second with `micro` rows at a time."""
     model = build(it, torch, device)
+    loss = make_loss(torch)
     optimizer = torch.optim.AdamW(model.parameters(), lr=3e-4, betas=(0.9, 0.95), weight_decay=0.1, fused=True)
     tokens = torch.randint(0, it["vocab"], (it["rows"], it["seq"] + 1), device=device)
 
@@ -99,7 +128,7 @@ def measure(it, micro, torch, device):
         for part in tokens.split(micro):
             with torch.autocast(torch.device(device).type, torch.bfloat16):
                 hidden = model(part[:, :-1])
-            chunk_loss(model, hidden, part[:, 1:], torch)
+            loss(model, hidden, part[:, 1:].contiguous(), chunks)
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0, foreach=True)
         optimizer.step()
 
@@ -107,14 +136,74 @@ def measure(it, micro, torch, device):
         if device != "cpu":
             torch.cuda.synchronize()
 
-    for _ in range(3):
+    for _ in range(WARMUP):
         step()
     synchronize()
-    begin, steps = time.perf_counter(), 5
-    for _ in range(steps):
+    begin = time.perf_counter()
+    for _ in range(STEPS):
         step()
     synchronize()
-    return steps * it["rows"] * it["seq"] / (time.perf_counter() - begin)
+    return STEPS * it["rows"] * it["seq"] / (time.perf_counter() - begin)
+
+
+class Search:
+    """The best of what is tried while time is left."""
+
+    def __init__(self, it, torch, device):
+        self.it, self.torch, self.device = it, torch, device
+        self.end = time.perf_counter() + it["seconds"]
+        self.speed, self.best, self.tried, self.longest = 0.0, None, set(), 0.0
+
+    def time_left(self):
+        return self.end - time.perf_counter() > self.longest or self.longest == 0
+
+    def attempt(self, layers, micro, attention, chunks):
+        """Whether it fits; True, too, where there is no time for it."""
+        case = (layers, micro, attention, chunks)
+        if case in self.tried or not self.time_left():
+            return True
+        self.tried.add(case)
+        begin, torch, speed, problem = time.perf_counter(), self.torch, 0.0, None
+        try:
+            with attention_by(torch, attention, self.device):
+                speed = measure({**self.it, "layers": layers}, micro, chunks, torch, self.device)
+        except torch.OutOfMemoryError:
+            problem = "out of memory"
+        except RuntimeError as error:
+            problem = str(error).strip().splitlines()[0]
+        # What is compiled holds the model, and would take other shapes for changing ones.
+        torch._dynamo.reset()
+        gc.collect()
+        torch.cuda.empty_cache()
+        self.longest = max(self.longest, time.perf_counter() - begin)
+        print(f"  {describe(case)}: {problem or f'{speed:,.0f} tokens/s'}", flush=True)
+        if speed > self.speed:
+            self.speed, self.best = speed, case
+        return problem != "out of memory"
+
+    def run(self, layers):
+        """Tries a number of layers; whether one way fits."""
+        rows = [m for m in range(self.it["rows"], 0, -1) if self.it["rows"] % m == 0]
+        usual = {m: max(1, m * self.it["seq"] // CHUNK) for m in rows}
+        for micro in rows:
+            self.attempt(layers, micro, "flash", usual[micro])
+            if self.best:
+                break
+        if not self.best:
+            return False
+        _, micro, _, chunks = self.best
+        self.attempt(layers, micro, "cuDNN", chunks)
+        attention = self.best[2]
+        for other in (max(1, chunks // 4), 4 * chunks):
+            self.attempt(layers, micro, attention, other)
+        for smaller in (m for m in rows if m < micro):
+            self.attempt(layers, smaller, attention, usual[smaller])
+        return True
+
+
+def describe(case):
+    layers, micro, attention, chunks = case
+    return f"{layers} layers, {micro} rows at a time, {attention} attention, {chunks} chunks"
 
 
 def main():
@@ -123,30 +212,30 @@ def main():
     except ImportError:
         print("PyTorch is not installed")
         sys.exit(3)
-    it = {"tied": 0, "seconds": 120}
-    device = "cuda"
+    it, fewer, peak, device = {"tied": 0, "seconds": 120}, [], 0.0, "cuda"
     for argument in sys.argv[1:]:
         key, _, value = argument.partition("=")
         if key == "device":
             device = value
+        elif key == "peak":
+            peak = float(value)
+        elif key == "fewer":
+            fewer = [int(layers) for layers in value.split(",") if layers]
         else:
             it[key] = int(value)
+    if device == "cuda" and not torch.cuda.is_available():
+        print(f"PyTorch {torch.__version__} finds no GPU")
+        sys.exit(3)
     torch.backends.cuda.matmul.allow_tf32 = False
-    started, best = time.perf_counter(), 0.0
-    for micro in (m for m in range(it["rows"], 0, -1) if it["rows"] % m == 0):
-        if best and time.perf_counter() - started > it["seconds"] / 2:
-            break
-        try:
-            speed = measure(it, micro, torch, device)
-        except torch.OutOfMemoryError:
-            print(f"  {micro} rows at a time: out of memory", flush=True)
-            continue
-        finally:
-            torch.cuda.empty_cache()
-        print(f"  {micro} rows at a time: {speed:,.0f} tokens/s", flush=True)
-        best = max(best, speed)
-    print(f"PyTorch {torch.__version__}: {best:,.0f} tokens/s; python3 {' '.join(sys.argv)}")
-    sys.exit(0 if best else 1)
+    print(f"$ python3 {' '.join(sys.argv)}", flush=True)
+    search = Search(it, torch, device)
+    if not any(search.run(layers) for layers in [it["layers"], *fewer]):
+        print("nothing that was tried in the time fits")
+        sys.exit(3)
+    flops = flops_per_token({**it, "layers": search.best[0]})
+    share = f"mfu: {100 * search.speed * flops / peak:.2f}%, " if peak else ""
+    print(f"PyTorch {torch.__version__}: speed: {search.speed:,.0f} tokens/s, {share}flops/token: {flops:.3e}; "
+          f"{describe(search.best)}")
 
 
 if __name__ == "__main__":
