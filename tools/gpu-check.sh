@@ -360,7 +360,7 @@ compareRates() { # TITAN'S LOG, PYTORCH'S LOG
 }
 
 run() {
-  local name precision target reason options line i memory
+  local reason memory cudnn
   mkdir -p "$logs"
   rm -f "$logs"/*
   # pip's libraries are looked for in the Python that the machine has.
@@ -386,7 +386,8 @@ run() {
   nvidia-smi --query-gpu=clocks.sm,clocks.mem,temperature.gpu,power.draw --format=csv 2>/dev/null
   echo
   {
-    echo "$reason; $(grep -h -o 'cuDNN [0-9][0-9.]*' "$logs"/*.txt | head -n 1 || echo "no cuDNN"); $(($(date +%s) - started)) s"
+    cudnn=$(grep -h -o 'cuDNN [0-9][0-9.]*' "$logs"/*.txt | sort -u | head -n 1)
+    echo "$reason; ${cudnn:-no cuDNN}; $(($(date +%s) - started)) s"
     printf '%s\n' "${table[@]}" | awk -F'|' '{ printf "%-38s %-12s %s\n", $1, $2, $3 }'
   } | tee "$logs/table.txt"
   exit $wrong

@@ -11,9 +11,11 @@ using namespace mlir;
 
 namespace titan {
 
-/// Whether a value is only ever the table of an embedding.
+/// Whether a value, or what it is cast to, is only ever the table of an embedding.
 static bool isOnlyLookedUp(Value value) {
   return llvm::all_of(value.getUses(), [](OpOperand &use) {
+    if (auto cast = dyn_cast<CastOp>(use.getOwner()))
+      return isOnlyLookedUp(cast.getResult());
     auto embedding = dyn_cast<EmbeddingOp>(use.getOwner());
     return embedding && embedding.getTable() == use.get();
   });
