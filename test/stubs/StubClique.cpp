@@ -16,6 +16,7 @@ namespace titan::cuda::stubs {
 namespace {
 
 constexpr size_t kMemberBytes = sizeof(Member) * Clique::kMaxRanks;
+constexpr size_t kAlignment = 8;
 
 void require(bool holds, const char *rule) {
   if (!holds)
@@ -151,10 +152,12 @@ std::vector<Clique::Published> Clique::readAll() const {
     read(it.calls.data(), count * sizeof(Call));
     for (const Call &call : it.calls) {
       it.begins.push_back(bytes);
-      bytes += bytesGiven(call, rank, ranks);
+      // What follows is read as elements of any type.
+      bytes += (bytesGiven(call, rank, ranks) + kAlignment - 1) / kAlignment * kAlignment;
     }
     it.data.resize(bytes);
-    read(it.data.data(), bytes);
+    for (size_t i = 0; i < count; ++i)
+      read(it.data.data() + it.begins[i], bytesGiven(it.calls[i], rank, ranks));
   }
   return all;
 }
