@@ -1,11 +1,11 @@
 """Broken input through the command-line tools: exit code 1 and an error that names the place.
 
-    bad-input.py SOURCE_ROOT WORK_DIR [SEEDS]    with titan-compile, titan-run and titan-data on PATH
+    bad-input.py SOURCE_ROOT WORK_DIR [SEEDS [FIRST]]    with titan-compile, titan-run and titan-data on PATH
 
 First every case of the tables below, then seeded damage to a sound file of each kind, one process
 each: it is refused, or it does no harm. A crash, a hang, another exit code, or a word of a sanitizer
-fails. Damage of every byte is for test/unit/tools, which needs no process for each. More than one
-seed (SEEDS) is for runs by hand.
+fails. Damage of every byte is for test/unit/tools, which needs no process for each. More seeds than one, or
+others than from 0 (FIRST), are for runs by hand.
 """
 
 import gzip
@@ -19,6 +19,7 @@ import sys
 
 SOURCE, WORK = (os.path.abspath(argument) for argument in sys.argv[1:3])
 SEEDS = int(sys.argv[3]) if len(sys.argv) > 3 else 1
+FIRST = int(sys.argv[4]) if len(sys.argv) > 4 else 0
 SECONDS = 120
 FIXTURE = os.path.join(SOURCE, "test", "unit", "data", "fixture")
 
@@ -278,7 +279,7 @@ def main():
         check([*COMPILE, *arguments], (1,), parts)
     for command, parts in RUN_CASES:
         check(command, (1,), parts)
-    for seed in range(SEEDS):
+    for seed in range(FIRST, FIRST + SEEDS):
         for name, command, count in DAMAGE:
             damage(name, command, count, seed)
     if failures:

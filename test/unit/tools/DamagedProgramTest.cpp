@@ -9,6 +9,7 @@
 #include "tools/CompileCommand.h"
 
 #include <cstring>
+#include <random>
 
 using namespace titan;
 
@@ -126,6 +127,28 @@ TEST_P(DamagedProgram, EveryTruncation) {
       store(bad, kBufferSizeAt, size - format::kPrefixSize);
     format::updateChecksum(bad);
     EXPECT_FALSE(dump(bad, what)) << what;
+  }
+}
+
+/// Several bytes or words at once, which may be those of other places.
+TEST_P(DamagedProgram, Random) {
+  std::mt19937 random(test::seedOf(GetParam()));
+  const auto below = [&](size_t limit) { return random() % limit; };
+  const size_t end = format::kPrefixSize + load(kBufferSizeAt);
+  for (int round = 0; round < 40; ++round) {
+    std::string bad = good;
+    for (size_t change = 0; change <= below(6); ++change) {
+      const size_t at = below(end - 8), width = size_t{1} << below(4);
+      constexpr uint64_t values[] = {0, 1, uint64_t(-1), uint64_t{1} << 31, uint64_t{1} << 62, 255};
+      if (below(2))
+        std::memcpy(bad.data() + at / width * width, &values[below(std::size(values))], width);
+      else
+        std::memcpy(bad.data() + at / width * width, good.data() + below(end - 8) / width * width,
+                    width);
+    }
+    format::updateChecksum(bad);
+    if (dump(bad, "round " + std::to_string(round)))
+      EXPECT_TRUE(printProgram(bad).ok()) << round;
   }
 }
 

@@ -171,9 +171,9 @@ TEST_P(MutatedJob, EveryCompileTimeKeyAsAnOption) {
   EXPECT_GT(refused, 0);
 }
 
-/// Several mutations at once, bytes and cuts included; the seed is the test's parameter.
+/// Several mutations at once, bytes and cuts included.
 TEST_P(MutatedJob, Random) {
-  std::mt19937 random(static_cast<unsigned>(GetParam()));
+  std::mt19937 random(test::seedOf(GetParam()));
   const auto below = [&](size_t limit) { return random() % limit; };
   for (int round = 0; round < 40; ++round) {
     std::vector<std::string> changed = lines;

@@ -1,5 +1,8 @@
-// Ends the test's process when a command hangs.
+// What tests of damaged input share: ends the test's process when a command hangs, and counts
+// seeds.
 #pragma once
+
+#include <gtest/gtest.h>
 
 #include <sys/time.h>
 #include <unistd.h>
@@ -28,5 +31,12 @@ private:
     ::setitimer(ITIMER_PROF, &timer, nullptr);
   }
 };
+
+/// A seed for each slice of a test, always the same but for runs by hand: with
+/// --gtest_shuffle --gtest_random_seed=N --gtest_repeat=M they are those of N to N + M - 1.
+inline unsigned seedOf(int slice) {
+  return static_cast<unsigned>(slice) +
+         1000 * static_cast<unsigned>(testing::UnitTest::GetInstance()->random_seed());
+}
 
 } // namespace titan::test
