@@ -28,6 +28,7 @@ const json &member(const json &object, const char *key, const json &absent) {
   const auto found = object.find(key);
   return found == object.end() ? absent : *found;
 }
+const json &member(const json &, const char *, json &&) = delete; // would end before its use
 
 /// GPT-2's printable alphabet: the character that stands for each byte in the vocabulary. Printable
 /// Latin-1 bytes stand for themselves, the others get code points from 256 on, in order.

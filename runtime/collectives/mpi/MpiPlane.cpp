@@ -82,7 +82,8 @@ Status connect(const MpiOptions &options, std::unique_ptr<DataPlane> &plane) {
   void *value = nullptr;
   int found = 0;
   TITAN_RETURN_IF_ERROR(
-      checkMpi(MPI_Comm_get_attr(context->comm, MPI_TAG_UB, &value, &found), "MPI_Comm_get_attr"));
+      checkMpi(MPI_Comm_get_attr(context->comm, MPI_TAG_UB, static_cast<void *>(&value), &found),
+               "MPI_Comm_get_attr"));
   if (found && *static_cast<int *>(value) < kLargestTag)
     return unavailable("mpi: the library has tags up to " +
                        std::to_string(*static_cast<int *>(value)) + ", and " +
