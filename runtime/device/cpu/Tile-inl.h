@@ -219,15 +219,32 @@ inline HWY_NOINLINE void transposeInto(const float *from, int64_t fromStride, in
 #if HWY_MAX_BYTES >= 32
   const Block8::Tag d;
   const auto factor = hn::Set(d, scale);
-  for (; i0 + 8 <= paddedRows; i0 += 8) {
-    int64_t count = HWY_MIN(HWY_MAX(rows - i0, int64_t(0)), int64_t(8));
+  auto transposeBlock = [&](int64_t i, int64_t j) HWY_ATTR {
+    int64_t count = HWY_MIN(HWY_MAX(rows - i, int64_t(0)), int64_t(8));
+    Block8 block = transpose8(loadBlock8(from + i * fromStride + j, fromStride, count));
+    HWY_UNROLL(8)
+    for (int u = 0; u < 8; ++u)
+      hn::StoreU(hn::Mul(factor, block.row[u]), d, to + (j + u) * toStride + i);
+  };
+  // Whole lines are read and written at a time, while the lines of the next rows come.
+  for (; i0 + kLineFloats <= paddedRows; i0 += kLineFloats) {
     int64_t j = 0;
-    for (; j + 8 <= columns; j += 8) {
-      Block8 block = transpose8(loadBlock8(from + i0 * fromStride + j, fromStride, count));
-      HWY_UNROLL(8)
-      for (int u = 0; u < 8; ++u)
-        hn::StoreU(hn::Mul(factor, block.row[u]), d, to + (j + u) * toStride + i0);
+    for (; j + kLineFloats <= columns; j += kLineFloats) {
+      for (int64_t i = i0; i < i0 + kLineFloats; ++i)
+        __builtin_prefetch(from + (i + kLineFloats) * fromStride + j, 0, 2);
+      for (int64_t i = i0; i < i0 + kLineFloats; i += 8) {
+        transposeBlock(i, j);
+        transposeBlock(i, j + 8);
+      }
     }
+    for (; j < columns; ++j)
+      for (int64_t i = i0; i < i0 + kLineFloats; ++i)
+        to[j * toStride + i] = i < rows ? scale * from[i * fromStride + j] : 0.0f;
+  }
+  for (; i0 + 8 <= paddedRows; i0 += 8) {
+    int64_t j = 0;
+    for (; j + 8 <= columns; j += 8)
+      transposeBlock(i0, j);
     for (; j < columns; ++j)
       for (int64_t i = i0; i < i0 + 8; ++i)
         to[j * toStride + i] = i < rows ? scale * from[i * fromStride + j] : 0.0f;
