@@ -36,8 +36,10 @@ constexpr int64_t kLeastRows = 4 * kTileRows;
 constexpr int64_t kChunkRows = 22 * kTileRows;
 /// Up to this many columns a row of A is used too rarely to pay for packing it.
 constexpr int64_t kInPlaceColumns = 768;
-/// The same of a transposed A, whose lines in place hold more than a tile's rows.
+/// The same of a transposed A, whose lines in place hold more than a tile's rows and are fetched in
+/// time only where the hardware sees a stream in their stride.
 constexpr int64_t kTransposedColumns = 4 * kTileColumns;
+constexpr int64_t kStreamedStride = 512;
 /// AVX-512 CPUs have second-level caches in which a chunk's rows in place stay as well as packed
 /// ones, unless their stride, a multiple of this many floats, puts them all into a few sets.
 constexpr int64_t kCompetingStride = 2048;
@@ -270,7 +272,7 @@ void computeBlock(ThreadPool &pool, const Block &block) {
 
 bool usesRowsInPlace(const GemmShape &shape) {
   if (shape.transA)
-    return shape.n <= kTransposedColumns;
+    return shape.n <= kTransposedColumns && shape.lda <= kStreamedStride;
   bool compete = shape.lda % kCompetingStride == 0;
   return shape.n <= kInPlaceColumns || (HWY_TARGET == HWY_AVX3 && !compete);
 }

@@ -40,7 +40,7 @@ enum class Left {
   transposed, ///< the transpose in place: k rows of stride lda
 };
 
-/// How many steps ahead a transposed left operand is fetched: the hardware sees no stream in it.
+/// How many steps ahead a transposed left operand is fetched.
 inline constexpr int64_t kTransposedAhead = 24;
 
 /// A tile's depth is unrolled by this; per step it prefetches one line.
