@@ -75,7 +75,7 @@ static void buildLocalPhase(OpPassManager &passes, const JobConfig &job,
   ChunkLossOptions options;
   if (job.training.lossChunks)
     options.chunks = *job.training.lossChunks;
-  else if (target.isGpu)
+  else if (target.computeCapability)
     // With fewer rows the float32 gradient of the head, which every chunk is added to, takes a
     // GPU longer to move than the chunk's product takes.
     options.tokensPerChunk = 4096;
