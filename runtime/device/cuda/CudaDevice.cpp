@@ -267,7 +267,7 @@ Status CudaDevice::enqueueMark() {
 }
 
 Status CudaDevice::synchronize() {
-  const Status status = driver.check(driver.cuStreamSynchronize(stream), "cuStreamSynchronize");
+  Status status = driver.check(driver.cuStreamSynchronize(stream), "cuStreamSynchronize");
   int32_t number = 0;
   std::memcpy(&number, mark->data(), sizeof(number));
   if (status.ok() || number <= 0 || number > static_cast<int32_t>(combined.size()))

@@ -101,10 +101,11 @@ public:
 
   /// Sets an attribute of the library's `type`, whose elements are `Value`s.
   template <typename Value> DnnObject &set(int attribute, int type, std::span<const Value> values) {
-    return setRaw(attribute, type, static_cast<int64_t>(values.size()), values.data());
+    return setRaw(attribute, type, static_cast<int64_t>(values.size()),
+                  static_cast<const void *>(values.data()));
   }
   template <typename Value> DnnObject &set(int attribute, int type, const Value &value) {
-    return setRaw(attribute, type, 1, &value);
+    return setRaw(attribute, type, 1, static_cast<const void *>(&value));
   }
   DnnObject &set(int attribute, const DnnObject &other) {
     return set(attribute, kDnnTypeDescriptor, other.descriptor);
