@@ -9,6 +9,7 @@
 #include <memory>
 #include <numeric>
 #include <thread>
+#include <vector>
 
 using namespace titan;
 using namespace titan::test;
@@ -92,6 +93,36 @@ TEST(Failures, AbortWakesWhoWaits) {
         if (createHarness()->knowsWhoIsAwaited())
           EXPECT_THAT(status.message(), AllOf(HasSubstr("waiting for "), HasSubstr("2)")));
       });
+}
+
+// What hangs in one group does not keep another from its end.
+TEST(Failures, ATimeoutEndsAllGroups) {
+  const std::unique_ptr<Harness> harness = createHarness();
+  harness->run(2, [&](DataPlane &plane) {
+    CommunicatorOptions options;
+    options.timeout = std::chrono::milliseconds(100);
+    std::vector<CaseMemory> memories;
+    std::vector<std::unique_ptr<Communicator>> groups;
+    std::vector<OperationId> operations;
+    for (const int id : {705, 706}) {
+      auto communicator = plane.createCommunicator(firstRanks(2, id), options);
+      ASSERT_TRUE(communicator.ok());
+      memories.emplace_back(kReduce, 2, plane.rank());
+      memories.back().fill(1);
+      auto operation = (*communicator)->prepare(memories.back().operation());
+      ASSERT_TRUE(operation.ok());
+      operations.push_back(*operation);
+      groups.push_back(*std::move(communicator));
+    }
+    if (plane.rank() == 0) {
+      for (size_t i = 0; i < groups.size(); ++i)
+        EXPECT_TRUE(groups[i]->start(operations[i]).ok());
+      for (size_t i = 0; i < groups.size(); ++i)
+        EXPECT_EQ(groups[i]->await(operations[i]).code(), StatusCode::deadlineExceeded);
+    }
+    harness->meet();
+    groups[0]->abort("the test is over"); // so that no end waits for the other rank's
+  });
 }
 
 TEST(Failures, WrongOperationsAreRefused) {

@@ -207,8 +207,10 @@ private:
     std::atomic<int64_t> unwritten{0};
     if (!signs)
       device.hostParallelFor(view.numElements(), [&](int64_t begin, int64_t end) {
+        int64_t here = 0;
         for (int64_t i = begin; i < end; ++i)
-          unwritten += !std::isfinite(valueAt(data, view, i));
+          here += !std::isfinite(valueAt(data, view, i));
+        unwritten += here;
       });
     const double deviation = deviationOf(found, expected, signs),
                  tolerance = toleranceOf(view.type, signs);

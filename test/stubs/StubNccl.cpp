@@ -10,6 +10,7 @@
 #include "test/stubs/StubClique.h"
 #include "test/stubs/StubDriver.h"
 
+#include <algorithm>
 #include <cstdlib>
 #include <list>
 #include <map>
@@ -270,8 +271,15 @@ int ncclCommDestroy(NcclHandle communicator) {
 
 int ncclCommAbort(NcclHandle communicator) {
   {
-    const std::lock_guard lock(*titanStubMutex());
+    std::unique_lock lock(*titanStubMutex());
     *communicator->isAborted = true;
+    titanStubNotify();
+    // Freeing memory waits for the GPU, where other communicators' operations may hang.
+    const int gpu = communicator->clique->member(communicator->rank).ordinal;
+    while (std::any_of(state().parts.begin(), state().parts.end(), [gpu](const auto &part) {
+      return part->isAwaited && !part->isOver() && part->own().ordinal == gpu;
+    }))
+      titanStubAwaitChange(lock, 1);
   }
   release(communicator);
   return kNcclSuccess;

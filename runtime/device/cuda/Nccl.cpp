@@ -2,6 +2,9 @@
 
 #include "runtime/device/cuda/LibrarySearch.h"
 
+#include <thread>
+#include <vector>
+
 namespace titan::cuda {
 
 int ncclType(DType type) {
@@ -45,5 +48,11 @@ Status Nccl::check(int result, const char *what, NcclHandle communicator) const 
 }
 
 std::string Nccl::describeVersion() const { return libraryVersion(version); }
+
+void Nccl::abortAll(std::span<const NcclHandle> communicators) const {
+  std::vector<std::jthread> threads;
+  for (const NcclHandle communicator : communicators)
+    threads.emplace_back([this, communicator] { ncclCommAbort(communicator); });
+}
 
 } // namespace titan::cuda

@@ -9,6 +9,7 @@
 
 #include <climits>
 #include <memory>
+#include <span>
 #include <utility>
 
 namespace titan::cuda {
@@ -57,6 +58,9 @@ public:
   /// Ok also while something is in progress. `communicator` may be null.
   Status check(int result, const char *what, NcclHandle communicator) const;
   std::string describeVersion() const;
+  /// Ends communicators of one rank, whose operations then leave the GPU. All at once: one that
+  /// frees memory of the GPU waits for the others' kernels, which only their own end stops.
+  void abortAll(std::span<const NcclHandle> communicators) const;
 
 #define TITAN_NCCL(result, name, parameters) result(*name) parameters = nullptr;
 #include "runtime/device/cuda/NcclFunctions.def"

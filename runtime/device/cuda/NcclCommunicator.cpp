@@ -233,10 +233,13 @@ std::string NcclCommunicator::findMissing(const NcclChannel &channel, uint64_t s
   return missing.empty() ? "the other ranks, which wait too" : describeRanks(missing);
 }
 
-void NcclCommunicator::abortChannels() {
+std::vector<NcclHandle> NcclCommunicator::takeHandles() {
+  const std::lock_guard lock(mutex);
+  std::vector<NcclHandle> handles;
   for (auto &[ends, channel] : channels)
-    if (NcclHandle handle = std::exchange(channel->handle, nullptr))
-      context->library->ncclCommAbort(handle);
+    if (channel->handle)
+      handles.push_back(std::exchange(channel->handle, nullptr));
+  return handles;
 }
 
 /// Waits for what was issued, then begins to end the library's communicator on all ranks.
@@ -262,7 +265,7 @@ void NcclCommunicator::endChannels() {
   for (NcclChannel *channel : ending)
     if (waitUntil(deadline, [&] { return isSettled(*channel); }).ok())
       context->library->ncclCommDestroy(std::exchange(channel->handle, nullptr));
-  abortChannels();
+  context->library->abortAll(takeHandles());
   for (auto &[ends, channel] : channels) {
     if (channel->ready)
       driver.cuEventDestroy(channel->ready);
@@ -461,8 +464,6 @@ const NcclCommunicator::Operation *NcclCommunicator::findOverdue() {
 
 void NcclCommunicator::watch() {
   std::unique_lock lock(mutex);
-  if (context->failed.load())
-    return abortChannels();
   for (auto &[ends, channel] : channels)
     if (channel->isConnected)
       if (const auto settled = isSettled(*channel); !settled.ok())

@@ -42,9 +42,10 @@ public:
   /// after another in an order that all ranks have, so that no start has to. Also waits for the
   /// GPU, where an exchange that is not done might hold up the next.
   Status exchangeFirst(EventCount::Clock::time_point deadline);
-  /// Looks for failures, operations that take too long, and channels to end after a failure; of the
-  /// watchdog.
+  /// Looks for failures and operations that take too long; of the watchdog.
   void watch();
+  /// What is to be ended after a failure; the channels no longer have them.
+  std::vector<NcclHandle> takeHandles();
 
 private:
   using Clock = EventCount::Clock;
@@ -77,7 +78,6 @@ private:
     return context->library->check(result, what, channel.handle);
   }
   const Operation *findOverdue();
-  void abortChannels();
   Status finalize(NcclChannel &channel, Clock::time_point deadline);
   void endChannels();
 

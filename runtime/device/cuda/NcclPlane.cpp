@@ -113,14 +113,26 @@ Status NcclPlane::connect(std::chrono::milliseconds timeout) {
 
 void NcclPlane::abort(const std::string &reason) { context->fail(unavailable(reason)); }
 
+/// With the context's mutex.
+void NcclPlane::abortAll() {
+  std::vector<NcclHandle> handles;
+  for (const auto &[id, communicator] : context->communicators)
+    for (const NcclHandle handle : communicator->takeHandles())
+      handles.push_back(handle);
+  context->library->abortAll(handles);
+}
+
 void NcclPlane::watch() {
   context->driver().cuCtxSetCurrent(context->device.currentContext());
   while (!ended.load()) {
     const uint32_t seen = context->changed.current();
     {
       const std::lock_guard lock(context->mutex);
-      for (const auto &[id, communicator] : context->communicators)
-        communicator->watch();
+      if (context->failed.load())
+        abortAll();
+      else
+        for (const auto &[id, communicator] : context->communicators)
+          communicator->watch();
     }
     context->changed.wait(seen, EventCount::Clock::now() + kWatchInterval);
   }

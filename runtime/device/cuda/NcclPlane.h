@@ -79,6 +79,7 @@ public:
 private:
   explicit NcclPlane(std::shared_ptr<NcclContext> context);
   void watch();
+  void abortAll();
 
   std::shared_ptr<NcclContext> context;
   std::atomic<bool> ended{false};
