@@ -9,7 +9,7 @@
 #include <vector>
 
 static std::atomic<bool> stopRequested = false;
-static std::atomic<int64_t> requestedAt = 0; // milliseconds
+static std::atomic<int64_t> requestedAt = 0; // milliseconds; 0: not yet
 
 /// The first signal ends training after the step under way; a later one ends the process. What
 /// comes within half a second is the same request: launchers and `timeout` signal the process, and
@@ -18,9 +18,10 @@ static void requestStop(int signal) {
   timespec time;
   clock_gettime(CLOCK_MONOTONIC, &time);
   const int64_t now = time.tv_sec * 1000 + time.tv_nsec / 1000000;
-  if (!stopRequested.exchange(true)) {
-    requestedAt = now;
-  } else if (now - requestedAt > 500) {
+  int64_t first = 0;
+  if (requestedAt.compare_exchange_strong(first, now)) {
+    stopRequested = true;
+  } else if (now - first > 500) {
     std::signal(signal, SIG_DFL);
     std::raise(signal);
   }

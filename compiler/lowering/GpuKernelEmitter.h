@@ -14,7 +14,7 @@ namespace titan {
 struct GpuStage {
   std::string function;
   int64_t blocks;
-  int64_t threads; ///< of a block: a power of two from 32 to 1024
+  int64_t threads; ///< of a block: a power of two from 32 to 512
 };
 
 /// Appends the functions `symbol_0`, `symbol_1`, ... to `module`: gpu.func of the gpu, scf, memref,

@@ -17,10 +17,13 @@ struct ChunkLoss : impl::ChunkLossBase<ChunkLoss> {
   using ChunkLossBase::ChunkLossBase;
 
   void runOnOperation() override {
-    if (chunks < 1 || tokensPerChunk < 0) {
-      getOperation().emitError() << "expects at least 1 chunk, found "
-                                 << static_cast<int64_t>(chunks) << ", of at least 0 tokens, found "
-                                 << static_cast<int64_t>(tokensPerChunk);
+    if (chunks < 1) {
+      getOperation().emitError("expects at least 1 chunk, found ") << static_cast<int64_t>(chunks);
+      return signalPassFailure();
+    }
+    if (tokensPerChunk < 0) {
+      getOperation().emitError("expects chunks of at least 1 token, or 0 for a number of chunks, found ")
+          << static_cast<int64_t>(tokensPerChunk);
       return signalPassFailure();
     }
     SmallVector<ChunkableOpInterface> ops;

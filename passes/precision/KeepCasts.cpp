@@ -78,19 +78,22 @@ private:
     auto type = cast<RankedTensorType>(op.getResult(0).getType());
     std::string name;
     llvm::raw_string_ostream(name) << type.getElementType() << '.' << parameter.getSymName();
-    // Another function of the same parameter.
-    if (const size_t count = copies[parameter.getSymNameAttr()].size())
-      name += '.' + std::to_string(count + 1);
+    const size_t length = name.size();
+    // Another function of the same parameter, or a name that is taken.
+    for (int64_t count = 2; module.lookupSymbol(name); ++count) {
+      name.resize(length);
+      name += '.' + std::to_string(count);
+    }
     VariableOp variable = createVariable(module, parameter.getLoc(), name, Role::derived, type,
                                          parameter.getPadding());
     OpBuilder builder(getDerive(parameter.getSymName()).getBody().front().getTerminator());
     Value master = LoadOp::create(builder, parameter.getLoc(), op.getOperand(0).getType(),
                                   parameter.getSymName());
-    return {store({&op, variable}, builder, master), variable};
+    return {storeCopy({&op, variable}, builder, master), variable};
   }
 
   /// Stores the copy of a parameter's value; returns what makes it.
-  static Operation *store(Copy copy, OpBuilder &builder, Value master) {
+  static Operation *storeCopy(Copy copy, OpBuilder &builder, Value master) {
     IRMapping mapping;
     mapping.map(copy.maker->getOperand(0), master);
     Operation *maker = builder.clone(*copy.maker, mapping);
@@ -106,7 +109,7 @@ private:
     OpBuilder builder(store->getContext());
     builder.setInsertionPointAfter(store);
     for (const Copy &copy : known->second)
-      this->store(copy, builder, store.getValue());
+      storeCopy(copy, builder, store.getValue());
   }
 
   /// The function of the pipeline rank that has the parameter.

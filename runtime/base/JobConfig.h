@@ -85,7 +85,7 @@ struct TrainingSection {
   int64_t seqLen = 2048;        ///< tokens per row
   double maxNorm = 1.0;
   int64_t steps = 10000;
-  std::optional<int64_t> lossChunks = std::nullopt;
+  std::optional<int64_t> lossChunks = std::nullopt; ///< none: as the target likes it
   std::string dtype = "float32";
   std::string mixedPrecisionParam = "bfloat16";
   std::string mixedPrecisionReduce = "float32";

@@ -57,6 +57,10 @@ private:
     if (program.flopsPerToken < 0)
       return dataLoss("flops per token are at least 0, found " +
                       std::to_string(program.flopsPerToken));
+    std::unordered_set<std::string_view> sources;
+    for (const std::string &source : program.sources)
+      if (source.empty() || !sources.insert(source).second)
+        return dataLoss("sources have names, each once, found " + quoted(source));
     for (const Axis &axis : program.mesh)
       if (axis.size < 1)
         return dataLoss("mesh axis " + quoted(axis.name) + ": size is at least 1, found " +

@@ -5,7 +5,7 @@
 // RUN: not titan-opt %s -titan-chunk-loss="chunks=0" 2>&1 | FileCheck %s --check-prefix=ZERO
 // ZERO: expects at least 1 chunk, found 0
 // RUN: not titan-opt %s -titan-chunk-loss="tokens-per-chunk=-1" 2>&1 | FileCheck %s --check-prefix=LESS
-// LESS: of at least 0 tokens, found -1
+// LESS: expects chunks of at least 1 token, or 0 for a number of chunks, found -1
 
 // Five tokens in two chunks: three and two. The first chunk's logits are dead before the second's
 // are made.

@@ -237,6 +237,10 @@ inline HWY_NOINLINE void transposeInto(const float *from, int64_t fromStride, in
         transposeBlock(i, j + 8);
       }
     }
+    for (; j + 8 <= columns; j += 8) {
+      transposeBlock(i0, j);
+      transposeBlock(i0 + 8, j);
+    }
     for (; j < columns; ++j)
       for (int64_t i = i0; i < i0 + kLineFloats; ++i)
         to[j * toStride + i] = i < rows ? scale * from[i * fromStride + j] : 0.0f;

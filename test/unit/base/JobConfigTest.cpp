@@ -35,7 +35,7 @@ TEST(JobConfig, DefaultsAreTorchtitans) {
   EXPECT_FALSE(job.config.lrScheduler.totalSteps);
   EXPECT_EQ(job.config.metrics.logFreq, 10);
   EXPECT_EQ(job.config.validation.steps, -1);
-  EXPECT_EQ(job.config.training.lossChunks, 8);
+  EXPECT_FALSE(job.config.training.lossChunks);
   EXPECT_FALSE(job.config.debug.seed);
 }
 

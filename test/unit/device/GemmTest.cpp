@@ -118,8 +118,9 @@ TEST(Gemm, SeveralBlocksOfEverySize) {
   expectRight(makeProblem(20, 48, 4500, true, false, true));
   // Panels in place, and packed because of many rows or a power of two; a transposed left operand
   // packed, and in place because of few columns.
-  expectRight(makeProblem(260, 304, 1100, true, false, true, /*pad=*/3));
   expectRight(makeProblem(140, 128, 1100, false, false, false, /*pad=*/3));
+  expectRight(makeProblem(260, 304, 1100, true, false, true, /*pad=*/3));
+  expectRight(makeProblem(260, 40, 1100, true, false, true, /*pad=*/3));
   expectRight(makeProblem(780, 96, 530, true, false, true));
   expectRight(makeProblem(32, 512, 600, true, false, true));
 }

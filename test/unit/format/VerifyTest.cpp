@@ -30,6 +30,10 @@ template <typename T> T &op(Program &p) {
 const std::vector<Case> &memoryCases() {
   static const std::vector<Case> cases = {
       {"target", [](Program &p) { p.target.clear(); }, "the program names no target"},
+      {"sourceTwice", [](Program &p) { p.sources.push_back("job.toml"); },
+       "sources have names, each once, found 'job.toml'"},
+      {"sourceEmpty", [](Program &p) { p.sources.push_back(""); },
+       "sources have names, each once, found ''"},
       {"flops", [](Program &p) { p.flopsPerToken = -1; }, "flops per token are at least 0"},
       {"axisSize", [](Program &p) { p.mesh[0].size = 0; }, "mesh axis 'pp': size is at least 1"},
       {"axisTwice", [](Program &p) { p.mesh[0].name = "tp"; }, "the name 'tp' is taken"},
