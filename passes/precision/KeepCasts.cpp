@@ -5,8 +5,6 @@
 #include "mlir/IR/IRMapping.h"
 #include "mlir/IR/OperationSupport.h"
 
-#include <map>
-
 using namespace mlir;
 
 namespace titan {

@@ -275,8 +275,12 @@ template <typename Op> Status FunctionVerifier::checkAttention(const Op &op) con
   TITAN_RETURN_IF_ERROR(checkPositions("query positions", op.queryPositions, q));
   TITAN_RETURN_IF_ERROR(checkPositions("key positions", op.keyPositions, k));
   TITAN_RETURN_IF_ERROR(existsIfAny("scratch", op.scratch));
-  if (op.scratch != kNone && !view(op.scratch).isContiguous())
-    return dataLoss("scratch is contiguous");
+  if (op.scratch == kNone)
+    return okStatus();
+  const Buffer &scratch = function.buffers[op.scratch];
+  if (!scratch.view.isContiguous() || scratch.rotation || scratch.place.offset % kAlignment)
+    return dataLoss("scratch is contiguous, on all ranks at one multiple of " + number(kAlignment) +
+                    ", found offset " + number(scratch.place.offset));
   return okStatus();
 }
 

@@ -25,9 +25,10 @@ int64_t scratchBytes(const AttentionProblem &problem) {
   return bytes;
 }
 
-/// The part of the program's scratch memory that is aligned, of the same size wherever it lies.
+/// The part of the program's scratch memory, which begins at a multiple of 64, that is aligned; of
+/// the same size wherever it lies.
 std::span<std::byte> alignedPart(std::span<std::byte> scratch) {
-  constexpr auto kLost = static_cast<size_t>(kAlignment) - 64;
+  constexpr size_t kLost = kAlignment - 64;
   if (scratch.size() <= kLost)
     return {};
   const auto address = static_cast<int64_t>(addressOf(scratch.data()));

@@ -249,6 +249,12 @@ const std::vector<Case> &instructionCases() {
          op<AttentionGrad>(p).scratch = 10;
        },
        "scratch is contiguous"},
+      {"gradScratchPlace",
+       [](Program &p) {
+         p.functions[0].buffers.push_back(buffer(1, 32, denseView(DType::i8, {8})));
+         op<AttentionGrad>(p).scratch = 10;
+       },
+       "at one multiple of 64, found offset 32"},
       {"gradShape", [](Program &p) { op<AttentionGrad>(p).dk = 3; }, "dk has shape [2, 4, 4, 8]"},
       {"gradBuffer", [](Program &p) { op<AttentionGrad>(p).dv = 99; }, "dv: buffer 99"},
       {"embeddingTable", [](Program &p) { op<Embedding>(p).table = 7; }, "table has rank 2"},

@@ -1,4 +1,5 @@
-// The bfloat16 copies of a program's parameters are those of the parameters, whatever has been done.
+// The bfloat16 copies of a program's parameters are those of the parameters, whatever has been
+// done.
 #include "test/unit/train/SmallRun.h"
 
 #include <gmock/gmock.h>
@@ -77,7 +78,7 @@ TEST(Copies, StayAsTheyAreInAStepThatIsNotFinite) {
   ASSERT_TRUE(executor.refresh().ok());
   const std::string message = run.trainer->train().message();
   EXPECT_THAT(message, testing::HasSubstr("the parameters are those before the step"));
-  EXPECT_THAT(message, testing::HasSubstr(
-                           "parameters used last: 'bf16.layers.1.feed_forward.w3.weight'"));
+  EXPECT_THAT(message,
+              testing::HasSubstr("parameters used last: 'bf16.layers.1.feed_forward.w3.weight'"));
   EXPECT_THAT(findStale(executor), testing::IsEmpty());
 }

@@ -29,6 +29,7 @@ TEST(CheckOptionsTest, MistakesNameTheOption) {
   EXPECT_EQ(getError({"a", "b", "--step", "--gradients"}),
             "expects one of --function, --step, --gradients and --golden");
   EXPECT_EQ(getError({"a", "--step"}), "--step: expects two files to compare, found one");
+  EXPECT_EQ(getError({"a", "b", "--step", "--steps", "0"}), "--steps: expects at least 1, found 0");
   EXPECT_EQ(getError({"a", "--function", "f"}),
             "--function: expects a second file or --against to compare with");
   EXPECT_EQ(getError({"a", "b", "--golden", "g"}), "--golden: expects one file, found two");
