@@ -159,7 +159,7 @@ Status DnnGraph::findConfigs(const DnnTarget &target) {
   int64_t found = 0;
   TITAN_RETURN_IF_ERROR(library.check(
       library.cudnnBackendGetAttribute(heuristic.get(), kDnnHeuristicResults, kDnnTypeDescriptor,
-                                       count, &found, handles.data()),
+                                       count, &found, static_cast<void *>(handles.data())),
       "cudnnBackendGetAttribute"));
   while (static_cast<int64_t>(configs.size()) > found)
     configs.pop_back();
