@@ -22,7 +22,8 @@ struct ChunkLoss : impl::ChunkLossBase<ChunkLoss> {
       return signalPassFailure();
     }
     if (tokensPerChunk < 0) {
-      getOperation().emitError("expects chunks of at least 1 token, or 0 for a number of chunks, found ")
+      getOperation().emitError(
+          "expects chunks of at least 1 token, or 0 for a number of chunks, found ")
           << static_cast<int64_t>(tokensPerChunk);
       return signalPassFailure();
     }

@@ -106,8 +106,8 @@ struct Text {
 class DataOpener {
 public:
   DataOpener(const JobConfig &config, int64_t vocabSize, int64_t validationRows, Logger &logger)
-      : config(config), vocabSize(vocabSize), validationRows(validationRows),
-        logger(logger), opener(config, vocabSize, logger) {}
+      : config(config), vocabSize(vocabSize), validationRows(validationRows), logger(logger),
+        opener(config, vocabSize, logger) {}
 
   StatusOr<JobData> open() {
     const ValidationSection &validation = config.validation;

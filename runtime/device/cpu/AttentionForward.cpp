@@ -183,8 +183,8 @@ constexpr WeightTile weightTiles[kPanel] = {weightTile<1>, weightTile<2>, weight
 
 /// The weights of one group with the panels of a span straight from the registers, relative to the
 /// largest scores of earlier blocks or, in the first, to 0. Every base will do that neither
-/// overflows nor hides the largest weight: the sum is relative to the same. False, with neither sums
-/// nor largest scores changed, where it does not.
+/// overflows nor hides the largest weight: the sum is relative to the same. False, with neither
+/// sums nor largest scores changed, where it does not.
 bool weighDirectly(const Forward &forward, const Task &task, int64_t group,
                    const PositionRange &queryRange, PanelSpan span, bool first) {
   constexpr float highest = 30.0f, lowest = -60.0f; // to base 2

@@ -99,7 +99,7 @@ TITAN_DEVICE void embeddingGrad(const EmbeddingShape &shape, const T *dout, cons
     barrier();
     if (isColumn)
       for (int word = 0; word < kPlaces * kWarps; ++word)
-        for (uint32_t lanes = found[turn][word], i = 0; lanes >> i != 0 && i < kWarp; ++i)
+        for (uint32_t lanes = found[turn][word], i = 0; i < kWarp && lanes >> i != 0; ++i)
           if (lanes >> i & 1)
             total += load(dout + (first + word * kWarp + i) * shape.rowStride + column);
   }
