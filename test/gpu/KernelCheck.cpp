@@ -132,10 +132,12 @@ private:
     if (ties.size() > others)
       return differs();
     operands = others - ties.size();
-    for (size_t i = 0; i < ties.size(); ++i)
-      if (ties[i] >= static_cast<int32_t>(operands) ||
-          arguments[operands + i].access == Access::read)
+    for (size_t i = 0; i < ties.size(); ++i) {
+      const format::Argument &result = arguments[operands + i];
+      if (ties[i] >= static_cast<int32_t>(operands) || result.access == Access::read ||
+          (ties[i] >= 0 && arguments[static_cast<size_t>(ties[i])].view != result.view))
         return differs();
+    }
     for (size_t i = 0; i < others; ++i)
       if (const DType type = arguments[i].view.type;
           type != DType::f32 && type != DType::bf16 && type != DType::i32)
