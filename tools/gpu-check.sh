@@ -334,8 +334,7 @@ runPeer() { # MOST LINE
   local name job rows seq vocabulary shapes log own peak layers at=${#table[@]}
   read -r name job rows seq vocabulary shapes _ <<<"$2"
   own=$(logOf "$name bfloat16") log=$(logOf "$name PyTorch")
-  peak=$(awk "BEGIN { tps = \"$(numberOf tps "$own")\" + 0; mfu = \"$(numberOf mfu "$own")\" + 0
-    if (mfu > 0) printf \"peak=%e\", 100 * tps * \"$(numberOf flops/token "$own")\" / mfu }")
+  peak=$(sed -n 's/^peak: \([^ ]*\).*/peak=\1/p' <<<"$reason")
   layers=${name#*/}
   # What PyTorch fails at is no fault of Titan's.
   row "$name PyTorch" 45 "$1" bash -c 'python3 "$@" || { [ $? -eq 3 ] || echo "PyTorch failed"; exit 3; }' peer \
@@ -420,7 +419,7 @@ compareAll() {
   finishProofs
   name="attention, cuDNN and own kernels"
   if [ -z "$quick" ] && wanted "$name"; then
-    row "$name" 20 60 "$here/bin/GpuCheck" attention
+    row "$name" 20 90 "$here/bin/GpuCheck" attention
     isProven
   fi
 }

@@ -1,5 +1,6 @@
 #include "runtime/device/cuda/CudaPlugin.h"
 #include "runtime/format/ProgramFile.h"
+#include "runtime/train/Metrics.h"
 #include "test/gpu/GpuTools.h"
 
 #include <cstdio>
@@ -24,7 +25,7 @@ static StatusOr<bool> compareAttention() {
   return isRight;
 }
 
-/// The GPU and the libraries that are found; of those that it could do without, why they are not.
+/// The GPU, NCCL or why it is not found, and the peak that titan-run's MFU is a share of.
 static StatusOr<bool> describe() {
   GpuOptions options;
   options.store.set = [](std::string_view, std::string_view) { return okStatus(); };
@@ -34,6 +35,8 @@ static StatusOr<bool> describe() {
   const auto plane = plugin.connect();
   std::printf("%s\n", plane.ok() ? (*plane)->describe().c_str()
                                  : ("no NCCL: " + plane.status().message()).c_str());
+  if (const auto peak = peakFlops(plugin.device->describe()))
+    std::printf("peak: %.4e FLOP/s in bfloat16\n", *peak);
   return true;
 }
 

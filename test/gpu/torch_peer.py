@@ -15,6 +15,7 @@ without PyTorch, or where that finds no GPU, or where nothing fits.
 
 import contextlib
 import gc
+import os
 import sys
 import time
 
@@ -207,6 +208,8 @@ def describe(case):
 
 
 def main():
+    # Without it, memory that other attempts have cut up would be missing.
+    os.environ.setdefault("PYTORCH_CUDA_ALLOC_CONF", "expandable_segments:True")
     try:
         import torch
     except ImportError:

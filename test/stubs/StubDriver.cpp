@@ -6,9 +6,9 @@
 // written too early, or a wait that is missing, shows.
 //
 // Environment: TITAN_STUB_GPUS (how many the host has, 1), CUDA_VISIBLE_DEVICES (those that are
-// seen, by number: all), TITAN_STUB_CAPABILITY (120: 12.0), TITAN_STUB_DRIVER (13000),
-// TITAN_STUB_MEMORY (bytes, 8 GiB, of all GPUs together), TITAN_STUB_CONNECTIONS (hardware queues
-// that cuInit asks for, 1), TITAN_STUB_IDLE_KERNEL (whose launches do nothing, none).
+// seen, by number: all), TITAN_STUB_NAME, TITAN_STUB_CAPABILITY (120: 12.0), TITAN_STUB_DRIVER
+// (13000), TITAN_STUB_MEMORY (bytes, 8 GiB, of all GPUs together), TITAN_STUB_CONNECTIONS (hardware
+// queues that cuInit asks for, 1), TITAN_STUB_IDLE_KERNEL (whose launches do nothing, none).
 #include "test/stubs/StubState.h"
 
 #include <algorithm>
@@ -94,7 +94,8 @@ Result cuDeviceGetUuid(DeviceUuid *uuid, DeviceNumber device) {
 }
 
 Result cuDeviceGetName(char *name, int length, DeviceNumber) {
-  std::strncpy(name, "stub of a GPU", static_cast<size_t>(length));
+  const char *given = std::getenv("TITAN_STUB_NAME");
+  std::strncpy(name, given ? given : "stub of a GPU", static_cast<size_t>(length));
   return kSuccess;
 }
 
