@@ -266,7 +266,7 @@ detail() {
       worst = worst " " $0 ";"
     }
     /^WRONG: / { failed = failed " " $0 ";" }
-    END { print failed passed worst (passed worst == "" ? step : "") }' | cut -c 1-600
+    END { print failed passed worst (passed worst == "" ? step : "") }' | sed 's/^ //' | cut -c 1-900
 }
 
 # batches FILE ROWS TOKENS VOCABULARY: 10 steps of random tokens.
