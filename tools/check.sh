@@ -30,7 +30,7 @@ build=build
 [ "$preset" = default ] || build=build-$preset
 # The longest that all tests together may take; what has not run by then has failed.
 seconds_for_tests=1800
-[ "$preset" != sanitize ] || seconds_for_tests=7200 # three to ten times as slow
+[ "$preset" != sanitize ] || seconds_for_tests=7200 # these slow tests down
 
 passed=0
 failed=0
