@@ -81,7 +81,8 @@ double InitialValues::truncated(int64_t index, double first) const {
 double InitialValues::rope(int64_t index) const {
   const auto &n = initializer.numbers;
   const double theta = n[0], factor = n[1], low = n[2], high = n[3], original = n[4];
-  const auto position = static_cast<double>(index / columns);
+  const int64_t row = index / columns;
+  const auto position = static_cast<double>(row);
   const double exponent = static_cast<double>(index % columns) / static_cast<double>(columns);
   double frequency = 1 / std::pow(theta, exponent);
   const double turns = original * frequency / (2 * std::numbers::pi);
