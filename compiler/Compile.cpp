@@ -164,7 +164,8 @@ void Compiler::describeProgram() {
   program.setTarget(StringRef(options.target).split(':').first);
   program.setFlopsPerToken(report.model.flopsPerToken());
   program.setJob(toToml(job));
-  program.setSourcesAttr(builder.getStrArrayAttr({options.job}));
+  if (!options.job.empty())
+    program.setSourcesAttr(builder.getStrArrayAttr({options.job}));
 }
 
 Status Compiler::emit() {
