@@ -5,6 +5,7 @@
 
 #include <cmath>
 #include <limits>
+#include <numbers>
 
 using namespace mlir;
 
@@ -26,7 +27,8 @@ HostTensor makeRandomTensor(RankedTensorType type, StringRef name, uint64_t seed
 
 static double drawVariable(Role role, double initial, bool hasInitializer,
                            const CounterGenerator &generator, uint64_t index) {
-  auto symmetric = [&] { return 2 * generator.uniform(index) - 1; };
+  // Of mean 0 and variance 1.
+  auto symmetric = [&] { return std::numbers::sqrt3 * (2 * generator.uniform(index) - 1); };
   switch (role) {
   case Role::parameter:
     return hasInitializer ? initial + kParameterNoise * symmetric() : generator.normal(index);
