@@ -11,13 +11,14 @@
 # what every data plane must do, every generated kernel against the interpreter's numbers on random
 # inputs, the golden models against PyTorch's float64, the debug model against the CPU; then attention by
 # each library. Then what takes time, until the deadline: all benchmarks, where a step's time goes, and
-# PyTorch on the same shapes. Its last lines are one table. Each row's log is in $OUT/logs, or in
-# FOLDER/logs without OUT. --only leaves out rows whose names do not match, such as a second run's for
-# what the first had no time for: its exit status is of the others. --quick is tiny models for a few
-# steps, for tests.
+# PyTorch on the same shapes. Its last lines are one table, which is $OUT/table.txt, too; $OUT/logs.txt
+# has the logs of all rows (FOLDER/table.txt and FOLDER/logs.txt without OUT). Both grow with every row, so
+# that whoever is killed leaves them. --only leaves out rows whose names do not match, such as a second
+# run's for what the first had no time for: its exit status is of the others. --quick is tiny models for a
+# few steps and a few small tests, for tests of this script.
 #
-# Exit status: 0 all comparisons ended and are right, 1 something is wrong or a comparison did not end
-# before the deadline, 77 there is no GPU. Benchmarks may be left out.
+# Exit status: 0 all comparisons ended and are right, and no benchmark failed; 1 something is wrong or a
+# comparison did not end before the deadline; 77 there is no GPU. Benchmarks may be left out.
 set -uo pipefail
 
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
@@ -169,7 +170,8 @@ pack() {
 #--- on the machine with the GPU
 
 started=$(date +%s)
-logs=${OUT:-$here}/logs
+logs=$here/logs
+out=${OUT:-$here}
 table=()
 started_proofs=()
 wrong=0
@@ -178,6 +180,21 @@ left() { echo $((seconds - ($(date +%s) - started))); }
 
 logOf() { echo "$logs/${1//[^A-Za-z0-9.-]/-}.txt"; }
 
+# One file of all logs, of each at most what lets all of them back. Rows that run side by side write it, each under a
+# name of its own until it is whole.
+collectLogs() {
+  local all=$logs/all.$BASHPID
+  tail -v -c 400000 "$logs"/*.txt >"$all"
+  mv "$all" "$out/logs.txt"
+}
+
+printTable() {
+  local cudnn
+  cudnn=$(grep -h -o 'attention: cuDNN [0-9.]*' "$logs"/*.txt 2>/dev/null | sort -u | head -n 1)
+  echo "$reason; ${cudnn:-attention: no cuDNN}; $(($(date +%s) - started)) s"
+  printf '%s\n' "${table[@]}" | awk -F'|' '{ printf "%-38s %-12s %s\n", $1, $2, $3 }'
+}
+
 # limited NAME MOST COMMAND...: runs it for up to MOST seconds. What hangs is killed with its children, so that it
 # keeps neither the time nor the GPU of the others.
 limited() {
@@ -185,6 +202,7 @@ limited() {
   log=$(logOf "$1") begin=$(date +%s)
   timeout -s KILL "$2" "${@:3}" >"$log" 2>&1 </dev/null
   echo "$? $(($(date +%s) - begin))" >"$log.status"
+  collectLogs
 }
 
 # enter NAME: what became of it goes into the table, and what went wrong onto the console.
@@ -200,6 +218,7 @@ enter() {
   124 | 137) table+=("$name|out of time|after $took s; $what") ;;
   *) table+=("$name|WRONG|exit status $status; $what") && wrong=1 ;;
   esac
+  printTable >"$out/table.txt"
   echo "=== $name: ${table[-1]#*|}, $took s"
   [ "$status" = 0 ] || tail -n 25 "$log"
 }
@@ -250,23 +269,33 @@ finishProofs() {
 
 isProven() {
   case ${table[-1]} in
-  *"|out of time|"* | *"|skipped|fewer than "*) wrong=1 ;;
+  *"|out of time|"* | *"|skipped|"*) wrong=1 ;;
   esac
 }
 
-# What the table says of a log: a benchmark's last step, a comparison's worst rows, a test's count.
+# What the table says of a log: a benchmark's last step, a comparison's worst rows, a test's count, PyTorch's best,
+# and why cuDNN has no part in attention.
 detail() {
   sed 's/\x1b\[[0-9;]*m//g' "$1" | awk '
     / plans [0-9]+ bytes/ { planned = sprintf("planned %.2f GiB, ", $3 / 2^30) }
     /step: *[0-9]+ / { sub(/.*step:/, "step:"); sub(/grad_norm.*memory:/, "memory:"); gsub(/  +/, " "); step = planned $0 }
     /FAILED/ { failed = failed " " $0 ";" }
     /\[  PASSED  \]/ { passed = $0 }
-    /^gradients of step 1|^losses, interpreter|^loss, CPU|^kernels: |^step: .* by graphs|^classes, |^PyTorch |TFLOP\/s gradient/ {
+    /^gradients of step 1|^losses, interpreter|^loss, CPU|^fall of the loss|^kernels: |^step: .* by graphs|^classes, |TFLOP\/s gradient/ {
       gsub(/  +/, " ")
       worst = worst " " $0 ";"
     }
+    /^PyTorch .*: speed: / { best = " " $0 ";" }
+    /^PyTorch / { peer = " " $0 ";" }
     /^WRONG: / { failed = failed " " $0 ";" }
-    END { print failed passed worst (passed worst == "" ? step : "") }' | sed 's/^ //' | cut -c 1-900
+    match($0, /(gradient of )?attention: Titan.s own kernels, since /) && !/since cuDNN (is not wanted|takes bf16)/ {
+      reason = " " substr($0, RSTART, 120) ";"
+      if (index(own, reason) == 0) own = own reason
+    }
+    END {
+      all = passed worst (best == "" ? peer : best)
+      print failed all (all == "" ? step : "") own
+    }' | sed 's/^ //' | cut -c 1-900
 }
 
 # batches FILE ROWS TOKENS VOCABULARY: 10 steps of random tokens.
@@ -297,10 +326,10 @@ benchmark() {
     --training.steps=10 --debug.seed=1 --metrics.log_freq=5
 }
 
-# Whether a benchmark's plan, and 3 GB for the driver and the libraries, fit the GPU; yes where its memory is
-# not known.
+# Whether a benchmark's plan fits the GPU, and 3600 MiB of what nvidia-smi counts, for the driver, its context and
+# the libraries; yes where its memory is not known.
 fits() {
-  [ -z "$memory" ] || [ $(($(cat "$here/jobs/$1.plan") / 1048576 + 3000)) -le "$memory" ]
+  [ -z "$memory" ] || [ $(($(cat "$here/jobs/$1.plan") / 1048576 + 3600)) -le "$memory" ]
 }
 
 # Titan's row of every benchmark, of a family that of the first that fits. `chosen` has their lines.
@@ -313,7 +342,7 @@ runBenchmarks() {
     [[ "$done" != *" $family "* ]] && fits "$name" || continue
     before=$wrong
     row "$name bfloat16" 40 75 bash -c 'benchmark "$@"' benchmark "$name" "$rows" "$seq" "$vocabulary"
-    if [ "$family" != "$name" ] && grep -q CUDA_ERROR_OUT_OF_MEMORY "$(logOf "$name bfloat16")" 2>/dev/null; then
+    if [ "$family" != "$name" ] && grep -q -E 'OUT_OF_MEMORY|ALLOC_FAILED' "$(logOf "$name bfloat16")" 2>/dev/null; then
       table[-1]="$name bfloat16|skipped|the GPU's memory is too small" # the next may fit
       wrong=$before
       continue
@@ -321,6 +350,10 @@ runBenchmarks() {
     done+="$family "
     chosen+=("$line")
   done < <(benchmarks)
+  while read -r family; do
+    [[ "$done" == *" $family "* ]] || ! wanted "$family bfloat16" ||
+      table+=("$family bfloat16|skipped|does not fit the GPU's memory")
+  done < <(benchmarks | sed 's,[ /].*,,' | uniq)
 }
 
 # numberOf KEY FILE: the number behind "KEY: " in the last line of a log that has it, without separators.
@@ -329,7 +362,8 @@ numberOf() {
 }
 
 # PyTorch on the shapes of a benchmark for up to MOST seconds, beside what Titan reached; where it fits fewer layers
-# only, Titan runs these too. The rates of unequal models are compared by their flops.
+# only, Titan runs these too. The rates of unequal models are compared by their flops. Of a search that is killed or
+# fails, the best until then counts.
 runPeer() { # MOST LINE
   local name job rows seq vocabulary shapes log own peak layers at=${#table[@]}
   read -r name job rows seq vocabulary shapes _ <<<"$2"
@@ -337,11 +371,14 @@ runPeer() { # MOST LINE
   peak=$(sed -n 's/^peak: \([^ ]*\).*/peak=\1/p' <<<"$reason")
   layers=${name#*/}
   # What PyTorch fails at is no fault of Titan's.
-  row "$name PyTorch" 45 "$1" bash -c 'python3 "$@" || { [ $? -eq 3 ] || echo "PyTorch failed"; exit 3; }' peer \
+  row "$name PyTorch" $leastOfPeer "$1" bash -c 'python3 "$@" || { [ $? -eq 3 ] || echo "PyTorch failed"; exit 3; }' peer \
     "$here/test/gpu/torch_peer.py" "rows=$rows" "seq=$seq" "vocab=$vocabulary" \
-    "seconds=$(($1 < $(left) ? $1 - 15 : $(left) - 15))" $peak ${shapes//,/ } \
+    "seconds=$(($1 < $(left) ? $1 - 10 : $(left) - 10))" $peak ${shapes//,/ } \
     $([ "$layers" = "$name" ] || echo "fewer=$(fewerThan "$layers")") || return
-  [[ "${table[-1]}" == *"|right|"* ]] || return
+  if [[ "${table[-1]}" != *"|right|"* ]]; then
+    grep -q '^PyTorch .*: speed: ' "$log" || return
+    table[-1]="$name PyTorch|right|so far: $(detail "$log")"
+  fi
   layers=$(grep -o '; [0-9]* layers' "$log" | tail -n 1 | tr -dc 0-9)
   if [ "$name" != "${name%/*}" ] && [ "$layers" != "${name#*/}" ]; then
     own=$(logOf "${name%/*}/$layers bfloat16")
@@ -349,6 +386,9 @@ runPeer() { # MOST LINE
   fi
   table[at]+="$(compareRates "$own" "$log")"
 }
+
+# Import and the first compilation take about 60 seconds.
+leastOfPeer=75
 
 fewerThan() { tr ' ' '\n' <<<"$slices" | awk -v most="$1" '$1 < most' | paste -sd,; }
 
@@ -359,8 +399,8 @@ compareRates() { # TITAN'S LOG, PYTORCH'S LOG
 }
 
 run() {
-  local reason memory cudnn
-  mkdir -p "$logs"
+  local reason memory
+  mkdir -p "$logs" "$out"
   rm -f "$logs"/*
   # pip's libraries are looked for in the Python that the machine has.
   [ -n "${VIRTUAL_ENV:-}" ] || VIRTUAL_ENV=$(python3 -c 'import sys; print(sys.prefix)')
@@ -380,27 +420,30 @@ run() {
   fi
   nvidia-smi --query-gpu=name,driver_version,memory.total,clocks.sm,clocks.mem,clocks.max.sm --format=csv 2>/dev/null
   memory=$(nvidia-smi --query-gpu=memory.total --format=csv,noheader,nounits -i 0 2>/dev/null)
+  [[ "$memory" =~ ^[0-9]+$ ]] || memory= # where the GPU's is the host's, "[N/A]"
   compareAll
   measureAll
   nvidia-smi --query-gpu=clocks.sm,clocks.mem,temperature.gpu,power.draw --format=csv 2>/dev/null
   echo
-  {
-    cudnn=$(grep -h -o 'cuDNN [0-9][0-9.]*' "$logs"/*.txt | sort -u | head -n 1)
-    echo "$reason; ${cudnn:-no cuDNN}; $(($(date +%s) - started)) s"
-    printf '%s\n' "${table[@]}" | awk -F'|' '{ printf "%-38s %-12s %s\n", $1, $2, $3 }'
-  } | tee "$logs/table.txt"
+  collectLogs
+  printTable | tee "$out/table.txt"
   exit $wrong
 }
 
 compareAll() {
-  local i name precision target options
-  [ -n "$quick" ] || for i in 0 1 2 3; do
+  local i name precision target options shards=4
+  # One small test of each suite.
+  if [ -n "$quick" ]; then
+    shards=1
+    export GTEST_FILTER='InstructionTest.Fill:PointToPoint.SendsEveryTypeAroundTheRing'
+  fi
+  for ((i = 0; i < shards; ++i)); do
     # An address that does not exist ends all that its process has on the GPU, and no more.
-    proof "instructions against the CPU, part $i" env TITAN_TEST_GPU=1 GTEST_TOTAL_SHARDS=4 GTEST_SHARD_INDEX=$i \
+    proof "instructions against the CPU, part $i" env TITAN_TEST_GPU=1 GTEST_TOTAL_SHARDS=$shards GTEST_SHARD_INDEX=$i \
       "$here/bin/CudaTests"
   done
   # With one GPU, what one rank does.
-  [ -n "$quick" ] || grep -q '^no NCCL' <<<"$reason" ||
+  grep -q '^no NCCL' <<<"$reason" ||
     proof "data plane of NCCL" env TITAN_TEST_GPU=1 "$here/bin/NcclConformanceTests"
   while read -r name precision target; do
     proof "golden $name $precision $target" python3 "$here/test/e2e/golden.py" "$here" "$name" \
@@ -417,8 +460,11 @@ compareAll() {
     proof "$name" "$here/bin/GpuCheck" kernels "$here/jobs/$name.tbin" "$here/jobs/$name.safetensors"
   done
   finishProofs
+  if grep -q '^no NCCL' <<<"$reason" && wanted "data plane of NCCL"; then
+    table+=("data plane of NCCL|skipped|$(grep '^no NCCL' <<<"$reason")") # it is needed with several GPUs only
+  fi
   name="attention, cuDNN and own kernels"
-  if [ -z "$quick" ] && wanted "$name"; then
+  if wanted "$name"; then
     row "$name" 20 90 "$here/bin/GpuCheck" attention
     isProven
   fi
@@ -426,14 +472,16 @@ compareAll() {
 
 # Benchmarks first, then the rest, by importance.
 measureAll() {
-  local line i chosen
+  local line i share chosen
   runBenchmarks
   for line in "${chosen[@]}"; do
     row "${line%% *} where the time goes" 40 40 "$here/bin/GpuCheck" classes "$here/jobs/${line%% *}.tbin"
   done
   for i in "${!chosen[@]}"; do
-    # An equal share of what is left, the last with what those before it leave.
-    runPeer $(($(left) / (${#chosen[@]} - i))) "${chosen[$i]}"
+    # An equal share of what is left, the last with what those before it leave; or what gives a number, and none to
+    # the least important.
+    share=$(($(left) / (${#chosen[@]} - i)))
+    runPeer $((share > 100 ? share : 100)) "${chosen[$i]}"
   done
 }
 

@@ -58,16 +58,30 @@ double deviationOf(const std::vector<float> &found, const std::vector<float> &ex
   return worst;
 }
 
-/// One head dimension: 32 heads that share 8 at 8192 tokens.
+/// The scratch memory that a program plans for a gradient on the device's GPU, in bytes: as
+/// AttentionGradOp::getScratchBytes in dialects/titan/ops/Attention.cpp has it, which needs MLIR.
+int64_t scratchBytes(const Device &device, const format::View &q, const format::View &k) {
+  const auto aligned = [](int64_t bytes) { return (bytes + 255) / 256 * 256; };
+  const std::string gpu = device.describe();
+  const bool keepsTwoSums = gpu.find("compute capability 8.") != std::string::npos ||
+                            gpu.find("compute capability 12.") != std::string::npos;
+  const int64_t rows = q.shape[0] * q.shape[2] * q.shape[1] * 4, dim = q.shape[3];
+  const int64_t shared = aligned(q.shape[0] * q.shape[2] * k.shape[1] * dim * 2);
+  return aligned(rows) + aligned(rows * dim) * (keepsTwoSums ? 2 : 1) + 2 * shared + 512;
+}
+
+/// One head dimension: 32 heads that share 8.
 class AttentionCase {
 public:
   /// A stub of a GPU has less memory than any that is measured.
-  AttentionCase(Device &device, int64_t dim)
+  AttentionCase(Device &device, int64_t tokens, int64_t dim)
       : device(device), isLarge(device.memoryCapacity() > (int64_t{16} << 30)) {
-    const int64_t tokens = isLarge ? 8192 : 16, heads = isLarge ? 32 : 2, kvHeads = isLarge ? 8 : 1;
+    const int64_t heads = isLarge ? 32 : 2, kvHeads = isLarge ? 8 : 1;
+    tokens = isLarge ? tokens : tokens / 512;
     q = format::denseView(DType::bf16, {1, tokens, heads, dim});
     k = format::denseView(DType::bf16, {1, tokens, kvHeads, dim});
     lse = format::denseView(DType::f32, {1, heads, tokens});
+    scratch = format::denseView(DType::i8, {scratchBytes(device, q, k)});
     forward.scale = gradient.scale = static_cast<float>(1 / std::sqrt(static_cast<double>(dim)));
     forward.causal = gradient.causal = true;
   }
@@ -80,7 +94,7 @@ public:
       forwardRate = attentionFlops(forward, q, k, 2) / seconds;
     }
     Alone alone(device);
-    TITAN_RETURN_IF_ERROR(alone.prepare(gradient, {q, k, k, q, lse, q, q, k, k}));
+    TITAN_RETURN_IF_ERROR(alone.prepare(gradient, {q, k, k, q, lse, q, q, k, k, scratch}));
     TITAN_RETURN_IF_ERROR(alone.write(3, results[0]));
     TITAN_RETURN_IF_ERROR(alone.write(4, results[1]));
     TITAN_RETURN_IF_ERROR(alone.fillRandom(5, 5));
@@ -110,21 +124,22 @@ private:
 
   Device &device;
   bool isLarge;
-  format::View q, k, lse;
+  format::View q, k, lse, scratch;
   format::Attention forward{0, 1, 2, format::kNone, format::kNone, 3, 4};
-  format::AttentionGrad gradient{0, 1, 2, format::kNone, format::kNone, 3, 4, 5, 6, 7, 8};
+  format::AttentionGrad gradient{0, 1, 2, format::kNone, format::kNone, 3, 4, 5, 6, 7, 8, 9};
 };
 
 } // namespace
 
-StatusOr<bool> AttentionComparison::run(Device &device, const std::string &name) {
+StatusOr<bool> AttentionComparison::run(Device &device, const std::string &name, int64_t tokens) {
   bool isRight = true;
   for (const int64_t dim : {64, 128}) {
-    AttentionCase it(device, dim);
+    AttentionCase it(device, tokens, dim);
     TITAN_RETURN_IF_ERROR(it.run());
-    std::printf("%s, heads of %lld: %.1f TFLOP/s forward, %.1f TFLOP/s gradient", name.c_str(),
-                static_cast<long long>(dim), it.forwardRate * 1e-12, it.gradientRate * 1e-12);
-    const auto [first, isFirst] = expected.try_emplace(dim, it.results);
+    std::printf("%s, %lld tokens, heads of %lld: %.1f TFLOP/s forward, %.1f TFLOP/s gradient",
+                name.c_str(), static_cast<long long>(tokens), static_cast<long long>(dim),
+                it.forwardRate * 1e-12, it.gradientRate * 1e-12);
+    const auto [first, isFirst] = expected.try_emplace({tokens, dim}, it.results);
     for (size_t i = 0; i < std::size(kResults) && !isFirst; ++i) {
       const format::View &view = it.viewOf(i);
       const double deviation = deviationOf(numbersOf(it.results[i], view.type),

@@ -9,17 +9,22 @@
 
 using namespace titan;
 
-/// Attention by Titan's own kernels, then by whichever library has it.
+/// Attention by Titan's own kernels, then by whichever library has it. A deterministic gradient of
+/// cuDNN's keeps all scores: of 8192 tokens they would be 4 GiB, more than it is given.
 static StatusOr<bool> compareAttention() {
+  constexpr std::pair<const char *, int64_t> kRuns[] = {
+      {"own kernels", 8192}, {"default", 8192}, {"own kernels", 2048}, {"deterministic", 2048}};
   gpu::AttentionComparison comparison;
   bool isRight = true;
-  for (const char *name : {"own kernels", "default", "deterministic"}) {
+  for (const auto &[name, tokens] : kRuns) {
     GpuOptions options;
     options.deterministic = std::string_view(name) == "deterministic";
     options.ownAttention = std::string_view(name) == "own kernels";
-    options.note = [&](const std::string &text) { std::printf("%s: %s\n", name, text.c_str()); };
+    options.note = [name = name](const std::string &text) {
+      std::printf("%s: %s\n", name, text.c_str());
+    };
     TITAN_ASSIGN_OR_RETURN(const CudaPlugin plugin, openCudaDevice(options));
-    TITAN_ASSIGN_OR_RETURN(const bool agrees, comparison.run(*plugin.device, name));
+    TITAN_ASSIGN_OR_RETURN(const bool agrees, comparison.run(*plugin.device, name, tokens));
     isRight &= agrees;
   }
   return isRight;

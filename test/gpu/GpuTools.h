@@ -21,15 +21,16 @@ StatusOr<bool> checkKernels(const format::Program &program, const Safetensors &n
 Status timeClasses(const format::Program &program, Device &device);
 
 /// Attention and its gradient in bfloat16, causal, with heads of 64 and of 128 elements, by several
-/// devices of one GPU: the first one's numbers are what the others' are held against.
+/// devices of one GPU: the first one's numbers for a length are what the others' are held against.
 class AttentionComparison {
 public:
   /// Prints the rates and deviations in a line for each head dimension, which begins with `name`.
   /// Whether all deviations are within what bfloat16 explains.
-  StatusOr<bool> run(Device &device, const std::string &name);
+  StatusOr<bool> run(Device &device, const std::string &name, int64_t tokens);
 
 private:
-  std::map<int64_t, std::vector<std::vector<std::byte>>> expected; ///< by head dimension
+  /// By tokens and head dimension.
+  std::map<std::pair<int64_t, int64_t>, std::vector<std::vector<std::byte>>> expected;
 };
 
 } // namespace titan::gpu

@@ -66,8 +66,8 @@ struct Memory {
 };
 
 /// The largest deviation of a result's samples, of their largest magnitude, or with `signs`, where
-/// differences near zero may be divided by and roots be no numbers, the largest of 99 in 100.
-/// Infinite where only one is a number.
+/// differences near zero may be divided by and roots be no numbers, the largest but for one in 100,
+/// and of few samples but for up to four, one in 16. Infinite where only one is a number.
 double deviationOf(const std::vector<double> &found, const std::vector<double> &expected,
                    bool signs) {
   double magnitude = 1e-30;
@@ -80,7 +80,8 @@ double deviationOf(const std::vector<double> &found, const std::vector<double> &
                      : std::isnan(a) == std::isnan(b) && (a == b || a != a) ? 0
                                                                             : HUGE_VAL;
   }
-  const size_t allowed = signs ? differences.size() / 100 : 0;
+  const size_t allowed =
+      signs ? std::max(differences.size() / 100, std::min<size_t>(4, differences.size() / 16)) : 0;
   const auto worst = differences.end() - 1 - static_cast<ptrdiff_t>(allowed);
   std::nth_element(differences.begin(), worst, differences.end());
   return *worst / magnitude;

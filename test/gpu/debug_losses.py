@@ -20,8 +20,10 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(
 import golden  # noqa: E402
 
 STEPS = 3
-# Of losses and gradient norms. In float32 both deviate from what is right by up to golden.py's bounds.
-BOUNDS = {"float32": (2 * golden.LOSS, 2 * golden.NORM), "bfloat16": (golden.TYPED_LOSS, golden.NORM_16)}
+# Of losses, of gradient norms, and of how far losses fall, which is what the optimizer and its learning rate
+# decide. In float32 both deviate from what is right by up to golden.py's bounds; in bfloat16 the CPU's own numbers
+# deviate by up to 3.7e-4 and 1.8e-3 from those in float32.
+BOUNDS = {"float32": (2 * golden.LOSS, 2 * golden.NORM, 1e-3), "bfloat16": (1e-3, 1e-2, 5e-2)}
 
 
 def write_batch(path, rows, seq, vocabulary):
@@ -77,12 +79,13 @@ def compare(build, work, precision):
     expected = list(golden.read_metrics(os.path.join(work, "cpu.jsonl")).values())
     found = train(build, os.path.join(work, "model.tbin"), work, "gpu")
     table = golden.Table()
-    loss, norm = BOUNDS[precision]
+    loss, norm, fall = BOUNDS[precision]
     table.steps("loss, CPU", "loss", loss, found, expected)
     table.steps("gradient norm, CPU", "grad_norm", norm, found, expected)
-    falls = expected[-1]["loss"] < expected[0]["loss"] - 1e-3
+    falls = [steps[0]["loss"] - steps[-1]["loss"] for steps in (list(found.values()), expected)]
+    table.row("fall of the loss, CPU", fall, {f"steps 1 to {STEPS}": golden.relative(*falls)})
     print(f"losses of the CPU: {', '.join(str(step['loss']) for step in expected)}")
-    return falls and len(expected) == STEPS and not table.failed
+    return falls[1] > 1e-3 and len(found) == len(expected) == STEPS and not table.failed
 
 
 def main():

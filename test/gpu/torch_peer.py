@@ -6,11 +6,12 @@
 
 The Llama with float32 weights and optimizer state, and bfloat16 in forward and backward by autocast, no
 activations recomputed; torch.compile of each block and of head and loss, which run in chunks of tokens;
-scaled_dot_product_attention, gradient clipping, fused AdamW. Within `seconds` (120) it looks for the best of:
-the rows at a time, most first; flash attention or cuDNN's; chunks of about 4096 tokens, or a quarter or
-four times as many. Where not even one row at a time fits, it tries each number of layers of `fewer`. The
-last line has the best. `peak` is what the GPU can do, for the share of it that is reached. Exits with 3
-without PyTorch, or where that finds no GPU, or where nothing fits.
+scaled_dot_product_attention, gradient clipping, fused AdamW. Within `seconds` (120) from its start it looks
+for the best of: the rows at a time, most first; flash attention or cuDNN's; chunks of about 4096 tokens, or a
+quarter or four times as many. Where not even one row at a time fits, it tries each number of layers of `fewer`.
+What cannot fit by arithmetic is not tried. Each improvement is a line, "PyTorch VERSION: speed: ...": the last
+of them has the best. `peak` is what the GPU can do, for the share of it that is reached. Exits with 3 without
+PyTorch, or where that finds no GPU, or where nothing fits.
 """
 
 import contextlib
@@ -19,6 +20,7 @@ import os
 import sys
 import time
 
+BEGIN = time.perf_counter()  # what imports and compiles takes of the time, too
 CHUNK = 4096
 WARMUP, STEPS = 3, 5
 
@@ -67,7 +69,8 @@ def build(it, torch, device):
                 self.head.weight = self.embed.weight
 
         def forward(self, tokens):
-            x = self.embed(tokens)
+            # Autocast leaves it in float32, and x + wo(...) would be float32 in every block.
+            x = self.embed(tokens).to(torch.bfloat16)
             for block in self.blocks:
                 x = block(x)
             return self.norm(x)
@@ -77,17 +80,33 @@ def build(it, torch, device):
     for parameter in model.parameters():
         if parameter.dim() > 1:
             nn.init.normal_(parameter, std=0.02)
-    for block in model.blocks:
-        block.compile()
+    for part in (*model.blocks, model.norm):
+        part.compile()
     return model
+
+
+def parameters_of(it, matrices):
+    """Parameters with `matrices` of vocabulary by width: the embedding, and the head where it is another."""
+    dim, kv = it["dim"], it["kv"] * (it["dim"] // it["heads"])
+    block = 2 * dim * dim + 2 * dim * kv + 3 * dim * it["ffn"] + 2 * dim
+    return it["layers"] * block + dim + matrices * it["vocab"] * dim
 
 
 def flops_per_token(it):
     """As titan-run counts them: 6 (parameters - embedding) + 12 layers heads head_dim seq."""
-    dim, head = it["dim"], it["dim"] // it["heads"]
-    block = 2 * dim * dim + 2 * dim * it["kv"] * head + 3 * dim * it["ffn"] + 2 * dim
-    parameters = it["layers"] * block + dim + it["vocab"] * dim  # the embedding, or the head where it is another
-    return 6 * parameters + 12 * it["layers"] * dim * it["seq"]
+    return 6 * parameters_of(it, 1) + 12 * it["layers"] * it["dim"] * it["seq"]
+
+
+def least_bytes(it, micro):
+    """What a step with `micro` rows at a time cannot do without: float32 weights, gradients and both moments; the
+    weights that autocast keeps in bfloat16; of each block what backward cannot cheaply compute again (both
+    residuals, queries, keys, values, what attention returns, both projections of the feed-forward); and the
+    logits of a chunk with their gradient, in bfloat16."""
+    kv = it["kv"] * (it["dim"] // it["heads"])
+    tokens = micro * it["seq"]
+    block = 2 * (4 * it["dim"] + 2 * kv + 2 * it["ffn"])
+    return (18 * parameters_of(it, 1 if it["tied"] else 2) + tokens * it["layers"] * block +
+            4 * min(CHUNK, tokens) * it["vocab"])
 
 
 def make_loss(torch):
@@ -150,9 +169,11 @@ def measure(it, micro, chunks, torch, device):
 class Search:
     """The best of what is tried while time is left."""
 
-    def __init__(self, it, torch, device):
-        self.it, self.torch, self.device = it, torch, device
-        self.end = time.perf_counter() + it["seconds"]
+    def __init__(self, it, peak, torch, device):
+        self.it, self.peak, self.torch, self.device = it, peak, torch, device
+        self.end = BEGIN + it["seconds"]
+        # A twentieth goes to the libraries, and to pieces too small to be used.
+        self.memory = 0.95 * torch.cuda.mem_get_info()[0] if device == "cuda" else float("inf")
         self.speed, self.best, self.tried, self.longest = 0.0, None, set(), 0.0
 
     def time_left(self):
@@ -180,11 +201,27 @@ class Search:
         print(f"  {describe(case)}: {problem or f'{speed:,.0f} tokens/s'}", flush=True)
         if speed > self.speed:
             self.speed, self.best = speed, case
+            self.report()
         return problem != "out of memory"
+
+    def report(self):
+        """The best so far: whoever kills this process has it."""
+        flops = flops_per_token({**self.it, "layers": self.best[0]})
+        share = f"mfu: {100 * self.speed * flops / self.peak:.2f}%, " if self.peak else ""
+        print(f"PyTorch {self.torch.__version__}: speed: {self.speed:,.0f} tokens/s, {share}"
+              f"flops/token: {flops:.3e}; {describe(self.best)}", flush=True)
+
+    def fitting(self, layers, micro):
+        """Whether that many rows may fit; says so if not."""
+        least = least_bytes({**self.it, "layers": layers}, micro)
+        if least > self.memory:
+            print(f"  {layers} layers, {micro} rows at a time: {least / 2**30:.1f} GiB at least, "
+                  f"{self.memory / 2**30:.1f} GiB are free", flush=True)
+        return least <= self.memory
 
     def run(self, layers):
         """Tries a number of layers; whether one way fits."""
-        rows = [m for m in range(self.it["rows"], 0, -1) if self.it["rows"] % m == 0]
+        rows = [m for m in range(self.it["rows"], 0, -1) if self.it["rows"] % m == 0 and self.fitting(layers, m)]
         usual = {m: max(1, m * self.it["seq"] // CHUNK) for m in rows}
         for micro in rows:
             self.attempt(layers, micro, "flash", usual[micro])
@@ -231,14 +268,10 @@ def main():
         sys.exit(3)
     torch.backends.cuda.matmul.allow_tf32 = False
     print(f"$ python3 {' '.join(sys.argv)}", flush=True)
-    search = Search(it, torch, device)
+    search = Search(it, peak, torch, device)
     if not any(search.run(layers) for layers in [it["layers"], *fewer]):
         print("nothing that was tried in the time fits")
         sys.exit(3)
-    flops = flops_per_token({**it, "layers": search.best[0]})
-    share = f"mfu: {100 * search.speed * flops / peak:.2f}%, " if peak else ""
-    print(f"PyTorch {torch.__version__}: speed: {search.speed:,.0f} tokens/s, {share}flops/token: {flops:.3e}; "
-          f"{describe(search.best)}")
 
 
 if __name__ == "__main__":
