@@ -295,7 +295,7 @@ detail() {
     END {
       all = passed worst (best == "" ? peer : best)
       print failed all (all == "" ? step : "") own
-    }' | sed 's/^ //' | cut -c 1-900
+    }' | sed 's/^ //' | cut -c 1-1200
 }
 
 # batches FILE ROWS TOKENS VOCABULARY: 10 steps of random tokens.

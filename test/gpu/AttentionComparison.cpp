@@ -137,8 +137,8 @@ StatusOr<bool> AttentionComparison::run(Device &device, const std::string &name,
     AttentionCase it(device, tokens, dim);
     TITAN_RETURN_IF_ERROR(it.run());
     std::printf("%s, %lld tokens, heads of %lld: %.1f TFLOP/s forward, %.1f TFLOP/s gradient",
-                name.c_str(), static_cast<long long>(tokens), static_cast<long long>(dim),
-                it.forwardRate * 1e-12, it.gradientRate * 1e-12);
+                name.c_str(), static_cast<long long>(it.viewOf(0).shape[1]),
+                static_cast<long long>(dim), it.forwardRate * 1e-12, it.gradientRate * 1e-12);
     const auto [first, isFirst] = expected.try_emplace({tokens, dim}, it.results);
     for (size_t i = 0; i < std::size(kResults) && !isFirst; ++i) {
       const format::View &view = it.viewOf(i);
