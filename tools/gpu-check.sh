@@ -295,7 +295,7 @@ detail() {
     END {
       all = passed worst (best == "" ? peer : best)
       print failed all (all == "" ? step : "") own
-    }' | sed 's/^ //' | cut -c 1-1200
+    }' | sed 's/^ //; s,|,/,g' | cut -c 1-1200
 }
 
 # batches FILE ROWS TOKENS VOCABULARY: 10 steps of random tokens.
@@ -382,7 +382,8 @@ runPeer() { # MOST LINE
   layers=$(grep -o '; [0-9]* layers' "$log" | tail -n 1 | tr -dc 0-9)
   if [ "$name" != "${name%/*}" ] && [ "$layers" != "${name#*/}" ]; then
     own=$(logOf "${name%/*}/$layers bfloat16")
-    row "${name%/*}/$layers bfloat16" 40 60 bash -c 'benchmark "$@"' benchmark "${name%/*}/$layers" "$rows" "$seq" "$vocabulary"
+    row "${name%/*}/$layers bfloat16" 40 60 bash -c 'benchmark "$@"' benchmark "${name%/*}/$layers" "$rows" "$seq" "$vocabulary" ||
+      own=$(logOf "$name bfloat16")
   fi
   table[at]+="$(compareRates "$own" "$log")"
 }

@@ -177,7 +177,8 @@ class Search:
         self.speed, self.best, self.tried, self.longest = 0.0, None, set(), 0.0
 
     def time_left(self):
-        return self.end - time.perf_counter() > self.longest or self.longest == 0
+        # Later attempts find most of their kernels compiled; one that is killed takes no result along.
+        return self.longest == 0 or self.end - time.perf_counter() > 0.6 * self.longest
 
     def attempt(self, layers, micro, attention, chunks):
         """Whether it fits; True, too, where there is no time for it."""
