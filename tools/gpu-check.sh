@@ -281,6 +281,7 @@ detail() {
     /step: *[0-9]+ / { sub(/.*step:/, "step:"); sub(/grad_norm.*memory:/, "memory:"); gsub(/  +/, " "); step = planned $0 }
     /FAILED/ { failed = failed " " $0 ";" }
     /\[  PASSED  \]/ { passed = $0 }
+    /\[  SKIPPED \].*, listed below/ { sub(/, listed below:/, ""); passed = passed " " $0 }
     /^gradients of step 1|^losses, interpreter|^loss, CPU|^fall of the loss|^kernels: |^step: .* by graphs|^classes, |TFLOP\/s gradient/ {
       gsub(/  +/, " ")
       worst = worst " " $0 ";"
