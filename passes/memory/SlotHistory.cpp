@@ -92,9 +92,10 @@ private:
 
   static const Contents *find(const Pieces &pieces, int64_t at) {
     auto piece = pieces.upper_bound(at);
-    if (piece == pieces.begin() || (--piece)->second.end <= at)
+    if (piece == pieces.begin())
       return nullptr;
-    return &piece->second;
+    --piece;
+    return piece->second.end > at ? &piece->second : nullptr;
   }
 
   void write(const ByteRange &range, size_t entry) {
