@@ -55,17 +55,21 @@ private:
     while (unit * 1024 <= peak)
       unit *= 1024;
     double step = unit / 1024;
-    for (double factor : {1., 2., 5., 10., 20., 50., 100., 200., 500.})
-      if (peak / (step = factor * unit) <= 6)
+    for (double factor : {1., 2., 5., 10., 20., 50., 100., 200., 500.}) {
+      step = factor * unit;
+      if (peak / step <= 6)
         break;
+    }
     if (peak / unit < 1.5)
       step = unit / 4;
     std::string svg;
-    for (double bytes = 0; bytes <= peak; bytes += step)
+    for (int i = 0; i * step <= peak; ++i) {
+      const double bytes = i * step;
       svg += fmt::format("<path class=\"grid\" d=\"M{} {:.1f}H{}\"/><text x=\"{}\" y=\"{:.1f}\" "
                          "text-anchor=\"end\">{}</text>\n",
                          kLeft, y(bytes), kWidth - kRight, kLeft - 8, y(bytes) + 4,
                          humanBytes(static_cast<int64_t>(bytes)));
+    }
     return svg;
   }
 

@@ -39,7 +39,7 @@ static std::vector<double> collectTimes(const Simulation &simulation) {
       times.insert(times.end(), {timed.begin, timed.end});
   if (simulation.makespan < kMostColumns &&
       llvm::all_of(times, [](double time) { return time == std::floor(time); }))
-    for (double time = 0; time < simulation.makespan; ++time)
+    for (int time = 0; time < simulation.makespan; ++time)
       times.push_back(time);
   llvm::sort(times);
   times.erase(std::unique(times.begin(), times.end()), times.end());
@@ -237,9 +237,11 @@ private:
   std::string axis() const {
     const double step = std::pow(10, std::floor(std::log10(std::max(simulation.makespan, 1e-9))));
     double tick = step;
-    for (double factor : {0.1, 0.2, 0.5, 1.0})
-      if (simulation.makespan / (tick = factor * step) <= 12)
+    for (double factor : {0.1, 0.2, 0.5, 1.0}) {
+      tick = factor * step;
+      if (simulation.makespan / tick <= 12)
         break;
+    }
     std::string svg;
     for (int i = 0; i * tick <= simulation.makespan * (1 + 1e-9); ++i)
       svg += fmt::format("<path stroke=\"#808890\" d=\"M{0:.1f} {1}v4\"/><text x=\"{0:.1f}\" "

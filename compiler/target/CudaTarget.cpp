@@ -268,7 +268,7 @@ struct TemporaryFile {
       : error(llvm::sys::fs::createTemporaryFile("titan", suffix, path)) {}
   ~TemporaryFile() {
     if (!error)
-      llvm::sys::fs::remove(path);
+      (void)llvm::sys::fs::remove(path);
   }
   llvm::SmallString<128> path;
   std::error_code error;
