@@ -198,6 +198,10 @@ std::vector<Operand> Executor::operandsOf(const BoundFunction &bound) const {
 Status Executor::prepare(BoundFunction &bound) {
   const format::Function &function = contents.functions[bound.function];
   const std::vector<Operand> operands = operandsOf(bound);
+  instructionNames.resize(contents.functions.size());
+  std::vector<std::string> &names = instructionNames[bound.function];
+  for (size_t i = names.size(); i < function.instructions.size(); ++i)
+    names.push_back(format::describeInstruction(contents, function, i));
   bound.instructions.reserve(function.instructions.size());
   for (size_t i = 0; i < function.instructions.size(); ++i) {
     auto loaded = prepareInstruction(bound, i, operands);
@@ -224,7 +228,6 @@ Executor::prepareInstruction(const BoundFunction &bound, size_t index,
   const format::Function &function = contents.functions[bound.function];
   const format::Instruction &instruction = function.instructions[index];
   LoadedInstruction loaded;
-  loaded.name = format::describeInstruction(contents, function, index);
   if (const auto *start = std::get_if<format::Start>(&instruction)) {
     TITAN_ASSIGN_OR_RETURN(loaded.started, collectives.prepare(*start, operands));
   } else if (const auto *await = std::get_if<format::Await>(&instruction)) {
@@ -330,7 +333,7 @@ Status Executor::runFunction(const BoundFunction &function) {
   for (size_t i = 0; i < function.instructions.size();) {
     const bool isCombined = combined != function.combined.end() && combined->begin == i;
     const ProfilerRange range(target, isCombined ? combined->name.c_str()
-                                                 : function.instructions[i].name.c_str());
+                                                 : instructionNames[function.function][i].c_str());
     const Status status =
         isCombined ? queue->submit(*combined->plan) : execute(function.instructions[i]);
     if (!status.ok())

@@ -124,7 +124,6 @@ private:
   /// An instruction: the device's plan, or a collective to start or to await, or nothing if it is
   /// for other ranks.
   struct LoadedInstruction {
-    std::string name; ///< "gemm of layers.0.attention.wq", for profilers
     std::unique_ptr<Plan> plan = nullptr;
     std::optional<PreparedCollective> started = std::nullopt, awaited = std::nullopt;
   };
@@ -192,6 +191,9 @@ private:
   CollectiveTable collectives; ///< ends before the memory that it uses
   std::unique_ptr<Queue> queue;
   std::vector<std::unique_ptr<BoundFunction>> bound;
+  /// By function and instruction, of functions that are bound, for profilers: "gemm of
+  /// layers.0.attention.wq".
+  std::vector<std::vector<std::string>> instructionNames;
   std::vector<LoadedTimeline> timelines;
   std::vector<TracedEntry> *trace = nullptr;
   bool pristine = true; ///< nothing has been written: memory is zero
