@@ -4,10 +4,10 @@ using namespace mlir;
 
 namespace titan {
 
-std::vector<BatchPart> getBatch(KernelOp kernel) {
+std::vector<BatchPart> getBatch(Block &body) {
   std::vector<BatchPart> parts;
   unsigned results = 0;
-  for (auto part : kernel.getBody().front().getOps<KernelOp>()) {
+  for (auto part : body.getOps<KernelOp>()) {
     BatchPart &added = parts.emplace_back(BatchPart{part, {}, results});
     for (Value operand : part.getInputs())
       added.operands.push_back(cast<BlockArgument>(operand).getArgNumber());

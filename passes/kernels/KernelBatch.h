@@ -21,8 +21,11 @@ struct BatchPart {
   unsigned firstResult = 0;             ///< of the batch's results, the kernel's follow each other
 };
 
-/// Empty for a kernel that is no batch.
-std::vector<BatchPart> getBatch(KernelOp kernel);
+/// The kernels of a batch that has this body; none if it is another kernel's.
+std::vector<BatchPart> getBatch(mlir::Block &body);
+inline std::vector<BatchPart> getBatch(KernelOp kernel) {
+  return getBatch(kernel.getBody().front());
+}
 
 /// What a launch may have: its buffers are parameters of a GPU's function, which takes 32764 bytes.
 inline constexpr size_t kMaxLaunchBuffers = 4000;

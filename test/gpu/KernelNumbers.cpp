@@ -8,6 +8,7 @@
 #include "compiler/emit/Emit.h"
 #include "compiler/reference/Interpreter.h"
 #include "dialects/exec/Exec.h"
+#include "passes/kernels/KernelBatch.h"
 #include "runtime/base/Safetensors.h"
 #include "test/gpu/RandomNumbers.h"
 
@@ -31,29 +32,17 @@ struct Part {
   SmallVector<unsigned> operands, results; ///< of the whole kernel
 };
 
-/// A batch's body is kernels of the batch's operands.
-bool isBatch(Block &body) {
-  return !body.without_terminator().empty() &&
-         llvm::all_of(body.without_terminator(), [&](Operation &op) {
-           return isa<KernelOp>(op) && llvm::all_of(op.getOperands(), [&](Value operand) {
-                    return operand.getParentBlock() == &body && isa<BlockArgument>(operand);
-                  });
-         });
-}
-
 std::vector<Part> partsOf(Block &body) {
-  OperandRange yielded = body.getTerminator()->getOperands();
-  if (!isBatch(body))
-    return {{&body, llvm::to_vector(llvm::seq<unsigned>(0, body.getNumArguments())),
-             llvm::to_vector(llvm::seq<unsigned>(0, yielded.size()))}};
+  auto upTo = [](unsigned first, unsigned count) {
+    return llvm::to_vector(llvm::seq<unsigned>(first, first + count));
+  };
   std::vector<Part> parts;
-  for (auto kernel : body.getOps<KernelOp>()) {
-    Part &part = parts.emplace_back(Part{&kernel.getBody().front(), {}, {}});
-    for (Value operand : kernel.getInputs())
-      part.operands.push_back(cast<BlockArgument>(operand).getArgNumber());
-    for (Value result : kernel.getResults())
-      part.results.push_back(llvm::find(yielded, result) - yielded.begin());
-  }
+  for (const BatchPart &part : getBatch(body))
+    parts.push_back({&part.kernel->getRegion(0).front(), part.operands,
+                     upTo(part.firstResult, part.kernel->getNumResults())});
+  if (parts.empty())
+    parts.push_back(
+        {&body, upTo(0, body.getNumArguments()), upTo(0, body.getTerminator()->getNumOperands())});
   return parts;
 }
 
