@@ -2,10 +2,10 @@
 // all compute the same.
 #include "test/gpu/Alone.h"
 #include "test/gpu/GpuTools.h"
+#include "test/unit/device/Numbers.h"
 
 #include <cmath>
 #include <cstdio>
-#include <cstring>
 #include <limits>
 
 namespace titan::gpu {
@@ -16,20 +16,6 @@ constexpr const char *kResults[] = {"out", "lse", "dq", "dk", "dv"};
 /// Between two that add in another order and round weights to bfloat16, whose half unit in the last
 /// place is 3.9e-3; of the log of sums, which is float32, as attention's own tests have it.
 double toleranceOf(const format::View &view) { return view.type == DType::bf16 ? 1.6e-2 : 1e-3; }
-
-std::vector<float> numbersOf(const std::vector<std::byte> &bytes, DType type) {
-  std::vector<float> numbers(bytes.size() / static_cast<size_t>(byteSize(type)));
-  if (type == DType::f32) {
-    std::memcpy(numbers.data(), bytes.data(), bytes.size());
-    return numbers;
-  }
-  for (size_t i = 0; i < numbers.size(); ++i) {
-    uint16_t bits = 0;
-    std::memcpy(&bits, bytes.data() + 2 * i, sizeof(bits));
-    numbers[i] = fromBFloat16(bits);
-  }
-  return numbers;
-}
 
 /// The largest distance of two rows over the length of the expected one. A row is what stands
 /// behind the first two dimensions: a token's heads, or a head's log of sums. Rows of nearly
@@ -142,8 +128,8 @@ StatusOr<bool> AttentionComparison::run(Device &device, const std::string &name,
     const auto [first, isFirst] = expected.try_emplace({tokens, dim}, it.results);
     for (size_t i = 0; i < std::size(kResults) && !isFirst; ++i) {
       const format::View &view = it.viewOf(i);
-      const double deviation = deviationOf(numbersOf(it.results[i], view.type),
-                                           numbersOf(first->second[i], view.type), view);
+      const double deviation = deviationOf(test::numbersOf(it.results[i], view.type),
+                                           test::numbersOf(first->second[i], view.type), view);
       const bool isWithin = deviation <= toleranceOf(view);
       isRight &= isWithin;
       std::printf("%s %s %.1e%s", i == 0 ? "; deviations:" : ",", kResults[i], deviation,

@@ -5,6 +5,7 @@
 // and what lies between the elements of its arguments begins as NaN.
 #include "test/gpu/GpuTools.h"
 #include "test/gpu/RandomNumbers.h"
+#include "test/unit/device/Numbers.h"
 
 #include <atomic>
 #include <cmath>
@@ -35,20 +36,7 @@ int64_t offsetOf(const format::View &view, int64_t element) {
 }
 
 double valueAt(const std::vector<std::byte> &data, const format::View &view, int64_t element) {
-  const std::byte *place = data.data() + offsetOf(view, element) * byteSize(view.type);
-  if (view.type == DType::bf16) {
-    uint16_t bits = 0;
-    std::memcpy(&bits, place, sizeof(bits));
-    return static_cast<double>(fromBFloat16(bits));
-  }
-  if (view.type == DType::f32) {
-    float value = 0;
-    std::memcpy(&value, place, sizeof(value));
-    return static_cast<double>(value);
-  }
-  int32_t value = 0;
-  std::memcpy(&value, place, sizeof(value));
-  return value;
+  return test::numberAt(data.data() + offsetOf(view, element) * byteSize(view.type), view.type);
 }
 
 void store(double value, DType type, std::byte *place) {

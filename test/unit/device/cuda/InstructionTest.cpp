@@ -1,6 +1,7 @@
 // Instructions on the GPU against the same instructions on the CPU, on random data. Results start
 // as NaN: an element that is not written shows.
 #include "runtime/device/cpu/CpuDevice.h"
+#include "test/unit/device/Numbers.h"
 #include "test/unit/device/TestArrays.h"
 #include "test/unit/device/cuda/TestDevice.h"
 
@@ -60,20 +61,6 @@ std::vector<std::byte> contentsOf(const Buffer &buffer, uint32_t seed) {
     std::memcpy(bytes.data() + i * element, &bits, static_cast<size_t>(element));
   }
   return bytes;
-}
-
-std::vector<float> numbersOf(const std::vector<std::byte> &bytes, DType type) {
-  std::vector<float> numbers(bytes.size() / static_cast<size_t>(byteSize(type)));
-  for (size_t i = 0; i < numbers.size(); ++i) {
-    if (type == DType::bf16) {
-      uint16_t half;
-      std::memcpy(&half, bytes.data() + 2 * i, 2);
-      numbers[i] = std::bit_cast<float>(static_cast<uint32_t>(half) << 16);
-    } else {
-      std::memcpy(&numbers[i], bytes.data() + 4 * i, 4);
-    }
-  }
-  return numbers;
 }
 
 /// All buffers after the instruction.
@@ -137,8 +124,8 @@ protected:
         EXPECT_EQ((*found)[i], (*expected)[i]) << "buffer " << i;
         continue;
       }
-      const std::vector<float> a = numbersOf((*found)[i], buffers[i].view.type);
-      const std::vector<float> b = numbersOf((*expected)[i], buffers[i].view.type);
+      const std::vector<float> a = test::numbersOf((*found)[i], buffers[i].view.type);
+      const std::vector<float> b = test::numbersOf((*expected)[i], buffers[i].view.type);
       // Infinities must be the same, and are left out of the comparison.
       std::vector<float> values;
       std::vector<double> wanted;
@@ -352,7 +339,7 @@ TEST_F(InstructionTest, AttentionOfNaNsIsNaN) {
                                {input(type, {1, 40, 1, 64}), k, input(type, {1, 40, 1, 64}), out,
                                 result(DType::f32, {1, 1, 40})});
       ASSERT_TRUE(found.ok()) << found.status().message();
-      for (const float value : numbersOf((*found)[3], type))
+      for (const float value : test::numbersOf((*found)[3], type))
         EXPECT_TRUE(std::isnan(value));
     }
   }
